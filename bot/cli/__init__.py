@@ -23,8 +23,11 @@ from bot.cli.commands import (
     run_decisions,
     runs,
     sandbox,
+    schedules,
     serve,
+    sources,
     sync,
+    sync_all,
     tokens,
     variants,
     why,
@@ -43,13 +46,16 @@ app = typer.Typer(
 app.command()(sync.sync)
 for decision in (run_decisions.approve, run_decisions.decline, run_decisions.undo):
     runs.app.command()(decision)
+app.command("sync-all")(sync_all.sync_all)
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(connections.app, name="connections")
 mappings.app.command()(variants.variants)
+mappings.app.command("set-source")(sources.set_source)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

@@ -39,6 +39,11 @@ def addresses(texts: Sequence[str], data_dir: Path, standard_input: BinaryIO | N
     return sources
 
 
+def absolute(text: str) -> str:
+    """Return the place of a source as an absolute path, or an address as it is. The place may be a pattern."""
+    return text if scheme_of(text) else str(Path(text).expanduser().absolute())
+
+
 def remove_saved(paths: Sequence[str], data_dir: Path) -> None:
     """Remove the file that was written for standard input, because its run has ended."""
     for path in map(Path, paths):

@@ -46,3 +46,19 @@ class RunList:
     def to_json(self) -> str:
         """Return the JSON object, on one line."""
         return json.dumps(asdict(self))
+
+
+@dataclass(slots=True)
+class ScheduleList:
+    """The schedules of `schedules list`, oldest first."""
+
+    schedules: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the schedules could not be listed."""
+        self.error = sentence
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+        return json.dumps(asdict(self))

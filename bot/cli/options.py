@@ -32,6 +32,21 @@ class DataCenterChoice(StrEnum):
     EU = "eu"
 
 
+class MissedChoice(StrEnum):
+    """What to do about times of a schedule at which no process ran."""
+
+    ONCE = "once"
+    SKIP = "skip"
+
+
+class ExistingChoice(StrEnum):
+    """Which of the files that are there at the first look are synced."""
+
+    NEWEST = "newest"
+    ALL = "all"
+    NONE = "none"
+
+
 def _rate(value: float | None) -> float | None:
     if value is not None and not 0 <= value <= 10_000:
         raise typer.BadParameter("must be between 0 (no limit) and 10000.")

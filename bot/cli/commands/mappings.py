@@ -153,7 +153,7 @@ async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits
 
     async with session.engine() as engine:
         await mapping_lifecycle.set_addition_limits(engine, mapping_id, limits, by=COMMAND_LINE)
-        mapping = await _load(engine, mapping_id)
+        mapping = await load_mapping(engine, mapping_id)
     session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(mapping)}.")
     return ExitCode.OK
 
@@ -170,7 +170,7 @@ async def _adopt(
 
     paths = addresses(files, session.settings.data_dir)
     async with session.engine() as engine:
-        mapping = await _load(engine, mapping_id)
+        mapping = await load_mapping(engine, mapping_id)
         async with engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
         assert connection is not None
@@ -223,19 +223,23 @@ async def _list(session: Session) -> ExitCode:
 async def _show(session: Session, mapping_id: int) -> ExitCode:
     from bot.cli.commands.freezes import campaign_texts, freeze_text
     from bot.cli.render import facts, list_text, when
-    from core.store import campaigns, connections, freezes, lists, mappings
+    from bot.ui.schedule_words import phrase
+    from core.store import campaigns, connections, file_sources, freezes, lists, mappings, schedules
 
     async with session.engine() as engine:
-        mapping = await _load(engine, mapping_id)
+        mapping = await load_mapping(engine, mapping_id)
         async with engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
             stored_list = await lists.get(db, mapping.connection_id, mapping.list_id)
             sizes = await mappings.sizes(db, [mapping_id])
             freeze = await freezes.of_mapping(db, mapping_id)
             due = await campaigns.of_list(db, mapping.connection_id, mapping.list_id)
+            source = await file_sources.get(db, mapping_id)
+            of_mapping = await schedules.of_mapping(db, mapping_id)
         known = await audiences_of(session, engine, mapping.connection_id)
     assert connection is not None
     before = "" if mapping.freeze_before_s is None else f"{mapping.freeze_before_s / 60:g} minutes before campaigns"
+    place = "mParticle, live" if mapping.is_live else source.address if source is not None else "by hand"
     session.terminal.show(
         facts(
             [
@@ -244,6 +248,8 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("List", f'{list_text(mapping.list_id)} "{stored_list.name}"' if stored_list else str(mapping.list_id)),
                 ("Connection", connection.label),
                 ("Mode", mapping.mode),
+                ("Source", place),
+                *(("Schedule", f"{each.name}: {phrase(each)}") for each in of_mapping),
                 ("Waits if it adds", _limits_text(mapping)),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Frozen", freeze_text(freeze)),
@@ -264,7 +270,7 @@ async def _move(session: Session, mapping_id: int, *, pauses: bool) -> ExitCode:
 
     use_case = mapping_lifecycle.pause if pauses else mapping_lifecycle.resume
     async with session.engine() as engine:
-        mapping = await _load(engine, mapping_id)
+        mapping = await load_mapping(engine, mapping_id)
         if not await use_case(engine, mapping_id, by=COMMAND_LINE, team_id=None):
             wanted = "active" if pauses else "paused"
             raise ConflictError(f"Mapping {mapping_id} is {mapping.status}, not {wanted}.", mapping_id=mapping_id)
@@ -278,7 +284,7 @@ async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        mapping = await _load(engine, mapping_id)
+        mapping = await load_mapping(engine, mapping_id)
         if not await confirm_removal(session, engine, f"mapping {mapping_id}", [mapping], yes=yes):
             return ExitCode.NEEDS_APPROVAL
         await mapping_lifecycle.remove(engine, mapping, by=COMMAND_LINE, team_id=None)
@@ -293,7 +299,8 @@ def _in_mparticle(known: "KnownAudiences", mapping: "AudienceMapping") -> str:
     return "no active audience" if audience is None else counted(audience)
 
 
-async def _load(engine: "Engine", mapping_id: int) -> "AudienceMapping":
+async def load_mapping(engine: "Engine", mapping_id: int) -> "AudienceMapping":
+    """Return a mapping. Raises InputError if there is none."""
     from core.store import mappings
 
     async with engine.database.read() as db:

@@ -15,6 +15,7 @@ def worker() -> ExitCode:
 async def _work(session: Session) -> ExitCode:
     from bot.supervisor import supervise
     from core import live
+    from core.automation.due_work import DueWork
     from core.runs import worker
 
     logging.getLogger(worker.__name__).setLevel(logging.INFO)  # reports runs that are taken over
@@ -25,7 +26,10 @@ async def _work(session: Session) -> ExitCode:
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
-            parts = {"worker": partial(worker.run_worker, engine), "live worker": partial(live.work, engine)}
+            parts = {
+                "worker": partial(worker.run_worker, engine, DueWork(engine)),
+                "live worker": partial(live.work, engine),
+            }
             async with supervise(engine, **parts):
                 session.terminal.say(f"Worker {engine.presence.id} waits for runs. Press Ctrl-C to stop it.")
                 await engine.stopping.wait()
