@@ -18,6 +18,7 @@ from bot.features.mapping import handlers as mapping
 from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
+from bot.features.schedules import handlers as schedules
 from bot.features.undo import handlers as undo
 from bot.features.uninstall import handlers as uninstall
 from bot.messages import recovery
@@ -27,7 +28,7 @@ from bot.services import Services
 from bot.slack import error_handler
 from bot.slack.access_gate import AccessGate
 
-FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, freezes, home, uninstall)
+FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, freezes, schedules, home, uninstall)
 
 
 def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:
@@ -45,7 +46,7 @@ def message_providers(services: Services, limits: MessagingLimits) -> list[Messa
     """Return the providers of all messages that the bot keeps up to date."""
     return [
         RunMessageProvider(services, approval_messages, limits.clock),
-        AlertMessageProvider(),
+        AlertMessageProvider(services.engine.settings),
         ProposalMessageProvider(limits),
         LiveAudienceMessageProvider(limits),
         LiveOfferMessageProvider(),

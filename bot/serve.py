@@ -21,6 +21,7 @@ from bot.web import server
 from bot.web.server import Addresses
 from bot.web.slack import EVENTS_PATH
 from core import live
+from core.automation.due_work import DueWork
 from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
@@ -65,7 +66,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         addresses = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
         _introduce(mode, addresses, engine, say)
         parts: dict[str, Part] = {
-            "worker": partial(worker.run_worker, engine),
+            "worker": partial(worker.run_worker, engine, DueWork(engine)),
             "live worker": partial(live.work, engine),
         }
         if slack is None:

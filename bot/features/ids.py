@@ -162,6 +162,8 @@ class RunAction(StrEnum):
     """[run id]"""
     RETRY_REJECTED = "runs-retry-rejected"
     """[run id]"""
+    STOP_RETRYING = "runs-retry-stop"
+    """[run id]"""
     REJECTED = "runs-rejected-send"
     """[run id]"""
 
@@ -183,6 +185,45 @@ class RunBlock(StrEnum):
     def of(self, key: str) -> str:
         """Return the block id of one of several inputs."""
         return f"{self.value}-{key}"
+
+
+class ScheduleCallback(StrEnum):
+    """Modals."""
+
+    FORM = "schedules-form"
+
+
+class ScheduleAction(StrEnum):
+    """Buttons and menus, with their values in brackets."""
+
+    OPEN = "schedules-form-open"
+    """[mapping id]"""
+    WHEN = "schedules-when-pick"
+    PAUSE = "schedules-pause"
+    """[schedule id]"""
+    RESUME = "schedules-resume"
+    """[schedule id]"""
+    REMOVE = "schedules-remove"
+    """[schedule id]"""
+    RUN_NOW = "schedules-run-now"
+    """[schedule id]"""
+
+
+class ScheduleBlock(StrEnum):
+    """Inputs."""
+
+    ADDRESS = "schedules-address"
+    WHEN = "schedules-when"
+    AT = "schedules-at"
+    DAY = "schedules-day"
+    CRON = "schedules-cron"
+    AFTER = "schedules-after"
+    TIME_ZONE = "schedules-time-zone"
+    MISSED = "schedules-missed"
+    QUIET_FROM = "schedules-quiet-from"
+    QUIET_TO = "schedules-quiet-to"
+    ARCHIVE = "schedules-archive"
+    NAME = "schedules-name"
 
 
 class ApprovalCallback(StrEnum):

@@ -4,6 +4,7 @@ import re
 import time
 from typing import Final
 
+from core.models.run import SCHEDULE_PREFIX
 from core.sources.download_progress import DownloadProgress
 
 _DONE: Final = "█"
@@ -111,6 +112,8 @@ def person(actor: str | None) -> str:
         return "someone at the terminal"
     if slack_user(actor) is not None:
         return f"<@{actor}>"
+    if actor.startswith(SCHEDULE_PREFIX):
+        return f"schedule *{escape(cut(actor.removeprefix(SCHEDULE_PREFIX), 80))}*"
     kind, _, name = actor.partition(":")
     return f"the API token {escape(name)}" if kind == "token" else _NO_PERSONS.get(actor, escape(actor))
 

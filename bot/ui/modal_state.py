@@ -38,6 +38,11 @@ class ViewInputs:
         option = self._element(block).get("selected_option")
         return str(option["value"]) if option else None
 
+    def time(self, block: str) -> str | None:
+        """Return the chosen time of day (HH:MM), or None."""
+        selected: str | None = self._element(block).get("selected_time")
+        return selected
+
     def is_checked(self, block: str) -> bool:
         """Return whether any checkbox is ticked."""
         return bool(self._element(block).get("selected_options"))

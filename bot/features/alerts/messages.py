@@ -9,7 +9,8 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.ui.formatting import slack_user
-from core.store import alerts, mappings, runs
+from core.settings import Settings
+from core.store import alerts, clock, mappings, runs
 from core.store.alerts import AlertOutcome
 from core.store.connections import Connection
 from core.store.slack_messages import MessageStatus, SlackMessage
@@ -18,8 +19,9 @@ from core.store.slack_messages import MessageStatus, SlackMessage
 class AlertMessageProvider:
     """Provides the messages of open alerts, and of closed alerts until their end is shown."""
 
-    def __init__(self) -> None:
-        """No I/O."""
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings, which have the quiet hours. No I/O."""
+        self._settings = settings
         self._runs = RunViewReader()
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
@@ -32,12 +34,13 @@ class AlertMessageProvider:
         by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
         run_views = await self._runs.read(snapshot, failed.values())
         snoozed = await alerts.snoozed(snapshot.db)
+        is_quiet = self._settings.is_quiet(await clock.now(snapshot.db))
         connections = await snapshot.connections()
         subjects = []
         for each in followed:
             connection = connections[each.connection_id]
             view = AlertView(each, connection, by_id.get(each.mapping_id or 0), run_views.get(each.run_id or ""))
-            is_snoozed = (each.connection_id, each.mapping_id) in snoozed
+            is_snoozed = is_quiet or (each.connection_id, each.mapping_id) in snoozed
             state = partial(_desired_state, view, is_snoozed=is_snoozed)
             subjects.append(Subject(f"alert {each.id}", keys_of(each.id, connection), state))
         return subjects
@@ -66,7 +69,7 @@ def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_
     main, direct, clear, *_ = keys_of(view.alert.id, connection)
     is_open = view.alert.closed_at is None
     kind = MessageKind.OPEN if is_open else MessageKind.FINAL
-    starter = slack_user(view.run_view.run.started_by) if view.run_view is not None else None
+    starter = slack_user(view.run_view.run.asked_by) if view.run_view is not None else None
     content = alert(view)
     messages = []
     for key, target in ((main, connection.alert_channel), (direct, starter)):

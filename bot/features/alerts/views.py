@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import AlertAction, ConnectAction, MappingAction
-from bot.features.runs.remediation import remediation
-from bot.features.runs.result_messages import before, retry_buttons
+from bot.features.runs.result_messages import before, retry_buttons, what_to_do
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.alerting import SILENCE
+from core.alerting import LATE_FILE, SILENCE
 from core.iterable import InvalidApiKeyError
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
@@ -20,6 +19,10 @@ _SILENCE_ADVICE = (
     "in mParticle, open the connection of this audience. If it is faulted, press *Resume*, and then sync an audience "
     "download to catch up. If no one joined or left, all is well: this alert closes with the next change."
 )
+_LATE_FILE_ADVICE = (
+    "see whether the export still runs. If no file was due, all is well: this alert closes with the next file."
+)
+_SOURCE_ADVICE = "put right what is said above. The place is looked at again without you, and no file is skipped."
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
 
@@ -49,17 +52,23 @@ class AlertView:
     @property
     def heading(self) -> str:
         """What is wrong with the subject, in a few words (mrkdwn)."""
+        if self.alert.code == LATE_FILE:
+            return f"No new file: {self.what}"
         return f"No changes from mParticle: {self.what}" if self.is_silence else f"Failing: {self.what}"
 
     @property
     def recovered(self) -> str:
         """What is well again, in a few words (mrkdwn)."""
+        if self.alert.code == LATE_FILE:
+            return f"A new file has come: {self.what}"
         return f"Changes arrive again: {self.what}" if self.is_silence else f"Works again: {self.what}"
 
     @property
     def is_live(self) -> bool:
         """Whether the alert is about a live audience, whose changes are retried without a click."""
-        return self.run_view is None or self.run_view.run.is_live
+        if self.run_view is not None:
+            return self.run_view.run.is_live
+        return self.mapping is None or self.mapping.is_live
 
 
 def alert(view: AlertView) -> Message:
@@ -70,10 +79,19 @@ def alert(view: AlertView) -> Message:
     text = f"{view.heading}. {why}"
     blocks: list[Block] = [section(f"*{view.heading}*\n{why}")]
     done = f"*Done before:* {before(view.run_view)}\n" if view.run_view is not None else ""
-    advice = _LIVE_ADVICE if view.is_live else remediation(view.alert.code)
-    what_to_do = _SILENCE_ADVICE if view.is_silence else advice
-    blocks.append(section(f"{done}*What to do:* {what_to_do}"))
+    blocks.append(section(f"{done}*What to do:* {_advice(view)}"))
     return Message(text, [*blocks, context(*_state(view)), actions(*_buttons(view))])
+
+
+def _advice(view: AlertView) -> str:
+    """Return what to do (mrkdwn)."""
+    if view.is_silence:
+        return _SILENCE_ADVICE
+    if view.run_view is not None and not view.is_live:
+        return what_to_do(view.run_view)
+    if view.alert.code == LATE_FILE:
+        return _LATE_FILE_ADVICE
+    return _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE
 
 
 def all_clear(view: AlertView) -> Message:

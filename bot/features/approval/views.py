@@ -252,7 +252,7 @@ def approvers(view: RunView) -> list[str]:
 
 def why_not_decide(view: RunView, decider: str) -> str | None:
     """Return why a person may not decide on a run, in a sentence; None if they may."""
-    return why_not_approve(view.connection, decider, view.run.started_by, proposed_by=view.proposed_by)
+    return why_not_approve(view.connection, decider, view.run.asked_by, proposed_by=view.proposed_by)
 
 
 def _numbers(plan: RunPlan) -> str:

@@ -9,6 +9,7 @@ from bot.features.freezes import commands as freezes
 from bot.features.help.views import Line, help_message
 from bot.features.mapping import commands as mapping
 from bot.features.runs import commands as runs
+from bot.features.schedules import commands as schedules
 from bot.features.slash_command import SlashCommand, SubcommandHandler
 from bot.features.status import commands as status
 from bot.features.undo import handlers as undo
@@ -37,6 +38,15 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "connect": Subcommand("connect", "Connects an Iterable project. For admins.", "connect", connect.connect),
     "map": Subcommand("map", "Maps an audience to a list. An approver has to agree.", "map", mapping.map_),
     "run": Subcommand("run <mapping>", "Starts a sync of that mapping.", "run Spring Shoppers", runs.run),
+    "schedule": Subcommand(
+        "schedule <mapping>",
+        "Syncs that mapping at set times, or when a new file is there.",
+        "schedule Spring Shoppers",
+        schedules.schedule,
+    ),
+    "schedules": Subcommand(
+        "schedules [mapping]", "Shows the schedules: sync now, pause, resume, remove.", "schedules", schedules.schedules
+    ),
     "status": Subcommand("status", "Shows what runs, what waits, and how each mapping is.", "status", status.status),
     "history": Subcommand(
         "history [mapping]",

@@ -9,7 +9,7 @@ from bot.slack.actor import Actor
 from bot.ui.blocks import Message
 from core.connections.permissions import may_start
 from core.models.run import Run
-from core.runs import commands
+from core.runs import automatic_retry, commands
 from core.store import runs
 
 
@@ -50,6 +50,15 @@ async def retry(services: Services, actor: Actor, run_id: str) -> Message:
     await commands.retry(services.engine, run_id, by=actor.person, team_id=actor.team_id)
     services.wake()
     return views.retried(run, ref)
+
+
+async def stop_retrying(services: Services, actor: Actor, run_id: str) -> Message:
+    """Retry a failed run no longer automatically. Raises InputError if it would not be, or if the person may not."""
+    run, ref = await load(services, actor, run_id)
+    require_start(ref.connection, actor.person, "stop its retries")
+    await automatic_retry.stop_retrying(services.engine, run_id, by=actor.person, team_id=actor.team_id)
+    services.wake()
+    return views.not_retried(run, ref)
 
 
 async def retry_rejected(services: Services, actor: Actor, run_id: str) -> Message:

@@ -25,7 +25,7 @@ from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
 from core.settings import FETCHED
 from core.store import audit_log, mappings, runs
-from core.store.audit_log import AuditAction, AuditEntry
+from core.store.audit_log import PROGRAM, AuditAction, AuditEntry
 from core.store.database import to_the_end
 from core.store.slack_messages import MessageStatus, SlackMessage
 
@@ -44,6 +44,7 @@ _ACTIONS = {
     AuditAction.RUN_DECLINED: "declined this sync",
     AuditAction.RUN_CANCELLED: "asked to cancel this sync",
     AuditAction.RUN_RETRIED: "let this sync go on",
+    AuditAction.RETRY_STOPPED: "stopped the automatic retries of this sync",
     AuditAction.RUN_UNDO_ASKED: "asked to undo this sync",
 }
 
@@ -101,10 +102,7 @@ class RunMessageProvider:
             if day is not None:
                 self._due_reminders.append((view, day))
             target = (
-                run.channel
-                or channels.get(run.mapping_id)
-                or slack_user(run.started_by)
-                or view.connection.alert_channel
+                run.channel or channels.get(run.mapping_id) or slack_user(run.asked_by) or view.connection.alert_channel
             )
             if target is not None:
                 subjects.append(self._subject(view, target, history))
@@ -134,6 +132,9 @@ class RunMessageProvider:
     def _desired_state(
         self, view: RunView, target: str, entries: Sequence[AuditEntry], stored: StoredMessages
     ) -> DesiredState:
+        is_held = view.run.is_scheduled and key_of(view.run.id) not in stored
+        if is_held and self._services.engine.settings.is_quiet(self._clock()):
+            return DesiredState([], is_final=False)  # posted when the quiet hours are over
         messages = desired_messages(view, target, entries, stored, self._approval)
         is_final = messages[0].kind is MessageKind.FINAL
         return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
@@ -216,7 +217,7 @@ def desired_messages(
     is_missing = fallback.needs_fallback(main, _stored_kind(main, kind))
     # The note in a direct message about its channel is corrected only after the channel was tried again.
     is_shown = main is not None and main.status is MessageStatus.POSTED and main.kind == _stored_kind(main, kind)
-    starter = slack_user(run.started_by)
+    starter = slack_user(run.asked_by)
     if starter not in (None, target) and (is_missing or (direct is not None and is_shown)):
         noted = fallback.with_fallback_note(content, main)
         messages.append(DesiredMessage(_direct_key(key), team_id, starter or target, kind, noted, is_urgent))
@@ -252,7 +253,7 @@ def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Mess
     if entry.action is AuditAction.RUN_PLAN_CHANGED:
         return approval.changed(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
     action = _ACTIONS.get(entry.action)
-    if action is None:
+    if action is None or (entry.action is AuditAction.RUN_RETRIED and entry.actor == PROGRAM):
         return None
     remark = (entry.after or {}).get("comment")
     text = f"{person(entry.actor)} {action}{f': “{comment(remark)}”' if remark else '.'}"

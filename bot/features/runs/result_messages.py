@@ -6,7 +6,7 @@ from bot.features.ids import ConnectAction, RunAction, UndoAction
 from bot.features.runs.remediation import remediation
 from bot.features.runs.run_view import RunView, comment, done_words, origin, reason
 from bot.ui.blocks import Message, actions, button, context, fields, section
-from bot.ui.formatting import duration, escape, number, person, plural, rejected_words
+from bot.ui.formatting import duration, escape, moment, number, person, plural, rejected_words
 from core.errors import (
     AmbiguousColumnsError,
     AudiencesOfOneNameError,
@@ -79,7 +79,7 @@ def failure(view: RunView) -> Message:
     text = f"The sync of {view.what} failed: {why}"
     blocks: list[Block] = [
         section(f"*The sync of {view.what} failed*\n{why}"),
-        section(f"*Done before:* {before(view)}\n*What to do:* {remediation(run.error_code)}"),
+        section(f"*Done before:* {before(view)}\n*What to do:* {what_to_do(view)}"),
         *causes(view),
         context(*origin(view)),
     ]
@@ -191,6 +191,14 @@ def before(view: RunView) -> str:
     return f"{done_words(view)}.{rest}"
 
 
+def what_to_do(view: RunView) -> str:
+    """Return what to do about a failed run (mrkdwn), and when it is retried automatically."""
+    advice = remediation(view.run.error_code)
+    if view.run.retry_at is None:
+        return advice
+    return f"{advice}\nIt is retried automatically, next on {moment(view.run.retry_at)}."
+
+
 def retry_buttons(view: RunView) -> list[ButtonElement]:
     """Return the buttons that may help after a failure."""
     again = view.run.error_code in OF_THE_FILE and view.run.undo_of is None
@@ -198,6 +206,9 @@ def retry_buttons(view: RunView) -> list[ButtonElement]:
     buttons = [
         button("Retry", RunAction.RETRY, view.run.id, style=None if again else "primary", label=_RETRY_LABEL),
     ]
+    if view.run.retry_at is not None:
+        label = f"Retry {view.run.audience or 'the audience'} no longer automatically"
+        buttons.append(button("Stop retrying", RunAction.STOP_RETRYING, view.run.id, label=label))
     if again:  # The same file would be refused again.
         label = f"Upload a different file of {view.run.audience or 'the audience'}"
         style = None if asks else "primary"

@@ -90,6 +90,13 @@ def retried(run: Run, ref: MappingRef) -> Message:
     return text_message(f"Run `{run.id}` of {ref.label} resumes where it stopped. Its message shows the progress.")
 
 
+def not_retried(run: Run, ref: MappingRef) -> Message:
+    """Return the answer after the automatic retries of a run were stopped."""
+    return text_message(
+        f"Run `{run.id}` of {ref.label} is not retried automatically. *Retry* in its message still works."
+    )
+
+
 def retrying_rejected(run_id: str, ref: MappingRef, channel: str | None) -> Message:
     """Return the answer after a run of rejected members was started."""
     return text_message(

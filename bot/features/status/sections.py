@@ -114,7 +114,7 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
 def _waiting(each: RunInProgress, viewer: Viewer) -> StatusItem:
     connection, mapping = each.mapped.connection, each.mapped.mapping
     proposed_by = mapping.proposed_by if mapping.status is MappingStatus.PROPOSED else None
-    if why_not_approve(connection, viewer.person, each.run.started_by, proposed_by=proposed_by) is not None:
+    if why_not_approve(connection, viewer.person, each.run.asked_by, proposed_by=proposed_by) is not None:
         return StatusItem(f"{phrases.waiting_lines(each)}\n{phrases.approvers_line(each.mapped)}")
     label = f"Review the sync of {each.mapped.mapping.label}"
     review = button(

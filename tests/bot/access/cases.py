@@ -30,6 +30,9 @@ from bot.features.ids import (
     RunBlock,
     RunCallback,
     RunShortcut,
+    ScheduleAction,
+    ScheduleBlock,
+    ScheduleCallback,
     UndoAction,
     UndoCallback,
     plan_value,
@@ -38,6 +41,7 @@ from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
+from bot.features.schedules.form import ScheduleMetadata
 from bot.features.undo.views import UndoMetadata
 from bot.ui.modal_state import Metadata
 
@@ -72,6 +76,7 @@ class Target:
     mapping_id: int
     run_id: str
     alert_id: int
+    schedule_id: int
     audience: str
 
 
@@ -204,6 +209,14 @@ def _map_metadata(target: Target) -> Metadata:
     return MapMetadata(connection_id=target.connection_id)
 
 
+def _schedule(target: Target) -> int:
+    return target.schedule_id
+
+
+def _schedule_metadata(target: Target) -> Metadata:
+    return ScheduleMetadata(mapping_id=target.mapping_id)
+
+
 def _form(target: Target) -> Metadata:
     return ConnectionForm(connection_id=target.connection_id, name="Shop", approvers=("U01AMIR",))
 
@@ -309,6 +322,7 @@ CASES: Mapping[str, Case] = {
     RunAction.AGAIN: Case(_button(RunAction.AGAIN, _run), Right.START),
     RunAction.RETRY: Case(_button(RunAction.RETRY, _run), Right.START),
     RunAction.RETRY_REJECTED: Case(_button(RunAction.RETRY_REJECTED, _run), Right.START),
+    RunAction.STOP_RETRYING: Case(_button(RunAction.STOP_RETRYING, _run), Right.START),
     RunAction.REJECTED: Case(_button(RunAction.REJECTED, _run), Right.ADDRESSES),
     ApprovalAction.REVIEW: Case(_button(ApprovalAction.REVIEW, _plan), Right.DECIDE),
     ApprovalAction.DECLINE: Case(_button(ApprovalAction.DECLINE, _plan), Right.DECIDE),
@@ -321,6 +335,16 @@ CASES: Mapping[str, Case] = {
     **{each: Case(_button(each, lambda t: t.alert_id), Right.START) for each in AlertAction},
     UndoAction.OPEN: Case(_button(UndoAction.OPEN, _run), Right.START),
     UndoCallback.UNDO: Case(_submission(UndoCallback.UNDO, lambda t: UndoMetadata(run_id=t.run_id)), Right.START),
+    ScheduleAction.OPEN: Case(_button(ScheduleAction.OPEN, _mapping), Right.START),
+    ScheduleAction.WHEN: Case(_in_modal(ScheduleAction.WHEN, lambda _: "", _schedule_metadata, {}), Right.START),
+    ScheduleCallback.FORM: Case(
+        _submission(ScheduleCallback.FORM, _schedule_metadata, {ScheduleBlock.ADDRESS: {"value": "s3://exports/"}}),
+        Right.START,
+    ),
+    ScheduleAction.PAUSE: Case(_button(ScheduleAction.PAUSE, _schedule), Right.START),
+    ScheduleAction.RESUME: Case(_button(ScheduleAction.RESUME, _schedule), Right.START),
+    ScheduleAction.REMOVE: Case(_button(ScheduleAction.REMOVE, _schedule), Right.START),
+    ScheduleAction.RUN_NOW: Case(_button(ScheduleAction.RUN_NOW, _schedule), Right.START),
     HomeAction.REFRESH: Case(_button(HomeAction.REFRESH), Right.LOOK, names_id=False),
     "app_home_opened": Case(_event("app_home_opened", tab="home", channel="D1"), Right.LOOK, names_id=False),
     "app_uninstalled": Case(_event("app_uninstalled"), Right.NO_PERSON, names_id=False),
@@ -333,6 +357,8 @@ SUBCOMMAND_CASES: Mapping[str, Case] = {
     "connect": Case(_command(lambda _: "connect"), Right.ADMINISTER, names_id=False),
     "map": Case(_command(lambda _: "map"), Right.START, names_id=False),
     "run": Case(_command(lambda t: f"run {t.audience}"), Right.START, names_id=False),
+    "schedule": Case(_command(lambda t: f"schedule {t.audience}"), Right.START, names_id=False),
+    "schedules": Case(_command(lambda _: "schedules"), Right.LOOK, names_id=False),
     "status": Case(_command(lambda _: "status"), Right.LOOK, names_id=False),
     "history": Case(_command(lambda _: "history"), Right.LOOK, names_id=False),
     "cancel": Case(_command(lambda t: f"cancel {t.run_id}"), Right.START),

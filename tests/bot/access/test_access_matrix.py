@@ -13,6 +13,7 @@ import pytest
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.app import register_listeners
 from bot.features.help.subcommands import SUBCOMMANDS
@@ -30,9 +31,11 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunPlan, RunRequest, RunStatus
-from core.store import alerts, approvals, connections, lists, mappings, runs
+from core.store import alerts, approvals, connections, file_sources, lists, mappings, runs, schedules
 from core.store.connections import project_of
+from core.store.file_sources import Existing
 from core.store.mappings import MappingStatus
+from core.store.schedules import Missed, Trigger
 from core.store.tables import metadata
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
@@ -143,7 +146,8 @@ class Bot:
             await alerting.open_or_repeat(db, **subject, code="failed", message="It failed.")
             alert = await alerts.open_of(db, connection_id, mapping_id)
             assert alert is not None
-        return Target(connection_id, mapping_id, run_id, alert.id, audience)
+            schedule_id = await _schedule(db, connection_id, mapping_id)
+        return Target(connection_id, mapping_id, run_id, alert.id, schedule_id, audience)
 
     async def is_refused(self, case: Case, person: Person, target: Target) -> bool:
         """Return whether the bot refuses a request. A refused request must have changed nothing."""
@@ -190,6 +194,24 @@ class Bot:
                 for table in metadata.sorted_tables
                 if table.name != "workers"
             }
+
+
+async def _schedule(db: AsyncConnection, connection_id: int, mapping_id: int) -> int:
+    """Add a source and a schedule to a mapping, and return the schedule's id."""
+    place: Json = {"address": "/none", "sealed": None, "columns": {}, "sheet": None, "archive": None}
+    await file_sources.put(db, mapping_id, **place, existing=Existing.NEWEST, set_by=OKSANA, team_id=None)
+    values: Json = {"cron": None, "after_mapping_id": None, "quiet_from": None, "quiet_to": None, "next_due_at": None}
+    return await schedules.add(
+        db,
+        connection_id=connection_id,
+        mapping_id=mapping_id,
+        name="Nightly",
+        trigger=Trigger.NEW_FILE,
+        time_zone="UTC",
+        missed=Missed.ONCE,
+        created_by=OKSANA,
+        **values,
+    )
 
 
 def _offers_nothing(response: BoltResponse) -> bool:

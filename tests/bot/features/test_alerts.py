@@ -39,7 +39,8 @@ async def test_alert_counts_repeats_and_recovers(tmp_path: Path) -> None:
         assert "*Failing: SpringShoppers to list “List 1001” (1001)*" in shown
         assert "*Done before:* nothing" in shown
         assert "*What to do:* nothing is wrong with your audience. Wait some minutes, then press *Retry*" in shown
-        assert "[Retry] [Pause] [I take it] [Mute for a day]" in shown
+        assert "It is retried automatically, next on" in shown
+        assert "[Retry] [Stop retrying] [Pause] [I take it] [Mute for a day]" in shown
         assert "p1@example.com" not in str(message.as_json())
         private = await bot.slack.wait_for_message("dm", "Failing", reader=bot.slack.marketer, timeout=LONG)
         await fail_run(bot, tmp_path, mapping, status=500)

@@ -1,0 +1,1 @@
+"""Schedules: the form that adds one, and the list with its buttons."""
