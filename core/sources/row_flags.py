@@ -53,19 +53,19 @@ _IS_NO_WORD = (
     f"(strlen({{0}}) > {_LONGEST_WORD} OR NOT ({{0}} BETWEEN 'n' AND 'o' OR {{0}} BETWEEN 'N' AND 'O' "
     "OR {0} BETWEEN 'u' AND 'v' OR {0} BETWEEN 'U' AND 'V'))"
 )
-#: An email that is surely plain. Some plain ones don't pass this quick test.
-QUICK_EMAIL = (
-    f"(strlen({{0}}) BETWEEN {_LONGEST_WORD + 1} AND {LONGEST_IDENTITY} AND {_IS_TEXT} AND {_LAST} BETWEEN 'a' AND 'z' "
+_QUICK_TEXT = f"{_IS_TEXT} AND strlen({{0}}) <= {LONGEST_IDENTITY}"
+_QUICK_EMAIL = (
+    f"(strlen({{0}}) > {_LONGEST_WORD} AND {_LAST} BETWEEN 'a' AND 'z' "
     f"AND NOT contains({{0}}, '<') AND NOT contains({{0}}, ':') AND CASE WHEN {_BEGINS_WITH_LOWER} THEN true "
     f"WHEN {_BEGINS_WITH_CAPITAL} THEN true ELSE {_BEGINS_WITH_DIGIT} END)"
 )
-#: The same of a customer id.
-QUICK_ID = (
-    f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND {_IS_TEXT} AND {_LAST} > ' ' "
-    f"AND CASE WHEN {_BEGINS_WITH_LOWER} THEN {_IS_NO_WORD} WHEN {_BEGINS_WITH_DIGIT} "
+_QUICK_ID = (
+    f"({_LAST} > ' ' AND CASE WHEN {_BEGINS_WITH_LOWER} THEN {_IS_NO_WORD} WHEN {_BEGINS_WITH_DIGIT} "
     "THEN {0} <> '0' AND NOT contains({0}, '+') AND NOT contains({0}, '.') "
     f"WHEN {_BEGINS_WITH_CAPITAL} THEN {_IS_NO_WORD} ELSE false END)"
 )
+#: An email, and a customer id, that is surely plain. Some plain ones don't pass these quick tests.
+QUICK_EMAIL, QUICK_ID = (f"({_QUICK_TEXT} AND {test})" for test in (_QUICK_EMAIL, _QUICK_ID))
 #: An email that cleaning would not change: ASCII from a letter or digit to a letter, and no word.
 PLAIN_EMAIL = (
     f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND (strlen({{0}}) > {_LONGEST_WORD} OR contains({{0}}, '@')) "
@@ -111,9 +111,9 @@ def _plain_row(email: str, customer_id: str) -> str:
     )
 
 
-def _plain_row_long(email: str, customer_id: str) -> str:
+def _plain_row_long(email: str, customer_id: str, text: str = "") -> str:
     return (
-        f"{_PLAIN_MPID} AND strlen(label) <= {LONGEST_IDENTITY} AND CASE kind WHEN {OTHER} THEN true "
+        f"{_PLAIN_MPID} AND {text and text.format('value') + ' AND '}strlen(label) <= {LONGEST_IDENTITY} AND CASE kind WHEN {OTHER} THEN true "
         f"WHEN {EMAIL} THEN {email.format('value')} ELSE {customer_id.format('value')} END"
     )
 
@@ -134,8 +134,11 @@ def first_flags(*, is_long: bool) -> str:
     and most files don't need them.
     """
     plain_row, suspicious = (_plain_row_long, _SUSPICIOUS_LONG) if is_long else (_plain_row, _SUSPICIOUS)
+    # on rows of one identity, what all of them have to be is tested before their kinds are distinguished
+    quick_long = _plain_row_long(_QUICK_EMAIL, _QUICK_ID, _QUICK_TEXT)
     tests = {RowFlag.SUSPICIOUS: suspicious, RowFlag.NULL_MPID: NO_MPID.format("mpid")}
-    quick, plain = plain_row(QUICK_EMAIL, QUICK_ID), plain_row(PLAIN_EMAIL, PLAIN_ID)
+    quick = quick_long if is_long else plain_row(QUICK_EMAIL, QUICK_ID)
+    plain = plain_row(PLAIN_EMAIL, PLAIN_ID)
     return f"CASE WHEN {quick} THEN 0 WHEN {plain} THEN 0 ELSE {RowFlag.IRREGULAR.value} | {_sum(tests)} END"
 
 

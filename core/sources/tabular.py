@@ -60,8 +60,9 @@ def csv_rows(file: SourceFile) -> StagedRows:
 
 def _without_text_mark(text: str) -> str:
     """Return a number without the mark by which a spreadsheet keeps it as text: '123 or ="123"."""
-    signs = literal("'=" + '"')
-    return f"CASE WHEN {text} BETWEEN {literal(chr(39))} AND '>' THEN trim({text}, {signs}) ELSE {text} END"
+    trimmed = f"trim({text}, {literal(chr(39) + '=' + chr(34))})"
+    is_apostrophe = f"{text} BETWEEN {literal(chr(39))} AND '('"
+    return f"CASE WHEN {is_apostrophe} THEN {trimmed} WHEN {text} BETWEEN '=' AND '>' THEN {trimmed} ELSE {text} END"
 
 
 def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
