@@ -111,9 +111,10 @@ def _plain_row(email: str, customer_id: str) -> str:
     )
 
 
-def _plain_row_long(email: str, customer_id: str, text: str = "") -> str:
+def _plain_row_long(email: str, customer_id: str, text: str = "true") -> str:
     return (
-        f"{_PLAIN_MPID} AND {text and text.format('value') + ' AND '}strlen(label) <= {LONGEST_IDENTITY} AND CASE kind WHEN {OTHER} THEN true "
+        f"{_PLAIN_MPID} AND {text.format('value')} AND strlen(label) <= {LONGEST_IDENTITY} "
+        f"AND CASE kind WHEN {OTHER} THEN true "
         f"WHEN {EMAIL} THEN {email.format('value')} ELSE {customer_id.format('value')} END"
     )
 
