@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from core.engine import Engine
@@ -106,7 +107,19 @@ def _move_in_bucket(source: str, address: str, folder: str) -> None:
         host = urlsplit(address).netloc if scheme == "sftp" else ""
         path = address.partition("://")[2].removeprefix(host)
         target = folder.rstrip("/").partition("://")[2].removeprefix(urlsplit(folder).netloc if host else "")
-        is_folder = path.endswith("/")
-        if bucket.exists(path.rstrip("/")):
-            name = PurePosixPath(path.rstrip("/")).name
-            bucket.mv(path.rstrip("/"), f"{target}/{name}", recursive=is_folder)
+        folder_path = PurePosixPath(path).parent
+        names = bucket.find(path) if path.endswith("/") else [path] if bucket.exists(path) else []
+        for name in names:  # one by one: not every library moves folders
+            moved = PurePosixPath(target) / PurePosixPath(name).relative_to(folder_path)
+            if scheme == "sftp":  # buckets have no folders
+                bucket.makedirs(str(moved.parent), exist_ok=True)
+            bucket.mv(name, _free_in_bucket(bucket, moved))
+
+
+def _free_in_bucket(bucket: Any, target: PurePosixPath) -> str:
+    """Return a name that no file of the bucket has."""
+    number, free = 1, target
+    while bucket.exists(str(free)):
+        number += 1
+        free = target.with_name(f"{target.stem} ({number}){target.suffix}")
+    return str(free)

@@ -192,8 +192,9 @@ async def test_bucket(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         put("2026-12-08/part-0001.csv", range(5))
         await world.steps(5 * MINUTE_S)
         assert await world.synced() == ["2026-12-06.csv", "2026-12-07.csv"]
-        put("2026-12-08/_SUCCESS", [])
         put("again.csv", range(4))
+        await world.steps(3 * MINUTE_S)
+        put("2026-12-08/_SUCCESS", [])
         await world.steps(4 * MINUTE_S)
         assert await world.synced() == ["2026-12-06.csv", "2026-12-07.csv", "part-0001.csv"]
         assert world.sync.emails() == addresses(range(5))
