@@ -23,19 +23,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.models.run import Run, RunStatus
 from core.store import mappings, runs
 from core.store.mappings import RemovalPolicy
 from tests.core.crashing import Job, crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
 from tests.core.harness import Decision, Kept, Sync, decide, keep, people, syncing
-from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
+from tests.core.test_crash import FIRST, SECOND, THIRD, expected, undisturbed
 
 DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
 MPID = UserIdField.MPID
 # Modules that each killed process would otherwise import again.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
+#: The names of the databases that are prepared in SQLite: one for each type of Iterable project.
+SQLITE = {
+    "SQLite": ProjectType.EMAIL,
+    "SQLite, userID-based": ProjectType.USER_ID,
+    "SQLite, hybrid": ProjectType.HYBRID,
+}
 # More than the number of events.
 NEVER = 1_000_000
 # The number of events may differ from run to run: a few more are tried at the end.
@@ -48,6 +54,7 @@ class Prepared:
 
     name: str
     kept: Kept
+    project_type: ProjectType = ProjectType.EMAIL
     server: str | None = None
     url: str | None = None
 
@@ -121,6 +128,7 @@ async def _plan_unapproved(sync: Sync) -> Run:
 
 async def approved(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
     """Kill a run while it is approved and executed, and resume it. Returns the same as `resumed`."""
+    kind = case.prepared.project_type
     async with syncing(directory, url, kept=case.prepared.kept) as sync:
         unapproved = await unapproved_sync(sync, commits=case.commits, report=report)
         if not await crash(unapproved, case.at):
@@ -128,7 +136,7 @@ async def approved(directory: Path, url: str | None, case: Crash, report: Path) 
         await sync.engine.presence.reap_dead_workers()
         stopped = await sync.latest()
         if stopped.status is RunStatus.NEEDS_APPROVAL:  # killed before the approval was stored
-            if sync.emails() != expected(FIRST):
+            if sync.emails() != expected(FIRST, kind):
                 return "a request was sent before the approval was stored"
             outcome = await sync.approve(stopped.id)
         elif stopped.status is RunStatus.SUCCEEDED:
@@ -137,13 +145,14 @@ async def approved(directory: Path, url: str | None, case: Crash, report: Path) 
             outcome = await sync.resume(stopped.id)
         if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the approved run {outcome.run.status}: {outcome.run.error}"
-        if outcome.counts != UNDISTURBED:
+        if outcome.counts != undisturbed(kind):
             return f"the approved run counts {outcome.counts}"
-        return "" if sync.emails() == expected(SECOND) else "the list is not equal after the approved run"
+        return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the approved run"
 
 
 async def overtaken(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
     """Kill a run whose approved plan is made again, from another file. It must wait for approval and send nothing."""
+    kind = case.prepared.project_type
     async with syncing(directory, url, kept=case.prepared.kept) as sync:
         stale = await overtaken_sync(sync, commits=case.commits, report=report)
         if not await crash(stale, case.at):
@@ -156,18 +165,19 @@ async def overtaken(directory: Path, url: str | None, case: Crash, report: Path)
             return f"the run {stopped.status}: {stopped.error}"
         if stopped.plan is None or stopped.plan.to_add != 30 or stopped.is_approved:
             return "the run waits with another plan than that of the new file"
-        return "" if sync.emails() == expected(FIRST) else "a request was sent without approval"
+        return "" if sync.emails() == expected(FIRST, kind) else "a request was sent without approval"
 
 
 async def next_sync(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
     """Kill the second of three syncs. Returns the problem after the third, "" for none, or None past the last event."""
+    kind = case.prepared.project_type
     async with syncing(directory, url, kept=case.prepared.kept) as sync:
         if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the next sync {outcome.run.status}: {outcome.run.error}"
-        if sync.emails() != expected(THIRD):
+        if sync.emails() != expected(THIRD, kind):
             return "the list is not equal after the next sync"
         repeated = await sync.mirror(THIRD, user_id=MPID)
         return "" if repeated.run.requests == 0 else "a repeated sync sends a request"
@@ -175,6 +185,7 @@ async def next_sync(directory: Path, url: str | None, case: Crash, report: Path)
 
 async def resumed(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
     """Kill the second sync and resume it. Returns the problem, "" for none, or None past the last event."""
+    kind = case.prepared.project_type
     async with syncing(directory, url, kept=case.prepared.kept) as sync:
         if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
             return None
@@ -183,13 +194,15 @@ async def resumed(directory: Path, url: str | None, case: Crash, report: Path) -
             stopped = (await runs.latest(db, 1))[0]
         if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
             members = SECOND if "ten@example.com" in sync.emails() else FIRST
-            return "" if sync.emails() == expected(members) else "the list is not equal though the run had succeeded"
+            return (
+                "" if sync.emails() == expected(members, kind) else "the list is not equal though the run had succeeded"
+            )
         outcome = await sync.resume(stopped.id)
         if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the resumed run {outcome.run.status}: {outcome.run.error}"
-        if outcome.counts != UNDISTURBED:
+        if outcome.counts != undisturbed(kind):
             return f"the resumed run counts {outcome.counts}"
-        return "" if sync.emails() == expected(SECOND) else "the list is not equal after the resumed run"
+        return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the resumed run"
 
 
 #: The sync that is killed, and the check that follows.
@@ -207,8 +220,11 @@ def _prepare() -> Iterator[list[Prepared]]:
     with postgresql() as server:
         url = new_postgresql(server)
         yield [
-            Prepared("SQLite", asyncio.run(keep(FIRST, user_id=MPID))),
-            Prepared("PostgreSQL", asyncio.run(keep(FIRST, url, user_id=MPID)), server, url),
+            *(
+                Prepared(name, asyncio.run(keep(FIRST, user_id=MPID, project_type=kind.value)), kind)
+                for name, kind in SQLITE.items()
+            ),
+            Prepared("PostgreSQL", asyncio.run(keep(FIRST, url, user_id=MPID)), server=server, url=url),
         ]
 
 
@@ -249,7 +265,7 @@ def run_all(*, commits: bool, every: int, at_once: int) -> tuple[list[CrashResul
 
 def page(results: list[CrashResult], minutes: float, at_once: int, *, commits: bool) -> str:
     """The page docs/reports/crash-points.md."""
-    kinds = [(name, scenario) for name in ("SQLite", "PostgreSQL") for scenario in SCENARIOS]
+    kinds = [(name, scenario) for name in (*SQLITE, "PostgreSQL") for scenario in SCENARIOS]
     counts: Counter[tuple[str, str, str]] = Counter()
     order: dict[str, int] = {}
     for result in sorted(results, key=lambda each: each.crash.at):

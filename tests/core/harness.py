@@ -225,14 +225,16 @@ class Kept:
     state: State
 
 
-async def keep(members: Iterable[Member], database_url: str | None = None, **options: Any) -> Kept:
+async def keep(
+    members: Iterable[Member], database_url: str | None = None, *, project_type: str = "email", **options: Any
+) -> Kept:
     """Make a list equal to these members, and keep that state until the process ends.
 
     On PostgreSQL, the database itself is the saved state, and the caller copies it.
     """
     directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    async with syncing(directory, database_url) as sync:
+    async with syncing(directory, database_url, project_type=project_type) as sync:
         await sync.mirror(members, **options)
     return Kept(sync.engine.settings.data_dir, sync.iterable.state)
 

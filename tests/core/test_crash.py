@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.store import runs
 from tests.core.crashing import crash, job
 from tests.core.harness import Member, RunStatus, people, syncing
@@ -50,9 +50,17 @@ UNDISTURBED = {
 THIRD = [Member(1, "uno@example.com"), *[Member(n) for n in range(3, 6)], *people([14, 15, 16, 17, 18, 30])]
 
 
-def expected(members: list[Member]) -> set[str]:
-    """The addresses on a list that is equal to these members."""
-    return {member.email or f"{member.mpid}@placeholder.email" for member in members}
+def expected(members: list[Member], project_type: ProjectType = ProjectType.EMAIL) -> set[str]:
+    """The addresses on a list that is equal to these members. In a userID-based project there are no placeholders."""
+    at = "" if project_type is ProjectType.USER_ID else "@placeholder.email"
+    return {member.email or f"{member.mpid}{at}" for member in members}
+
+
+def undisturbed(project_type: ProjectType) -> dict[str, int]:
+    """The counts of the second sync. In a userID-based project two people with one address are two subscribers."""
+    if project_type is not ProjectType.USER_ID:
+        return UNDISTURBED
+    return {name: number for name, number in UNDISTURBED.items() if name != "duplicates"} | {"added": 3}
 
 
 @pytest.mark.parametrize(("database_url", "event"), ONE, indirect=["database_url"])
@@ -89,3 +97,20 @@ async def test_a_run_that_is_not_killed(tmp_path: Path, database_url: str) -> No
         await sync.mirror(FIRST, user_id=MPID)
         assert not await crash(job(sync, sync.mirror_file(SECOND), MPID), 1000)
         assert sync.emails() == expected(SECOND)
+
+
+@pytest.mark.parametrize("event", [14, 19, 24])
+@pytest.mark.parametrize("project_type", [ProjectType.USER_ID, ProjectType.HYBRID])
+@pytest.mark.extended
+async def test_crash_in_a_project_of_another_type(tmp_path: Path, project_type: ProjectType, event: int) -> None:
+    """A killed run ends with the numbers and the list of an undisturbed one, and the next sync is right, too."""
+    async with syncing(tmp_path, project_type=project_type.value) as sync:
+        await sync.mirror(FIRST, user_id=MPID)
+        assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
+        await sync.engine.presence.reap_dead_workers()
+        outcome = await sync.resume((await sync.latest()).id)
+        assert (outcome.run.status, outcome.counts) == (RunStatus.SUCCEEDED, undisturbed(project_type))
+        assert sync.emails() == expected(SECOND, project_type)
+        assert (await sync.mirror(THIRD, user_id=MPID, approved=True)).run.status is RunStatus.SUCCEEDED
+        assert sync.emails() == expected(THIRD, project_type)
+        assert (await sync.mirror(THIRD, user_id=MPID)).run.requests == 0

@@ -250,3 +250,36 @@ async def test_change_of_type_is_a_guard(tmp_path: Path) -> None:
         assert (await sync.approve(waiting.run.id)).run.status is RunStatus.SUCCEEDED
         assert (await mapping_of(sync)).project_type is USER_ID
         assert (await sync.mirror([person(1)])).run.status is RunStatus.SUCCEEDED
+
+
+async def test_swapped_emails_in_a_hybrid_project(tmp_path: Path) -> None:
+    """Iterable refuses both, because each email belongs to the other user. Both stay on the list, and are told apart.
+
+    Each sync tries again, and when the swap is over nothing is left to do.
+    """
+    before = [Member(1, "a@example.com", "c1"), Member(2, "b@example.com", "c2")]
+    swapped = [Member(1, "b@example.com", "c1"), Member(2, "a@example.com", "c2")]
+    async with syncing(tmp_path, project_type="hybrid") as sync:
+        await sync.mirror(before)
+        for _ in range(2):
+            outcome = await sync.mirror(swapped)
+            assert (outcome.counts, outcome.rejected) == ({"members": 2, "rejected": 2}, {"iterable_conflict": 2})
+            assert members(sync) == {("a@example.com", "c1"), ("b@example.com", "c2")}
+            assert moves(sync) == {(1, 0)}
+        again = await sync.mirror(before)
+        assert (again.counts, again.run.requests) == ({"members": 2, "unchanged": 2}, 0)
+        # who leaves stays on the list as long as another member has the email, and is not forgotten meanwhile
+        await sync.mirror(swapped[:1])
+        assert len(members(sync)) == 2
+        await sync.mirror(before[:1])
+        assert members(sync) == {("a@example.com", "c1")}
+
+
+async def test_swapped_emails_in_a_user_id_based_project(tmp_path: Path) -> None:
+    """There the emails are data of the users: both are updated, and no one leaves the list."""
+    async with syncing(tmp_path, project_type="userId") as sync:
+        await sync.mirror([Member(1, "a@example.com", "c1"), Member(2, "b@example.com", "c2")])
+        swapped = [Member(1, "b@example.com", "c1"), Member(2, "a@example.com", "c2")]
+        assert (await sync.mirror(swapped)).counts == {"members": 2, "updated": 2}
+        assert members(sync) == {("b@example.com", "c1"), ("a@example.com", "c2")}
+        assert moves(sync) == {(1, 0)}
