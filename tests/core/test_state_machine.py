@@ -8,7 +8,7 @@ a few walks, always the same.
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.models.run import Run, RunStatus, SyncMode
 from core.planning import batching
 from core.runs import cancellation
@@ -26,8 +26,8 @@ from core.store.mappings import RemovalPolicy
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
-from tests.core.world.people import ADDRESSES, FIRST, LISTS, LIVE, PEOPLE, SECOND, THIRD
-from tests.core.world.process import World
+from tests.core.world.people import ADDRESSES, FIRST, LISTS, LIVE, PEOPLE, REFUSED, SECOND, THIRD
+from tests.core.world.process import Meddler, World
 from tests.core.world.sources import Shape
 from tests.core.world.storage import Postgresql, Sqlite
 
@@ -59,6 +59,8 @@ class Machine(RuleBasedStateMachine):
     #: The address of a PostgreSQL server, or None for SQLite.
     server: str | None = None
     queued = False
+    project_type = ProjectType.EMAIL
+    meddlers: Mapping[str, Meddler] = MEDDLERS
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +93,9 @@ class Machine(RuleBasedStateMachine):
         """Create a world with its initial audiences."""
         directory = Path(self.temporary.name)
         storage = Sqlite(directory / "database") if self.server is None else Postgresql(self.server)
-        world = self.world = World(directory, storage, setting, MEDDLERS, queued=self.queued)
+        world = self.world = World(
+            directory, storage, setting, self.meddlers, queued=self.queued, project_type=self.project_type
+        )
         self.do(world.open())
         self.do(decisions.propose_second(world))
         world.truth.audiences |= {FIRST: first, SECOND: second, THIRD: third}
@@ -317,18 +321,47 @@ class Machine(RuleBasedStateMachine):
         return name != LIVE or await self.current_world.mapping(LIVE) is not None
 
 
+class UserIdMachine(Machine):
+    """The same in a userID-based project."""
+
+    project_type = ProjectType.USER_ID
+
+
+class HybridMachine(Machine):
+    """The same in a hybrid project, as far as Iterable takes it.
+
+    There it refuses an email or a user id that another user has, and another user id for a user that has one. What a
+    list should be then follows from the order of requests, so people have addresses of their own and keep their ids
+    (tests/core/test_project_types.py has the refusals).
+    """
+
+    project_type = ProjectType.HYBRID
+    meddlers: Mapping[str, Meddler] = {name: meddler for name, meddler in MEDDLERS.items() if name != "setting"}
+    swap_addresses = get_customer_id = change_setting = None  # type: ignore[assignment]
+
+    @rule(number=NUMBERS, address=st.sampled_from(["own0", "own1", None, "broken", *REFUSED]))
+    def get_address(self, number: int, address: str | None) -> None:
+        """A person gets another address, or loses the address."""
+        email = f"{address}-{number}@example.com" if address and address.startswith("own") else address
+        self.people[number] = replace(self.people[number], email=email)
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize(
-    ("kind", "queued"),
+    ("kind", "queued", "machine"),
     [
-        pytest.param("sqlite", False, id="sqlite, direct"),
-        pytest.param("postgresql", True, id="postgresql, queued"),
-        pytest.param("sqlite", True, id="sqlite, queued"),
-        pytest.param("postgresql", False, id="postgresql, direct"),
+        pytest.param("sqlite", False, Machine, id="sqlite, direct"),
+        pytest.param("postgresql", True, Machine, id="postgresql, queued"),
+        pytest.param("sqlite", True, Machine, id="sqlite, queued"),
+        pytest.param("postgresql", False, Machine, id="postgresql, direct"),
+        pytest.param("sqlite", False, UserIdMachine, id="sqlite, direct, userID-based"),
+        pytest.param("sqlite", False, HybridMachine, id="sqlite, direct, hybrid"),
+        pytest.param("postgresql", True, UserIdMachine, id="postgresql, queued, userID-based"),
+        pytest.param("postgresql", True, HybridMachine, id="postgresql, queued, hybrid"),
     ],
 )
 def test_promises_hold_after_each_step(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool, machine: type[Machine]
 ) -> None:
     """After each step the numbers add up and the ledger matches the lists, and settling makes the lists equal."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
@@ -337,7 +370,7 @@ def test_promises_hold_after_each_step(
     if kind == "postgresql":
         monkeypatch.setattr(Machine, "server", request.getfixturevalue("postgresql_server"))
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=settings(
             max_examples=WALKS or FEW_WALKS,
             stateful_step_count=STEPS if WALKS else FEW_STEPS,

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from core.identity import ProjectType
 from core.models.batch import Phase as Order
 from core.models.batch import decode
 from core.models.run import Run, RunStatus, SyncMode
@@ -21,17 +22,19 @@ from tests.core.world.people import (
     REFUSED,
     SECOND,
     STRANGER,
+    STRANGER_ID,
     THIRD,
     UNNAMED,
     Person,
     address_of,
+    key_of,
     user_id_of,
 )
 from tests.core.world.process import World
 from tests.core.world.runs import sync, write
 from tests.core.world.sources import Shape
 
-_ROWS = "SELECT mapping_id, profile, email, certain FROM ledger"
+_ROWS = "SELECT mapping_id, profile, email, user_id, certain FROM ledger"
 _UNANSWERED = (
     "SELECT r.list_id, b.phase, c.members FROM batches b JOIN changes c ON c.batch_id = b.id "
     "JOIN runs r ON r.id = b.run_id WHERE b.state = 'sent'"
@@ -57,17 +60,33 @@ async def check(world: World) -> None:
                     value for entry in decode(members).entries for value in entry[2:] if isinstance(value, str)
                 }
         list_rows = [row for row in rows if list_ids[row.mapping_id] == list_id]
-        certain = {row.email for row in list_rows if row.certain}
-        known = {row.email for row in list_rows} | unanswered | world.truth.forgotten | {STRANGER}
-        emails = world.emails(list_id)
-        assert certain - emails - unanswered <= world.truth.forgotten, "recorded, but not on the list"
-        nameless = {row.profile for row in list_rows if row.email is None}
-        unknown = {email for email in emails - known if email.partition("@")[0] not in nameless}
-        assert not unknown, "on the list, but not recorded"
+        _check_ledger(world, list_id, list_rows, unanswered)
         changes = [
             (joins, leaves) for email, _, joins, leaves in world.iterable.state.history(list_id) if email == STRANGER
         ]
         assert changes == [(1, 0)], "a stranger was touched"
+
+
+def _check_ledger(world: World, list_id: int, rows: list[Any], unanswered: set[str]) -> None:
+    """Check that who is certain in the ledger is on the list, and that who is on the list is in the ledger."""
+    forgotten = world.truth.forgotten
+    if world.truth.project_type is ProjectType.EMAIL:
+        emails = world.emails(list_id)
+        certain = {row.email for row in rows if row.certain}
+        known = {row.email for row in rows} | unanswered | forgotten | {STRANGER}
+        assert certain - emails - unanswered <= forgotten, "recorded, but not on the list"
+        nameless = {row.profile for row in rows if row.email is None}
+        unknown = {email for email in emails - known if email.partition("@")[0] not in nameless}
+        assert not unknown, "on the list, but not recorded"
+        return
+    # elsewhere a user id tells a person, and the email may be that of another mapping
+    on_list = world.iterable.state.members(list_id)
+    names = {name for pair in on_list for name in pair if name} | unanswered | forgotten
+    lost = [row for row in rows if row.certain and not {row.email, row.user_id} & names]
+    assert not lost, "recorded, but not on the list"
+    known = {name for row in rows for name in (row.email, row.user_id) if name} | unanswered | forgotten
+    unrecorded = [pair for pair in on_list if not known & set(pair) and pair != (STRANGER, STRANGER_ID)]
+    assert not unrecorded, "on the list, but not recorded"
 
 
 async def _check_numbers(db: Any, run: Run) -> None:
@@ -118,8 +137,8 @@ async def _finish_bulk_removal(world: World) -> None:
 def _is_refused(world: World, name: str) -> bool:
     """Whether Iterable refuses a member that each mirror sends again."""
     truth = world.truth
-    emails = set().union(*truth.known_emails[name].values())
-    return bool({UNNAMED, POISON} & emails) or any(p.email in REFUSED for p in truth.present(name).values())
+    is_refused = any(person.email in REFUSED for person in truth.present(name).values())
+    return is_refused or bool({UNNAMED, POISON} & truth.known_emails[name])
 
 
 async def quiet_mirror(world: World, name: str, shape: Shape = Shape.TABLE) -> Run:
@@ -145,25 +164,34 @@ async def compare(
     `parts` are the members of each mapping, or None for the current audience.
     """
     truth, erased = world.truth, await _forgotten(world)
-    required, possible = {STRANGER}, set(truth.forgotten)
+    kind = truth.project_type
+    stranger = STRANGER if kind is ProjectType.EMAIL else STRANGER_ID
+    required, possible = {stranger}, set(truth.forgotten)
     for name, part in parts.items():
         members = truth.present(name) if part is None else part
         unsure = set() if part is None else truth.live.unsure | truth.live.unidentified
         for number in unsure:
-            possible |= truth.emails_of(number)
+            possible |= truth.keys_of(number)
         for number, person in members.items():
-            email = address_of(person, truth.setting, keyless=part is None and shape is Shape.KEYLESS)
-            if email is None or number in erased or (part is not None and person.email is None):
-                possible |= truth.known_emails[name].get(number, set())
-            elif email not in REFUSED and number not in unsure:
-                required.add(email)
+            key = key_of(person, truth.setting, kind, keyless=part is None and shape is Shape.KEYLESS)
+            if key is None or number in erased or (part is not None and person.email is None):
+                possible |= truth.known_keys[name].get(number, set())
+            elif person.email not in REFUSED and number not in unsure:
+                required.add(key)
+            elif kind is not ProjectType.EMAIL:  # the user id tells the person, who stays with the former email
+                possible |= truth.keys_of(number)
         if not truth.removes(name):
-            possible |= set().union(*(truth.emails_of(number) for number in truth.people if number not in members))
+            possible |= set().union(*(truth.keys_of(number) for number in truth.people if number not in members))
             if name in truth.keyless:  # with a new key and a new address, a person is a leaver and a new member
-                possible |= set().union(*(truth.known_emails[name].get(number, set()) for number in members))
-    emails = world.emails(list_id)
-    assert emails - possible == required - possible, list_id
-    assert emails >= required, list_id
+                possible |= set().union(*(truth.known_keys[name].get(number, set()) for number in members))
+    if kind is ProjectType.EMAIL:
+        keys = world.emails(list_id)
+        assert keys - possible == required - possible, list_id
+        assert keys >= required, list_id
+        return
+    on_list = world.iterable.state.members(list_id)
+    assert required <= {name for pair in on_list for name in pair}, list_id
+    assert not [pair for pair in on_list if not (required | possible) & set(pair)], list_id
 
 
 async def check_user_ids(world: World, names: list[str]) -> None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from tests.core.harness import LIST, OTHER_LIST
 
 PEOPLE = range(1, 8)
-STRANGER = "stranger@elsewhere.example.com"
+STRANGER, STRANGER_ID = "stranger@elsewhere.example.com", "stranger"
 #: Iterable refuses these addresses: it names two of them, only counts one, and refuses the whole request for one.
 UNNAMED, POISON = "counted@unattributed.test", "any@poison.test"
 REFUSED = ["refused@forgotten.test", "refused@conflict.test", UNNAMED, POISON]
@@ -41,3 +41,17 @@ def user_id_of(person: Person, setting: UserIdField, *, keyless: bool = False) -
     if setting is UserIdField.MPID:
         return None if keyless else str(person.mpid)
     return None if person.hashed else person.customer_id
+
+
+def key_of(person: Person, setting: UserIdField, project_type: ProjectType, *, keyless: bool = False) -> str | None:
+    """What tells a person on a list from others, or None if the person can't be on one.
+
+    That is the email in an email-based project, and the user id, if there is one, in the others.
+    """
+    email, user_id = (rule(person, setting, keyless=keyless) for rule in (address_of, user_id_of))
+    if project_type is ProjectType.EMAIL:
+        return email
+    if project_type is ProjectType.HYBRID:
+        return (user_id or email) if email else None
+    is_broken = bool(person.email) and not person.hashed and "@" not in (person.email or "")
+    return None if is_broken else user_id

@@ -13,7 +13,7 @@ from core.connections import manage
 from core.engine import Engine, open_engine
 from core.firehose.ingest import FirehoseIngest
 from core.firehose.schema import Request as Message
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit
 from core.models.run import Run
 from core.runs import rejected_members, workflows
@@ -24,7 +24,7 @@ from core.store.mappings import AudienceMapping as Mapped
 from sandbox.iterable import Fault, Running, running
 from tests.core.harness import LIST, OTHER_LIST
 from tests.core.world.faults import HASTY, Crash, Trip, Trouble
-from tests.core.world.people import PEOPLE, STRANGER, Person
+from tests.core.world.people import PEOPLE, STRANGER, STRANGER_ID, Person
 from tests.core.world.sources import Sources
 from tests.core.world.storage import Storage
 from tests.core.world.truth import Truth
@@ -48,9 +48,10 @@ class World:
         meddlers: Mapping[str, Meddler],
         *,
         queued: bool = False,
+        project_type: ProjectType = ProjectType.EMAIL,
     ) -> None:
         """Store the arguments, and open nothing yet."""
-        self.truth = Truth(setting)
+        self.truth = Truth(setting, project_type)
         self.queued = queued
         self.sources = Sources(directory)
         #: Messages of mParticle that can be sent again.
@@ -63,7 +64,9 @@ class World:
 
     async def open(self) -> None:
         """Open everything, connect the project, and add a stranger to both lists."""
-        self.iterable: Running = await self._outer.enter_async_context(running(bulk_per_second=0))
+        self.iterable: Running = await self._outer.enter_async_context(
+            running(bulk_per_second=0, project_type=self.truth.project_type.value)
+        )
         self.key = self.iterable.key
         await self._start()
         options: dict[str, Any] = {
@@ -78,7 +81,7 @@ class World:
             self.truth.people[number] = Person(number, f"own0-{number}@example.com", customer_id)
         async with IterableClient(self.key, base_url=self.iterable.url, limiter=NoRateLimit()) as client:
             for list_id in (LIST, OTHER_LIST):
-                await client.subscribe(list_id, [(STRANGER, None)])
+                await client.subscribe(list_id, [(STRANGER, STRANGER_ID)])
 
     async def close(self) -> None:
         """Close everything."""
@@ -212,6 +215,12 @@ class World:
         """The runs that have not ended."""
         async with self.engine.database.read() as db:
             return await runs.unfinished(db)
+
+    def keys(self, list_id: int) -> set[str]:
+        """What tells the people on a list from others (see `people.key_of`)."""
+        if self.truth.project_type is ProjectType.EMAIL:
+            return self.emails(list_id)
+        return {user_id or email or "" for email, user_id in self.iterable.state.members(list_id)}
 
     def emails(self, list_id: int) -> set[str]:
         """The addresses (or user ids) on a list."""

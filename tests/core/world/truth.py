@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.store.mappings import RemovalPolicy
-from tests.core.world.people import LISTS, LIVE, REFUSED, Person, address_of
+from tests.core.world.people import LISTS, LIVE, REFUSED, Person, key_of
 
 
 @dataclass
@@ -79,11 +79,14 @@ class Truth:
     """People, audiences, and everything that mappings have received."""
 
     setting: UserIdField
+    project_type: ProjectType = ProjectType.EMAIL
     people: dict[int, Person] = field(default_factory=dict)
     audiences: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in LISTS})
     removals: dict[str, RemovalPolicy] = field(default_factory=dict)
-    #: All addresses that each mapping has ever received for each member.
-    known_emails: dict[str, dict[int, set[str]]] = field(default_factory=lambda: {name: {} for name in LISTS})
+    #: All keys (see `people.key_of`) under which each mapping has ever received each member.
+    known_keys: dict[str, dict[int, set[str]]] = field(default_factory=lambda: {name: {} for name in LISTS})
+    #: All addresses that each mapping has ever received.
+    known_emails: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in LISTS})
     #: Mappings that have received members without mpids: a person with another key is another member to them.
     keyless: set[str] = field(default_factory=set)
     #: Addresses that a forgotten person may have had: a subscriber under one of them belongs to no member.
@@ -108,12 +111,15 @@ class Truth:
     def remember(self, name: str, people: Iterable[Person]) -> None:
         """Record what a mapping receives, under both User ID settings, since the setting may change before a run."""
         for person in people:
-            emails = {address_of(person, setting) for setting in UserIdField} - {None}
-            self.known_emails[name].setdefault(person.mpid, set()).update(email for email in emails if email)
+            settings = [(setting, keyless) for setting in UserIdField for keyless in (False, True)]
+            keys = {key_of(person, setting, self.project_type, keyless=keyless) for setting, keyless in settings}
+            self.known_keys[name].setdefault(person.mpid, set()).update(key for key in keys if key)
+            if person.email is not None:
+                self.known_emails[name].add(person.email)
 
-    def emails_of(self, number: int) -> set[str]:
-        """All addresses that any mapping has received for a person."""
-        return set().union(*(by_number.get(number, set()) for by_number in self.known_emails.values()))
+    def keys_of(self, number: int) -> set[str]:
+        """All keys under which any mapping has received a person."""
+        return set().union(*(by_number.get(number, set()) for by_number in self.known_keys.values()))
 
     def forget(self, person: Person, by: str) -> None:
         """Forget a person, and all people who share an address with that person."""
@@ -122,9 +128,9 @@ class Truth:
             numbers |= {other.mpid for other in self.people.values() if other.email == person.email}
         addresses: set[str] = set()
         for _ in range(3):
-            addresses = set().union(*(self.emails_of(number) for number in numbers)) - set(REFUSED)
+            addresses = set().union(*(self.keys_of(number) for number in numbers)) - set(REFUSED)
             numbers |= {
-                n for by_number in self.known_emails.values() for n, emails in by_number.items() if emails & addresses
+                n for by_number in self.known_keys.values() for n, keys in by_number.items() if keys & addresses
             }
         self.forgotten |= addresses
         self.live.mark_unknown()
