@@ -34,7 +34,7 @@ from core.iterable.errors import (
 from core.iterable.fence import FenceClosedError, FencedRequest, SendFence
 from core.iterable.models import RequestStats
 from core.iterable.rate_limiter import RateLimiter, Slot
-from core.iterable.responses import ApiResponse, error_from
+from core.iterable.responses import ApiResponse, error_from, unparsable_error
 from core.iterable.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -172,8 +172,8 @@ class Transport:
         async def once() -> tuple[aiohttp.ClientResponse, AsyncExitStack]:
             async with AsyncExitStack() as opened:
                 response = await opened.enter_async_context(self._sent(request, limiter, None))
-                if response.status != 200:
-                    await _succeeded(response, request.list_id)
+                if response.status != HTTPStatus.OK:
+                    raise unparsable_error(await _succeeded(response, request.list_id))
                 return response, opened.pop_all()
 
         response, opened = await self._with_retries(once, limiter)

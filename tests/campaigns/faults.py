@@ -19,7 +19,7 @@ INTRODUCTION = """\
 
 ## Iterable
 
-Each row was observed: one run that renames placeholders, updates, removes and adds gets one answer of Iterable in one phase,
+Each row was observed: one run that renames placeholders, merges one, updates, removes and adds gets one answer of Iterable in one phase,
 for as long as it retries (with time limits cut to moments). Then the fault passes and the run is resumed. If the run had
 succeeded all the same, with rejected members, the same audience is synced again. The last column says how that ended.
 `test_fault_matrix.py` of the core holds every row against the program; `python -m tests.campaigns.faults` writes this section.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.connections import manage
 from core.connections.environment import environment_connection
 from core.errors import SyncError
 from core.identity import UserIdField
@@ -18,7 +19,8 @@ from core.runs import worker
 from core.store import mappings
 from sandbox.iterable import Fault
 from sandbox.iterable.answers import REFUSALS
-from tests.core.harness import LIST, Kept, Member, Sync, keep, people, queue_run, syncing
+from tests.clock import QuickClock
+from tests.core.harness import LIST, OTHER_LIST, Kept, Member, Sync, keep, people, queue_run, syncing
 
 #: Gives up after a moment, also on a silent server. The timeout is short; a report shows no duration.
 MOMENT = RetryPolicy(
@@ -35,6 +37,7 @@ PHASES: Mapping[str, tuple[str, str]] = {
     "lists": ("/api/lists", ""),
     "removals": ("/api/lists/unsubscribe", ""),
     "rename": ("/api/users/updateEmail", ""),
+    "merge": ("/api/users/merge", ""),
     "updates": ("/api/lists/subscribe", "ten@example.com"),
     "adds": ("/api/lists/subscribe", "p30@example.com"),
     "size": ("/api/lists/1001/size", ""),
@@ -108,6 +111,8 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         sync.iterable.faults.add(replace(FAULTS[fault], path=path, contains=contains, method=METHODS.get(phase, "")))
         if phase == "size":
             return await _size(sync, fault)
+        if phase == "merge":
+            await _let_merge(sync)
         run_id = await _queue(sync)
         await worker.start(run_id)
         outcome = await sync.outcome(run_id)
@@ -126,6 +131,14 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
             retried="yes" if run.retries or run.throttled else "no",
             after=_ending(sync, final.run.status),
         )
+
+
+async def _let_merge(sync: Sync) -> None:
+    """Allow merging, and give another profile an address that a placeholder is about to get."""
+    sync.engine.clock = QuickClock()  # the update follows a merge after a minute
+    await sync.subscribe_by_hand("one@example.com", OTHER_LIST)
+    connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)
+    await manage.change(sync.engine, connection, by="terminal", team_id=None, merges_profiles=True)
 
 
 _kept: list[Kept] = []
