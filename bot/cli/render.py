@@ -181,7 +181,9 @@ def _estimate(run_plan: RunPlan, rate: float) -> Text:
         f"about {compact_duration(max(run_plan.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"
     )
     text = f"\nNothing has been sent. It takes {plural(run_plan.requests, 'request')}, {pace}."
-    return Text(f"{text} {JOURNEYS}" if run_plan.to_add or run_plan.to_remove else text, style="dim")
+    return Text(
+        f"{text} {JOURNEYS}" if run_plan.to_add or run_plan.to_update or run_plan.to_remove else text, style="dim"
+    )
 
 
 def _traffic(report: RunReport) -> str:

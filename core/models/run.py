@@ -112,6 +112,8 @@ class GuardName(StrEnum):
     REMOVALS = "removals"
     """The mapping requires approval of removals."""
     MASS_ADDITION = "mass_addition"
+    MASS_REPLACEMENT = "mass_replacement"
+    """Many members would leave the list under their former identity and join it under another."""
     UNUSUAL_SIZE = "unusual_size"
     """The audience is far larger or smaller than in the mapping's last runs."""
     OLDER_SOURCE = "older_source"

@@ -37,6 +37,8 @@ class PlannedNumbers:
     to_add: int
     to_remove: int
     ledger_size: int
+    to_replace: int = 0
+    """Former identities of members that stay: each leaves the list, and another joins it."""
 
 
 def check_guards(
@@ -76,6 +78,7 @@ def check_guards(
     else:
         of_changes = _check_removals(mapping, numbers.to_remove, ledger_size)
         of_changes += check_additions(mapping, to_add=numbers.to_add, ledger_size=ledger_size)
+        of_changes += _check_replacements(mapping, numbers.to_replace, ledger_size)
         guards += of_changes or check_size(members + numbers.left, history)
     guards += check_age(source.file_name, source_at, history)
     if is_other_audience(mapping, source.audience_id, source.audience_name):
@@ -183,6 +186,17 @@ def _check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) 
         message = f"{members} would be removed from list {mapping.list_id}, and removals are to be approved each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]
     return []
+
+
+def _check_replacements(mapping: AudienceMapping, to_replace: int, ledger_size: int) -> list[Guard]:
+    """Return the guard of a plan that gives many members another identity, which can restart journeys for them."""
+    if ledger_size <= MASS_REMOVAL_FROM or to_replace <= MASS_REMOVAL_SHARE * ledger_size:
+        return []
+    message = (
+        f"{to_replace:,} of {ledger_size:,} members would leave list {mapping.list_id} under the identity that they "
+        "had until now, and join it again under another."
+    )
+    return [Guard(name=GuardName.MASS_REPLACEMENT, message=message)]
 
 
 def _list(mapping: AudienceMapping) -> str:

@@ -26,11 +26,12 @@ from core.planning.live_source import (
     restore_newer,
 )
 from core.planning.member_account import IdentityProblems, check_rows, identity_problems
+from core.planning.plan_files import is_small, paths_of
 from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
 from core.planning.removal_limits import removal_note
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import exclude_erased, reject_erased, reject_forgotten, reject_suppressed
-from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, load_ledger, run, workspace
+from core.planning.workspace import load_ledger, run, workspace
 from core.sources import Source
 from core.sources.audience_ref import split_variant
 from core.sources.content_digest import check_unchanged, fingerprint
@@ -74,8 +75,8 @@ async def plan_run(
         mapping_ids = [mapping.id for mapping in mappings_of_list]
         # only guards need the size, and live changes have none
         ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
-    reads = [] if planned.request.live else _paths(planned)
-    async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size), reads=reads) as con:
+    reads = [] if planned.request.live else paths_of(planned)
+    async with workspace(data_dir, planned.id, memory_mb, small=is_small(planned, ledger_size), reads=reads) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
         source, source_digest = await _read(con, database, planned, target, erased)
         mode = _mode(planned, target, source)
@@ -113,13 +114,14 @@ async def plan_run(
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count = scalar(con, _COUNT_FORGOTTEN)
+        to_replace = scalar(con, "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1")
         await store_rejections(con, database, planned.id)
         work = await store_batches(con, database, planned.id)
     async with database.read() as db:
         history = await _history(db, target.id, mode)
         deltas = await runs.delta_history(db, target.id)
         read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
-    numbers = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
+    numbers = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size, to_replace)
     guards = check_guards(
         mode,
         target,
@@ -183,28 +185,6 @@ async def _read_first_at(db: AsyncConnection, planned: Run, source: Source, dige
     return planned.created_at if first is None else min(first, planned.created_at)
 
 
-def _is_small(planned: Run, ledger_size: int) -> bool:
-    """Return whether source and ledger are small, so that a second thread would not pay off."""
-    if planned.request.live:
-        return True
-    try:
-        size = sum(_size(path) for path in _paths(planned))
-    except OSError:  # reading the source raises a better error
-        return True
-    return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
-
-
-def _paths(planned: Run) -> list[Path]:
-    return [Path(path) for path in (planned.request.path, *planned.request.more_paths)]
-
-
-def _size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder, without unpacking any."""
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
-
-
 async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: PlanResult) -> None:
     """Make a result the run's plan.
 
@@ -230,7 +210,7 @@ async def _read(
         source = await load_live_changes(con, database, planned)
         erased = None  # the inbox accepts no change that is older than an erasure
     else:
-        paths = _paths(planned)
+        paths = paths_of(planned)
         await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
         before = await run(con, fingerprint, paths)
         source = await _read_file(con, database, planned, target)
@@ -250,7 +230,7 @@ async def _read_file(
     If the request names no columns, the columns of an earlier run of the mapping are used, if the files have them.
     """
     request = planned.request
-    paths, columns = _paths(planned), request.columns
+    paths, columns = paths_of(planned), request.columns
     if not columns:
         async with database.read() as db:
             columns = await runs.columns_chosen_before(db, target.id)

@@ -189,7 +189,12 @@ def _instrument(record_event: Callable[[str], None]) -> None:
         record_event(f"after the write, {name}")
 
     Database.write = counted_write  # type: ignore[method-assign]
-    for call in (IterableClient.subscribe, IterableClient.unsubscribe, IterableClient.update_placeholder_email):
+    for call in (
+        IterableClient.subscribe,
+        IterableClient.unsubscribe,
+        IterableClient.update_placeholder_email,
+        IterableClient.merge_users,
+    ):
         setattr(IterableClient, call.__name__, _counted(call, record_event))
 
 
@@ -197,9 +202,9 @@ def _counted(
     call: Callable[..., Coroutine[Any, Any, Any]], record_event: Callable[[str], None]
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(call)
-    async def counted(*args: Any) -> Any:
+    async def counted(*args: Any, **named: Any) -> Any:
         record_event(f"before the request, {call.__name__}")
-        answer = await call(*args)
+        answer = await call(*args, **named)
         record_event(f"after the request, {call.__name__}")
         return answer
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.identity import ProjectType, UserIdField
-from core.store import runs
+from core.store import connections, runs
 from tests.core.crashing import crash, job
-from tests.core.harness import Member, RunStatus, people, syncing
+from tests.core.harness import OTHER_LIST, Member, RunStatus, people, syncing
 
 # Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
@@ -114,3 +114,22 @@ async def test_crash_in_a_project_of_another_type(tmp_path: Path, project_type: 
         assert (await sync.mirror(THIRD, user_id=MPID, approved=True)).run.status is RunStatus.SUCCEEDED
         assert sync.emails() == expected(THIRD, project_type)
         assert (await sync.mirror(THIRD, user_id=MPID)).run.requests == 0
+
+
+@pytest.mark.parametrize("event", range(18, 28))
+@pytest.mark.extended
+async def test_crash_around_a_merge(tmp_path: Path, event: int) -> None:
+    """Wherever a run dies that merges a profile, the resumed one ends with the list and with one profile a person."""
+    async with syncing(tmp_path) as sync:
+        await sync.mirror(FIRST, user_id=MPID)
+        await sync.subscribe_by_hand("one@example.com", OTHER_LIST)
+        async with sync.engine.database.write() as db:
+            (connection,) = await connections.everyone(db)
+            await connections.change(db, connection.id, merges_profiles=True)
+        assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
+        await sync.engine.presence.reap_dead_workers()
+        outcome = await sync.resume((await sync.latest()).id)
+        assert (outcome.run.status, outcome.counts) == (RunStatus.SUCCEEDED, UNDISTURBED)
+        assert sync.emails() == expected(SECOND)
+        assert "1@placeholder.email" not in sync.iterable.state.project().people.emails.first
+        assert (await sync.mirror(SECOND, user_id=MPID)).run.requests == 0

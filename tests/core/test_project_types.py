@@ -253,7 +253,7 @@ async def test_change_of_type_is_a_guard(tmp_path: Path) -> None:
 
 
 async def test_swapped_emails_in_a_hybrid_project(tmp_path: Path) -> None:
-    """Iterable refuses both, because each email belongs to the other user. Both stay on the list, and are told apart.
+    """Iterable refuses both, because each email belongs to the other user. Both stay on the list.
 
     Each sync tries again, and when the swap is over nothing is left to do.
     """
@@ -283,3 +283,14 @@ async def test_swapped_emails_in_a_user_id_based_project(tmp_path: Path) -> None
         assert (await sync.mirror(swapped)).counts == {"members": 2, "updated": 2}
         assert members(sync) == {("b@example.com", "c1"), ("a@example.com", "c2")}
         assert moves(sync) == {(1, 0)}
+
+
+async def test_user_id_setting_is_changed(tmp_path: Path) -> None:
+    """If the user id tells people apart, everyone would leave and join again, so that waits for approval."""
+    many = people(range(120))
+    async with syncing(tmp_path, project_type="userId") as sync:
+        await sync.mirror(many)
+        waiting = (await sync.mirror(many, user_id=UserIdField.MPID)).run
+        assert waiting.plan is not None
+        assert (waiting.status, waiting.requests) == (RunStatus.NEEDS_APPROVAL, 0)
+        assert [guard.name for guard in waiting.plan.guards] == [GuardName.MASS_REPLACEMENT]

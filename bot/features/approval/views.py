@@ -47,6 +47,7 @@ _CHECKS = {
     GuardName.PROJECT_TYPE: "Approve only if that is the type of the project; otherwise correct it at the connection.",
     GuardName.NEW_MAPPING: "Check that it is the right audience and the right list.",
     GuardName.MASS_ADDITION: "Approve only if you expect so many people to join.",
+    GuardName.MASS_REPLACEMENT: "Journeys may start again. Was the User ID setting changed?",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
     GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
     GuardName.ADOPTED_LIST: "Approve only if no other tool fills this list from now on.",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.connections import manage
+from core.delivery import spacing
 from core.errors import ValidationError
 from core.identity import ProjectType, UserIdField
 from core.models.run import RunStatus
@@ -52,11 +53,12 @@ def last(sync: Sync) -> int:
 
 
 @pytest.fixture
-async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
+async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
     """A list with two placeholders, in a project where another profile has the address that one of them gets.
 
     Single-user calls take effect after a minute, and waiting takes no time.
     """
+    monkeypatch.setattr(spacing, "APART_S", 60.0)
     clock = QuickClock()
     async with syncing(tmp_path, clock=clock.monotonic) as opened:
         opened.engine.clock = clock
