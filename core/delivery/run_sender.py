@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from core.delivery.outcome import BatchOutcome
-from core.delivery.renaming import rename
+from core.delivery.renaming import merge_known, rename
 from core.delivery.sender import send_batch, units_of
 from core.delivery.spacing import Spacing
+from core.identity import ProjectType
 from core.iterable import IterableClient
 from core.models.batch import Phase, encode
 from core.models.run import Run
@@ -48,6 +49,9 @@ class RunSender:
 
     async def _rename(self, batch: Batch) -> BatchOutcome:
         await self._spacing.wait_for(batch.entries)
-        outcome = await rename(self._client, self._run.list_id, units_of(batch), merges=self._merges)
+        if self._run.project_type is ProjectType.EMAIL:
+            outcome = await rename(self._client, self._run.list_id, units_of(batch), merges=self._merges)
+        else:
+            outcome = await merge_known(self._client, units_of(batch)) if self._merges else BatchOutcome()
         self._spacing.note(outcome)
         return outcome

@@ -45,8 +45,8 @@ class Spacing:
                 self._note(entry for batch in renames for entry in batch.entries)
 
     def note(self, outcome: BatchOutcome) -> None:
-        """Record the renames and merges of a batch."""
-        for units in (outcome.renamed, outcome.merged):
+        """Record the renames and merges of a batch, also those that an earlier try may have made."""
+        for units in (outcome.renamed, outcome.merged, outcome.vanished):
             self._note(entry for unit in units for entry in unit)
 
     async def wait_for(self, entries: Iterable[BatchEntry]) -> None:

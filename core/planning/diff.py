@@ -66,10 +66,12 @@ def diff_against_ledger(
     mode: SyncMode,
     project_type: ProjectType = ProjectType.EMAIL,
     keys_are_known: bool = False,
+    merges: bool = False,
 ) -> DiffCounts:
     """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
-    `keys_are_known`: the member keys come from the ledger, so no member is in it under another key.
+    `keys_are_known`: the member keys come from the ledger, so no member is in it under another key. `merges`: users may
+    be merged.
     """
     diff = statements("diff.sql")
     mapping = {"mapping_id": mapping_id}
@@ -81,7 +83,11 @@ def diff_against_ledger(
         if not keys_are_known and _value(con, diff["any_key_without_mpid"]):
             con.execute(diff["find_ledger_keys"], mapping)
             con.execute(diff["use_ledger_keys"])
-        renames = {"renames": field is UserIdField.MPID and project_type is ProjectType.EMAIL}
+        has_placeholders = field is UserIdField.MPID
+        renames = {
+            "renames": has_placeholders and project_type is ProjectType.EMAIL,
+            "merges": has_placeholders and merges and project_type is ProjectType.HYBRID,
+        }
         con.execute(diff["create_joined"], mapping | placeholder | renames)
         if mode is SyncMode.MIRROR:
             con.execute(diff["add_mirror_leavers"], former)

@@ -109,6 +109,7 @@ async def plan_run(
             field=planned.user_id_field,
             mode=diff_mode,
             project_type=project_type,
+            merges=merges,
         )
         outside = await run(con, count_outside, con) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)

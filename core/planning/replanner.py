@@ -71,6 +71,7 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
             mode=SyncMode.DELTA,
             project_type=unfinished.project_type,
             keys_are_known=unfinished.undo_of is not None,
+            merges=unfinished.plan is not None and unfinished.plan.to_merge > 0,
         )
         outside = await run(con, count_outside, con) if is_bound else None
         await store_batches(con, database, unfinished.id)

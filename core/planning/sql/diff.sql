@@ -85,7 +85,8 @@ UPDATE leavers SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.me
 
 -- name: create_joined
 -- In an email-based project a member whose former identity was a placeholder is renamed, so that no orphaned user stays
--- behind. (An interrupted rename leaves its row unconfirmed.)
+-- behind. (An interrupted rename leaves its row unconfirmed.) In a hybrid project the update itself gives the user the
+-- new email, but if users may be merged, another user with that email is looked for first.
 CREATE TABLE joined AS
 SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.email, desired.user_id,
     desired.is_counted, desired.member_key IS NOT NULL AS in_source, known.member_key IS NOT NULL AS in_ledger,
@@ -94,9 +95,9 @@ SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.ema
     coalesce(known.is_confirmed AND (known.email = desired.email OR desired.email IS NULL)
         AND known.user_id IS NOT DISTINCT FROM desired.user_id, false) AS is_unchanged,
     $renames AND in_ledger AS is_known_by_mpid,
-    is_known_by_mpid AND desired.email <> desired.member_key || '@' || $placeholder_domain
+    desired.email <> desired.member_key || '@' || $placeholder_domain
         AND coalesce(known.email = desired.member_key || '@' || $placeholder_domain, NOT known.is_confirmed)
-        AS needs_rename
+        AND (is_known_by_mpid OR ($merges AND in_ledger AND known.email IS NOT NULL)) AS needs_rename
 FROM desired
 FULL JOIN (SELECT * FROM ledger WHERE mapping_id = $mapping_id) AS known ON known.member_key = desired.member_key;
 

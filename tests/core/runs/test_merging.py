@@ -10,12 +10,13 @@ from core.connections import manage
 from core.delivery import spacing
 from core.errors import ValidationError
 from core.identity import ProjectType, UserIdField
+from core.iterable import IterableClient, NoRateLimit
 from core.models.run import RunStatus
 from core.store import audit_log, connections, mappings
 from core.store.mappings import RemovalPolicy
 from sandbox.iterable import Fault
 from tests.clock import QuickClock
-from tests.core.harness import OTHER_LIST, Member, Outcome, Sync, syncing
+from tests.core.harness import LIST, OTHER_LIST, Member, Outcome, Sync, syncing
 
 MPID = UserIdField.MPID
 MERGE, RENAME, SUBSCRIBE = "/api/users/merge", "/api/users/updateEmail", "/api/lists/subscribe"
@@ -191,3 +192,22 @@ async def test_setting_is_audited_and_follows_the_project_type(sync: Sync) -> No
     changed: dict[str, Any] = {"by": "terminal", "team_id": None, "project_type": ProjectType.USER_ID}
     with pytest.raises(ValidationError, match="nothing to merge"):
         await manage.change(sync.engine, await the_connection(sync), **changed)
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+async def test_hybrid_project(tmp_path: Path, is_on: bool) -> None:
+    """A user with the address and without a user id is merged; one with another user id is another person."""
+    clock = QuickClock()
+    async with syncing(tmp_path, clock=clock.monotonic, project_type="hybrid") as sync:
+        sync.engine.clock = clock
+        await sync.mirror([Member(1), Member(2), Member(3)], user_id=MPID)
+        async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, limiter=NoRateLimit()) as client:
+            await client.subscribe(OTHER_LIST, [("one@example.com", None), ("two@example.com", "other")])
+        await allow_merging(sync, is_on=is_on)
+        outcome = await sync.mirror([*AFTER[:2], Member(3, "three@example.com")], user_id=MPID)
+        assert outcome.run.plan is not None
+        assert (outcome.run.merged, outcome.run.plan.to_merge) == ((1, 3) if is_on else (0, 0))
+        assert outcome.rejected == {"iterable_conflict": 1 if is_on else 2}
+        on_list = set(sync.iterable.state.members(LIST))
+        first = ("one@example.com", "1") if is_on else ("1@placeholder.email", "1")
+        assert on_list == {first, ("2@placeholder.email", "2"), ("three@example.com", "3")}
