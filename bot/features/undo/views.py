@@ -115,6 +115,8 @@ def _meanings(run: Run) -> list[str]:
         lines.append(
             f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the previous one."
         )
+    if run.merged:
+        lines.append(f"{plural(run.merged, 'profile')} that it merged: merged for good. Iterable can't separate them.")
     if run.status is not RunStatus.SUCCEEDED:
         lines.append("It did not finish, and it can't be resumed after an undo. Answers that were lost count as done.")
     lines.append("Who was changed by another run since is left alone, so it may be fewer.")

@@ -8,6 +8,7 @@ from bot.cli import render
 from bot.features.approval import views
 from bot.features.runs import result_messages
 from bot.features.runs.run_view import RunView
+from bot.features.undo.views import UndoCandidate, undo_modal
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import Run, RunPlan, RunStatus
@@ -43,5 +44,7 @@ def test_number_is_shown_before_and_after() -> None:
     assert "Profiles merged" in blocks(run, RunStatus.SUCCEEDED)
     assert "1  profiles merged into others" in printed(run)
     assert "2  profiles at most to merge" in printed(run.model_copy(update={"status": RunStatus.PLANNED}))
+    undo = json.dumps(undo_modal(UndoCandidate(run, "Shoppers", "Spring")))
+    assert "1 profile that it merged: merged for good" in undo
     without = make_run(plan=plan.model_copy(update={"to_merge": 0}))
     assert "erged" not in "".join(blocks(without, status) for status in RunStatus) + printed(without)
