@@ -99,6 +99,10 @@ def diff_against_ledger(
         con.execute(diff["create_duplicates_by_user_id"])
         con.execute(diff["add_duplicates_by_user_id"])
     con.execute(diff["create_on_list_by_other_mapping"], mapping)
+    if mode is SyncMode.DELTA or _value(con, "SELECT count(*) FROM leavers"):
+        con.execute(diff["create_merged"], mapping | {"any": mode is SyncMode.DELTA})
+    else:
+        con.execute(diff["create_empty_merged"])
     is_small = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
     con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + diff["classify"])
     con.execute(diff["create_known_leavers"], mapping)

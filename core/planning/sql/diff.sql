@@ -159,6 +159,26 @@ ON subscriber_key(others.email, others.user_id) = subscriber_key(desired.email, 
     AND (desired.email IS NULL OR desired.email = others.email)
     AND (desired.user_id IS NULL OR desired.user_id = others.user_id);
 
+-- name: create_merged
+-- Members who are on the list already, under another profile: one that leaves or, in a delta ($any), any other. mParticle
+-- has merged the two, or is about to. For Iterable nothing but the profile changes.
+CREATE TABLE merged AS
+WITH others AS (
+    SELECT member_key, email, user_id FROM ledger
+    WHERE mapping_id = $mapping_id AND is_confirmed
+        AND ($any OR member_key IN (SELECT member_key FROM leavers))
+)
+SELECT desired.member_key FROM desired JOIN others
+ON subscriber_key(others.email, others.user_id) = subscriber_key(desired.email, desired.user_id)
+    AND others.member_key <> desired.member_key
+UNION
+SELECT desired.member_key FROM desired JOIN others
+ON others.user_id = desired.user_id AND others.member_key <> desired.member_key
+WHERE is_kept_by_user_id(others.email);
+
+-- name: create_empty_merged
+CREATE TABLE merged AS SELECT NULL::VARCHAR AS member_key LIMIT 0;
+
 -- name: classify
 -- diff.py creates `classified` from this query: a table, or for many members a view.
 SELECT joined.*, duplicate_profiles.primary_profile, CASE
@@ -170,11 +190,13 @@ SELECT joined.*, duplicate_profiles.primary_profile, CASE
         WHEN joined.in_ledger AND (joined.is_confirmed
             OR is_other_subscriber(joined.ledger_email, joined.ledger_user_id, joined.email, joined.user_id)
             OR (joined.ledger_email IS NULL AND joined.is_known_by_mpid)) THEN 'update'
+        WHEN merged.member_key IS NOT NULL THEN 'update'
         ELSE 'add'
     END AS outcome
 FROM joined
 LEFT JOIN duplicate_profiles ON duplicate_profiles.member_key = joined.member_key
 LEFT JOIN on_list_by_other_mapping ON on_list_by_other_mapping.member_key = joined.member_key
+LEFT JOIN merged ON merged.member_key = joined.member_key
 WHERE joined.in_source;
 
 -- name: create_known_leavers

@@ -25,7 +25,20 @@ async def test_merged_profile_stays_on_the_list(tmp_path: Path, database_url: st
         status = await service.settled()
         assert service.emails() == addresses(1, 2)
         assert departures(service) == 0
-        assert (status.added + status.updated, status.removed) == (4, 0)
+        assert (status.added, status.updated, status.removed) == (2, 2, 0)
+
+
+async def test_joiner_may_come_first(tmp_path: Path) -> None:
+    """If the new profile joins before the other one leaves, that is one update too."""
+    async with firehosing(tmp_path, firehose_merge_window_s=0.0) as service:
+        await start(service, 1)
+        await service.mparticle.add(VIPS, person(100, email="p1@example.com", customer_id="c1"))
+        status = await service.settled()
+        assert (status.added, status.updated) == (1, 1)
+        await service.mparticle.delete(VIPS, person(1))
+        status = await service.settled()
+        assert (status.added, status.updated, status.removed) == (1, 1, 0)
+        assert (service.emails(), departures(service)) == (addresses(1), 0)
 
 
 async def test_leaver_waits_for_the_window(tmp_path: Path) -> None:

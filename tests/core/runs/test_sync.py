@@ -95,7 +95,7 @@ async def test_address_moves_between_profiles(sync: Sync) -> None:
     """An address that moves to another profile stays on the list the whole time."""
     await sync.mirror([person(1)])
     outcome = await sync.mirror([person(2, email="p1@example.com")])
-    assert outcome.counts == {"members": 1, "left": 1, "added": 1, "duplicates": 1}
+    assert outcome.counts == {"members": 1, "left": 1, "updated": 1, "duplicates": 1}
     assert [(joins, leaves) for *_, joins, leaves in sync.iterable.state.history(LIST)] == [(1, 0)]
     assert (await sync.mirror([])).run.status is RunStatus.NEEDS_APPROVAL
     await sync.mirror([], allow_empty=True)
