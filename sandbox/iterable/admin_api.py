@@ -2,7 +2,7 @@
 
 | request                             | does                                                              |
 |-------------------------------------|-------------------------------------------------------------------|
-| GET /_sandbox                       | projects, lists with sizes, latest requests, totals, faults       |
+| GET /_sandbox                       | projects, lists with sizes, data fields, requests, faults         |
 | POST /_sandbox/reset                | back to the samples                                               |
 | GET, PATCH /_sandbox/settings       | shows, changes settings (`sandbox.iterable.settings`)             |
 | GET, DELETE /_sandbox/faults        | shows, clears the faults                                          |
@@ -31,6 +31,7 @@ from typing import Any, cast
 import orjson
 from aiohttp import web
 
+from sandbox.iterable import user_fields
 from sandbox.iterable.campaigns import STATES, CampaignState
 from sandbox.iterable.faults import fault_from
 from sandbox.iterable.lists import LIST_TYPES, ListType, MailingList
@@ -101,6 +102,7 @@ class _Control:
                     "forgotten": len(project.forgotten_emails | project.forgotten_user_ids),
                     "channelUnsubscribed": len(project.channel_unsubscribed),
                     "keys": {key: held.status for key, held in state.keys.items() if held.project == project.name},
+                    **user_fields.summary(project),
                     "lists": [self._summary(mailing_list) for mailing_list in state.lists_of(project)],
                     "campaigns": [each.described(state.now_ms()) for each in state.campaigns_of(project)],
                 }

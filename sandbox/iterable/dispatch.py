@@ -45,6 +45,7 @@ ROUTES: Final = {
     ("POST", "/api/users/bulkUpdate"): Route(user_routes.bulk_update, "bulkUpdate"),
     ("GET", "/api/users/getByEmail"): Route(user_routes.get_by_email, "getByEmail", frozenset({"email"})),
     ("GET", "/api/users/byUserId"): Route(user_routes.by_user_id, "byUserId", frozenset({"userId"})),
+    ("GET", "/api/users/getFields"): Route(user_routes.get_fields, "getFields"),
     ("GET", "/api/users/forgotten"): Route(user_routes.forgotten_emails, "forgotten"),
     ("GET", "/api/users/forgottenUserIds"): Route(user_routes.forgotten_user_ids, "forgottenUserIds"),
 }

@@ -29,6 +29,7 @@ DEFAULT_LIMITS: Final = {
     "byUserId": Limit(100),
     "merge": Limit(50),
     "forgotten": Limit(3),
+    "getFields": Limit(3),
     "forgottenUserIds": Limit(3),
 }
 """The limits of a project, by name."""

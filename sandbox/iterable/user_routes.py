@@ -98,6 +98,11 @@ def _user(call: Call, number: int | None) -> Answer:
     return Answer.json({"user": user})
 
 
+def get_fields(call: Call) -> Answer:
+    """`GET /api/users/getFields`: the type of each field of the project (API description 1.8)."""
+    return Answer.json({"fields": user_fields.types_of(call.project)})
+
+
 def forgotten_emails(call: Call) -> Answer:
     """`GET /api/users/forgotten`."""
     if call.project.type == "userId":

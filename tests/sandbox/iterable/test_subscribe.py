@@ -170,11 +170,47 @@ async def test_new_data_fields_are_reported(client: Client) -> None:
     assert user.data["user"]["dataFields"]["city"] == "Bonn"
 
 
-async def test_a_data_field_of_another_type_is_invalid_data(client: Client) -> None:
-    """The first value of a field fixes its type, and a value of another type is invalid data."""
-    await client.subscribe(person("a@example.com", dataFields={"age": 3}))
-    reply = await client.subscribe(person("b@example.com", dataFields={"age": "three"}))
-    assert reply.failed == {"invalidDataEmails": ["B@example.com"]}
+async def test_the_first_value_of_a_field_fixes_its_type(client: Client) -> None:
+    """getFields names the type that the first value has given to each field, next to those of every project."""
+    data = {"age": 3, "share": 0.5, "vip": True, "tags": ["a"], "since": "2026-01-31 10:00:00 +00:00", "home": {"x": 1}}
+    await client.subscribe(person("a@example.com", dataFields=data))
+    fields = (await client.get("/api/users/getFields")).data["fields"]
+    kinds = {"age": "long", "share": "double", "vip": "boolean", "tags": "string", "since": "date", "home": "object"}
+    assert {name: fields[name] for name in kinds} == kinds
+    assert (fields["email"], fields["phoneNumber"]) == ("string", "string")
+
+
+@pytest.mark.parametrize(
+    ("first", "value", "fits"),
+    [
+        (3, "three", False),
+        (3, 4, True),
+        (3, 4.5, False),
+        (0.5, 4, True),
+        ("x", 4, False),
+        ("x", ["y"], True),
+        ("x", True, False),
+        ("x", "2026-01-31 10:00:00 +00:00", True),
+        ("2026-01-31 10:00:00 +00:00", "soon", False),
+        ({"a": 1}, "x", False),
+        (True, None, True),
+    ],
+)
+async def test_a_value_of_another_type_is_invalid_data(client: Client, first: Any, value: Any, fits: bool) -> None:
+    """A value of another type than the field's is invalid data for its person, and others are taken."""
+    await client.subscribe(person("a@example.com", dataFields={"field": first}))
+    reply = await client.subscribe(person("b@example.com", dataFields={"field": value}), "c@example.com")
+    assert reply.failed == ({} if fits else {"invalidDataEmails": ["B@example.com"]})
+    assert reply.data["successCount"] == (2 if fits else 1)
+
+
+async def test_null_removes_a_value(client: Client) -> None:
+    """A null removes the value of a field, and the overview counts who has a value."""
+    await client.subscribe(person("a@example.com", dataFields={"city": "Bonn", "age": 3}))
+    await client.subscribe(person("a@example.com", dataFields={"city": None}))
+    project = (await client.get("/_sandbox")).data["projects"][0]
+    assert project["fields"] == [{"name": "age", "type": "long", "people": 1}]
+    assert project["profiles"] == [{"email": "a@example.com", "userId": None, "dataFields": {"age": 3}}]
 
 
 @pytest.mark.parametrize(("case", "returned"), [("capital", "Ab@x.invalid"), ("upper", "AB@X.INVALID")])

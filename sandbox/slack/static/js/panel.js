@@ -146,7 +146,16 @@ export function panel(node, close) {
     return h("details", { class: "panel-block project", open: opened.get(project.name) ?? (number === 0 || project.people > 0), ontoggle: (event) => opened.set(project.name, event.target.open) },
       h("summary", {}, icon("down"), h("h4", {}, project.name, h("span", { class: "muted" }, `${project.people.toLocaleString()} people`))),
       h("table", { class: "figures" }, h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", {}, "List"), h("th", {}, "Subscribers"), h("th", {}, "Campaign"))),
-        h("tbody", {}, project.lists.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type === "Standard" ? "" : each.type} #${each.id}`)), h("td", {}, each.size.toLocaleString()), h("td", {}, each.type === "Standard" && h("button", { type: "button", class: "button small", "aria-label": `Schedule a campaign to ${each.name}`, onclick: () => schedule(each) }, "Schedule")))))), campaigns(project));
+        h("tbody", {}, project.lists.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type === "Standard" ? "" : each.type} #${each.id}`)), h("td", {}, each.size.toLocaleString()), h("td", {}, each.type === "Standard" && h("button", { type: "button", class: "button small", "aria-label": `Schedule a campaign to ${each.name}`, onclick: () => schedule(each) }, "Schedule")))))), campaigns(project), dataFields(project));
+  }
+
+  // What syncs have sent besides email and user id, and whom Iterable knows it of, the latest few.
+  function dataFields(project) {
+    if (!project.fields.length) return null;
+    return h("div", { class: "data-fields" }, h("h4", {}, "Data fields"),
+      h("table", { class: "figures" }, h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", {}, "Field"), h("th", {}, "People"))),
+        h("tbody", {}, project.fields.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type}`)), h("td", {}, each.people.toLocaleString()))))),
+      h("ul", { class: "requests" }, project.profiles.map((each) => h("li", {}, h("span", { class: "path" }, each.email || each.userId), h("span", { class: "muted" }, JSON.stringify(each.dataFields))))));
   }
 
   function requests(rows) {
