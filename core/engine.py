@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
@@ -26,6 +26,18 @@ from core.worker_registry import WorkerRegistration
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFields:
+    """The types of the data fields of an Iterable project, by name.
+
+    `at` is when they were fetched (seconds of a monotonic clock), `project` the project's name in the database.
+    """
+
+    project: str
+    types: dict[str, str]
+    at: float
 
 
 class Engine:
@@ -74,6 +86,8 @@ class Engine:
         self.mparticle_audiences: dict[int, KnownAudiences] = {}
         #: When this process read the campaigns of each connection last (seconds of a monotonic clock), by its id.
         self.campaigns_read: dict[int, float] = {}
+        #: The types of data fields, by connection id, as fetched last by this process.
+        self.field_types: dict[int, KnownFields] = {}
 
     async def end_fetches(self) -> None:
         """Cancel the fetches of who is forgotten."""

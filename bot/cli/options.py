@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from core.errors import InputError
 from core.identity import ProjectType, UserIdField
 
 #: The largest id that the database can store.
@@ -107,7 +108,33 @@ YesInAdvance = Annotated[
     bool, typer.Option("--yes", "-y", help="Approve in advance what a guard asks about, for the plan of this command.")
 ]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Remove it without asking.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="COLUMN=FIELD",
+        help="A column (or attribute in mParticle) to send to Iterable as a data field. COLUMN alone keeps its name.",
+        show_default="those of the mapping",
+    ),
+]
+NewFields = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="COLUMN=FIELD", help="A column to send to Iterable as a data field."),
+]
+NoFields = Annotated[bool, typer.Option("--no-fields", help="Send no data fields from now on.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let an empty audience empty the list.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 MappingId = Annotated[int, typer.Argument(metavar="MAPPING", callback=_id, help="The id of a mapping.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
+
+
+def chosen_fields(fields: list[str] | None, *, no_fields: bool) -> dict[str, str] | None:
+    """Return the data fields of --field and --no-fields: {} for none, None if neither was given.
+
+    Raises InputError if both were, or if a field can't be sent.
+    """
+    from core.models.data_fields import parse_fields
+
+    if no_fields and fields:
+        raise InputError("--field and --no-fields contradict each other. Leave one out.")
+    return {} if no_fields else parse_fields(fields) if fields else None

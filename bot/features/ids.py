@@ -66,6 +66,7 @@ class MappingCallback(StrEnum):
     MAP = "mapping-form"
     VARIANTS = "mapping-variants-form"
     REVIEW = "mapping-review-form"
+    FIELDS = "mapping-fields-form"
 
 
 class MappingAction(StrEnum):
@@ -83,6 +84,8 @@ class MappingAction(StrEnum):
     PAUSE = "mapping-pause"
     """[mapping id]"""
     RESUME = "mapping-resume"
+    """[mapping id]"""
+    FIELDS = "mapping-fields-open"
     """[mapping id]"""
 
 
@@ -104,6 +107,8 @@ class MappingBlock(StrEnum):
     MAX_ADDED_SHARE = "mapping-max-added-share"
     CHANNEL = "mapping-channel"
     COMMENT = "mapping-comment"
+    FIELDS = "mapping-fields"
+    FIELDS_TEXT = "mapping-fields-text"
 
     def of(self, number: int) -> str:
         """Return the block id for a connection, or for one of several inputs."""

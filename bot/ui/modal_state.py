@@ -43,6 +43,14 @@ class ViewInputs:
         selected: str | None = self._element(block).get("selected_time")
         return selected
 
+    def choices(self, block: str) -> list[str]:
+        """Return the values of the chosen options."""
+        return [str(option["value"]) for option in self._element(block).get("selected_options") or ()]
+
+    def has(self, block: str) -> bool:
+        """Return whether the modal has this input."""
+        return block in self._values
+
     def is_checked(self, block: str) -> bool:
         """Return whether any checkbox is ticked."""
         return bool(self._element(block).get("selected_options"))

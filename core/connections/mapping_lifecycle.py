@@ -8,6 +8,7 @@ from core.connections.lists import note_list
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
 from core.iterable import IterableList
+from core.models.data_fields import DataFields
 from core.store import audit_log, inbox, lists, mappings
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
@@ -46,13 +47,14 @@ async def propose(
     status: MappingStatus = MappingStatus.PROPOSED,
     limits: AdditionLimits = NO_LIMITS,
     audience_name: str | None = None,
+    fields: DataFields | None = None,
 ) -> AudienceMapping:
     """Save a mapping of an audience (its name or id; None: the audience in its first file) to a list, and return it.
 
-    `audience_name` is the name if `audience` is an id and mParticle was asked for it. `status` is PROPOSED if an
-    approver has to decide, ACTIVE if `by` needs no approval (the command line). A mapping that was declined is proposed
-    again. Raises ValidationError if the audience's name is invalid, and ConflictError if the mapping exists already or
-    the list's id belonged to another list.
+    `audience_name` is the name if `audience` is an id and mParticle was asked for it. `fields` are its data fields,
+    from `check_fields`. `status` is PROPOSED if an approver has to decide, ACTIVE if `by` needs no approval (the
+    command line). A mapping that was declined is proposed again. Raises ValidationError if the audience's name is
+    invalid, and ConflictError if the mapping exists already or the list's id belonged to another list.
     """
     name = None if audience is None else check_audience(audience)
     async with engine.database.write() as db:
@@ -68,6 +70,7 @@ async def propose(
             by=by,
             team_id=team_id,
             limits=limits,
+            fields=fields,
             audience_name=audience_name,
         )
 
@@ -85,6 +88,7 @@ async def propose_in(
     by: str,
     team_id: str | None,
     limits: AdditionLimits = NO_LIMITS,
+    fields: DataFields | None = None,
     audience_name: str | None = None,
 ) -> AudienceMapping:
     """Save a mapping as `propose` does, in the caller's transaction."""
@@ -103,6 +107,7 @@ async def propose_in(
         by=by,
         team_id=team_id,
         limits=limits,
+        fields=fields,
         in_place_of=declined,
         audience_name=audience_name,
     )
@@ -121,6 +126,7 @@ async def add(
     by: str,
     team_id: str | None,
     limits: AdditionLimits = NO_LIMITS,
+    fields: DataFields | None = None,
     in_place_of: int | None = None,
     audience_name: str | None = None,
 ) -> AudienceMapping:
@@ -143,6 +149,7 @@ async def add(
             channel=channel,
             proposed_by=by,
             limits=limits,
+            fields=fields,
         )
         if isinstance(target, NewList):
             list_id = new_list_id(mapping_id)
@@ -163,6 +170,7 @@ async def add(
             max_added=limits.number,
             max_added_share=limits.share,
         )
+        await mappings.replace_fields(db, mapping_id, fields or {})
     await audit_log.add(
         db,
         team_id=team_id,
@@ -175,6 +183,7 @@ async def add(
             "mode": mode,
             "removals": removal_policy.value,
             "state": status.value,
+            **({"fields": dict(fields)} if fields else {}),
         },
     )
     mapping = await mappings.by_id(db, mapping_id)
@@ -275,10 +284,11 @@ async def decide_proposal(
     """
     action = AuditAction.MAPPING_APPROVED if state is MappingStatus.ACTIVE else AuditAction.MAPPING_DECLINED
     async with engine.database.write() as db:
-        if not await mappings.decide(db, mapping_id, state, by=by, comment=comment):
+        decided = await mappings.decide(db, mapping_id, state, by=by, comment=comment)
+        if decided is None:
             return False
         after: dict[str, object] = {"comment": comment}
-        if state is MappingStatus.DECLINED and (dropped := await inbox.drop_waiting(db, mapping_id)):
+        if decided is MappingStatus.DECLINED and (dropped := await inbox.drop_waiting(db, mapping_id)):
             after["dropped"] = dropped
         await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)
     return True

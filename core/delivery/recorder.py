@@ -12,7 +12,7 @@ from core.identity import ProjectType, UserIdField
 from core.iterable import RequestStats
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry, Operation, Phase, decode
 from core.models.run import Run
-from core.store import batches, ledger, lists, rejections, runs
+from core.store import batches, field_values, ledger, lists, rejections, runs
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database
 from core.store.rejections import UNATTRIBUTED, Rejection
@@ -99,18 +99,27 @@ class Recorder:
             batch_counts, rejected = self._count(record.batch, record.outcome)
             counts.update(batch_counts)
             await rejections.add(db, self._run.id, rejected)
-            if record.outcome is None and record.batch.phase is not Phase.REMOVE:
+            if record.outcome is None and record.batch.phase is not Phase.REMOVE and not record.batch.data_fields:
                 on_the_list.append(record.batch.columns)
             else:
-                await self._update_ledger(db, record.batch, record.outcome or BatchOutcome())
+                await self._update_ledger(db, record)
         if on_the_list:
             await ledger.put_batches(db, self._run.mapping_id, on_the_list, certain=True)
         await runs.count(db, self._run.id, self._worker, dict(counts))
         await batches.set_state(db, [record.batch.id for record in records], BatchStatus.DONE)
+        if with_fields := [record.batch.id for record in records if record.batch.data_fields]:
+            await field_values.drop(db, with_fields)
 
-    async def _update_ledger(self, db: AsyncConnection, batch: Batch, outcome: BatchOutcome) -> None:
+    async def _update_ledger(self, db: AsyncConnection, record: _PendingRecord) -> None:
         """Record in the ledger what a batch has changed."""
-        run = self._run
+        run, batch = self._run, record.batch
+        digests = None
+        if batch.data_fields:
+            digests = {member_key: of_member.digest for member_key, of_member in batch.data_fields.items()}
+        if record.outcome is None and batch.phase is not Phase.REMOVE:
+            await ledger.put_batches(db, run.mapping_id, [batch.columns], certain=True, digests=digests)
+            return
+        outcome = record.outcome or BatchOutcome()
         members = batch.entries
         is_certain = outcome.is_confirmed and not outcome.unattributed
         if outcome.rejected or batch.phase is Phase.RENAME:
@@ -130,7 +139,7 @@ class Recorder:
             await ledger.mark_uncertain(db, run.mapping_id, members)
             await ledger.upsert(db, run.mapping_id, self._former(members), certain=False)  # as above
         else:
-            await ledger.upsert(db, run.mapping_id, members, certain=is_certain)
+            await ledger.upsert(db, run.mapping_id, members, certain=is_certain, digests=digests)
 
     def _former(self, entries: Iterable[BatchEntry]) -> list[BatchEntry]:
         """Return separate ledger rows for the former identities among these entries, which are still on the list."""

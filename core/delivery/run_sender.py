@@ -39,6 +39,9 @@ class RunSender:
         if batch.phase is not Phase.UPDATE or not self._spacing.concerns(batch):
             return await send_batch(self._client, self._run.list_id, batch)
         units, done = await self._spacing.split(self._database, self._run.mapping_id, units_of(batch))
+        if batch.data_fields:  # they are sent with a subscribe only
+            units += [unit for unit in done if unit[0].member_key in batch.data_fields]
+            done = [unit for unit in done if unit[0].member_key not in batch.data_fields]
         outcome = BatchOutcome(accepted=done)
         if units:
             entries = [entry for unit in units for entry in unit]

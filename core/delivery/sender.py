@@ -5,6 +5,7 @@ member, and failures that Iterable counts without naming the members are counted
 """
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from core.delivery.isolation import isolate
@@ -19,7 +20,10 @@ from core.iterable import (
     UnavailableError,
 )
 from core.models.batch import BatchColumns, Operation, Phase, groups
+from core.models.data_fields import FIELD_WORDS
 from core.store.batches import Batch
+
+logger = logging.getLogger(__name__)
 
 # A removal with these reasons counts as done: a user that does not exist, or was erased, is not on the list.
 _NOT_ON_LIST = frozenset({FailureReason.NOT_FOUND, FailureReason.FORGOTTEN})
@@ -33,10 +37,12 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
     Raises an IterableError if the batch could not be delivered for a reason that concerns no single member.
     """
     removal = batch.phase is Phase.REMOVE
-    call = client.unsubscribe if removal else client.subscribe
+    call: _Call = client.unsubscribe if removal else client.subscribe
+    if batch.data_fields:
+        call = functools.partial(client.subscribe, data_fields=_by_subscriber(batch))
     began = client.now()
     try:
-        result = await call(list_id, _sent(batch.columns))
+        result = await call(list_id, _sent(batch.columns), None)
     except (RequestRejectedError, RequestTooLargeError) as error:
         return await _bisect(call, list_id, units_of(batch), error, removal=removal)
     except UnavailableError as error:
@@ -44,6 +50,9 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
             raise
         send = functools.partial(send_units, call, list_id, removal=removal)
         return await isolate(client, send, units_of(batch), error, began)
+    if result.dropped_fields:
+        names = ", ".join(result.dropped_fields)
+        logger.warning("list %s: Iterable dropped data fields that the project does not have: %s", list_id, names)
     return None if result.is_clean else attribute_failures(units_of(batch), result, removal=removal)
 
 
@@ -70,8 +79,12 @@ async def _bisect(
     if not units:  # the request only tested whether Iterable answers
         return BatchOutcome()
     if len(units) == 1:
-        reason = error.failure if isinstance(error, RequestRejectedError) else FailureReason.INVALID_DATA
-        return BatchOutcome(rejected=[RejectedGroup(units[0], reason)])
+        reason = FailureReason.INVALID_DATA
+        fields: tuple[str, ...] = ()
+        if isinstance(error, RequestRejectedError):
+            reason, fields = error.failure, error.fields
+        words = f"{FIELD_WORDS} {', '.join(fields)}: Iterable expects another type." if fields else None
+        return BatchOutcome(rejected=[RejectedGroup(units[0], reason, words)])
     half = len(units) // 2
     first = await send_units(call, list_id, units[:half], removal=removal)
     return first + await send_units(call, list_id, units[half:], removal=removal)
@@ -91,6 +104,13 @@ def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: 
             outcome.rejected.append(RejectedGroup(unit, reason))
     outcome.unattributed = min(max(0, result.fail_count - named), len(outcome.accepted))
     return outcome
+
+
+def _by_subscriber(batch: Batch) -> dict[SubscriberKey, str]:
+    """Return the data fields of a batch by email and user id."""
+    columns, fields = batch.columns, batch.data_fields or {}
+    keys = zip(columns.member_keys, columns.emails, columns.user_ids, strict=True)
+    return {(email, user_id): fields[key].fields for key, email, user_id in keys if key in fields}
 
 
 def _sent(columns: BatchColumns) -> Iterable[SubscriberKey]:

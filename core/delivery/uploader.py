@@ -25,6 +25,7 @@ from core.store import batches, ledger, lists
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
+from core.vault import Vault
 
 # As many requests are sent at once as use the whole rate even if an answer takes this long (seconds) ...
 LATENCY_COVERED_S = 4.0
@@ -52,6 +53,7 @@ class Uploader:
         worker: str,
         revision: int,
         stopping: asyncio.Event,
+        vault: Vault,
         *,
         merges: bool = False,
     ) -> None:
@@ -65,6 +67,8 @@ class Uploader:
         self._worker = worker
         self._revision = revision
         self._stopping = stopping
+        # opens the data fields of batches, if the run sends any
+        self._vault = vault if run.plan is not None and run.plan.fields else None
         self._sender = RunSender(database, client, run, merges=merges)
         self._recorder = Recorder(database, run, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
@@ -129,7 +133,9 @@ class Uploader:
 
     async def _send_all(self, phase: Phase) -> None:
         async with self._database.read() as db:  # sent by a former attempt, which recorded no answer
-            sent = await batches.open_batches(db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=phase)
+            sent = await batches.open_batches(
+                db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=phase, vault=self._vault
+            )
             self._claimed.extend(sent)
         self._phase_left = True
         async with asyncio.TaskGroup() as senders:
@@ -152,7 +158,9 @@ class Uploader:
             if not self._claimed and self._phase_left:
                 size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
-                    planned = await batches.open_batches(db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase)
+                    planned = await batches.open_batches(
+                        db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase, vault=self._vault
+                    )
                     if planned:  # otherwise there is nothing left to stop
                         await self._check(db)
                     await batches.set_state(db, [batch.id for batch in planned], BatchStatus.SENT)

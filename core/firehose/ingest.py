@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.firehose import erasure_requests
+from core.firehose import attributes, erasure_requests
 from core.firehose.group_commit import GroupCommit
 from core.firehose.ingest_clock import IngestClock
 from core.firehose.member import Member, member_from_profile
@@ -28,7 +28,7 @@ from core.firehose.schema import (
 )
 from core.firehose.subscriptions import subscribe
 from core.privacy import erasure
-from core.store import connections, erasures, inbox, live_mappings, processed_messages
+from core.store import connections, erasures, inbox, live_attributes, live_mappings, mappings, processed_messages
 from core.store.connections import Connection
 from core.store.inbox import Change
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
@@ -71,7 +71,9 @@ class FirehoseIngest:
         """
         match request:
             case ModuleRegistrationRequest():
-                return response(request, **registration(domain))
+                async with self._engine.database.read() as db:
+                    with_attributes = await mappings.any_live_fields(db)
+                return response(request, **registration(domain, with_attributes=with_attributes))
             case EventProcessingRequest():
                 return response(request)
             case AudienceSubscriptionRequest():
@@ -168,6 +170,8 @@ class FirehoseIngest:
                     member = member_from_profile(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
                         mapping = await self._mapping(router, request, audience)
+                        if audience.user_attributes and mapping is not None:
+                            mapping = await router.current(mapping)
                         self._collect(mapping, audience, (str(request.account.account_id), member), stamp, collected)
 
     async def _mapping(
@@ -189,13 +193,16 @@ class FirehoseIngest:
         if mapping is None:
             return
         is_declined = mapping.status is MappingStatus.DECLINED or mapping.live_offer is LiveOffer.DECLINED
-        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or is_declined:
+        is_update = audience.action is MembershipAction.ATTRIBUTE_UPDATE
+        values = attributes.values_of(audience.user_attributes, mapping.fields) if mapping.fields else {}
+        if is_declined or (is_update and not values):
             collected.ignored[mapping.id] += 1
             return
         collected.received[mapping.id] += 1
         joined, member = audience.action is MembershipAction.ADD, sent[1]
+        identity = (member.email, member.customer_id, member.hashed)
         collected.changes.append(
-            Change(mapping.id, member.key, joined, stamp, member.email, member.customer_id, member.hashed)
+            Change(mapping.id, member.key, joined, stamp, *identity, attributes=values or None, is_update=is_update)
         )
         collected.members.append(sent)
 
@@ -210,7 +217,7 @@ class FirehoseIngest:
             changes = collected.changes
             if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
-            await inbox.put(db, changes)
+            await inbox.put(db, await live_attributes.put(db, changes, self._engine.vault))
         await live_mappings.count(db, time.time(), collected.received, collected.ignored)
 
     def _stamp_of(self, request: _Written) -> int:

@@ -19,8 +19,12 @@ DESCRIPTION = (
 API_KEY, USER_ID_FIELD, LIST_ID = "apiKey", "userIdField", "listId"
 
 
-def registration(domain: str) -> dict[str, Any]:
+def registration(domain: str, *, with_attributes: bool = False) -> dict[str, Any]:
     """Return the part of a module_registration_response that describes this integration.
+
+    `with_attributes`: ask for user attributes in audiences. The permission's name in JSON is
+    `allow_audience_user_attributes`, as in the schema and the annotation in mParticle's Firehose SDK (`Permissions`);
+    only the setter in Java is called AllowAudienceUserAttributeSharing.
 
     `domain` is the host name at which mParticle reaches it: OpenDSR names a processor by its domain. The fields are
     those of mParticle's Firehose SDK (`bulk_configuration`; `domain` since 2.9.2).
@@ -49,6 +53,7 @@ def registration(domain: str) -> dict[str, Any]:
                 {"type": "customer", "encoding": "raw", "required": False},
             ],
             "allow_access_mpid": True,
+            **({"allow_audience_user_attributes": True} if with_attributes else {}),
         },
         "audience_processing_registration": {
             "account_settings": account_settings,

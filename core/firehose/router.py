@@ -59,6 +59,7 @@ class Router:
         self._engine = engine
         cache.forget_old()
         self._connections, self._mappings = cache.connections, cache.mappings
+        self._current: dict[int, AudienceMapping] = {}
 
     async def connection(self, account: Account) -> Connection:
         """Return the connection of an account. One that a person saved takes precedence over the message's settings."""
@@ -79,6 +80,12 @@ class Router:
         if connection is not None:
             self._connections[account_id] = connection
         return connection
+
+    async def current(self, mapping: AudienceMapping) -> AudienceMapping:
+        """Return a mapping as it is stored now, for a message with attributes: its data fields decide what is kept."""
+        if mapping.id not in self._current:
+            self._current[mapping.id] = await mappings.by_id(self._db, mapping.id) or mapping
+        return self._current[mapping.id]
 
     async def is_uninstalled(self, account: Account) -> bool:
         """Return whether the workspace of an account's connection has removed the app. If so, nothing is stored."""

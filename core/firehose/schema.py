@@ -117,6 +117,8 @@ class Audience(_Model):
     audience_name: str
     action: MembershipAction
     audience_subscription_settings: Settings = Field(default_factory=dict)
+    user_attributes: Any = None
+    """A list of `{key, value or list_value, action: upsert or delete}`, read by core/firehose/attributes.py."""
 
 
 class UserProfile(_Model):

@@ -1,6 +1,6 @@
 """The client of Iterable's API, with the endpoints that a sync needs (Iterable's API description 1.8)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
@@ -21,6 +21,7 @@ from core.iterable.responses import (
     parse_bulk,
     parse_campaigns,
     parse_done,
+    parse_field_types,
     parse_list_id,
     parse_lists,
     parse_size,
@@ -40,6 +41,7 @@ CAMPAIGNS_RATE = 100.0
 # Campaigns of a page, and the most pages that are read.
 CAMPAIGNS_OF_PAGE, MOST_PAGES = 1000, 10
 MERGE_RATE = 50.0
+FIELDS_RATE = 3.0
 # Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
@@ -134,15 +136,22 @@ class IterableClient:
         return list_id
 
     async def subscribe(
-        self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
+        self,
+        list_id: int,
+        subscribers: Iterable[SubscriberKey],
+        tries: int | None = None,
+        *,
+        data_fields: Mapping[SubscriberKey, str] | None = None,
     ) -> BulkResult:
         """Subscribe people to a list. Iterable creates users that it does not know. Safe to repeat.
 
-        `tries` limits the attempts after transient faults; None leaves that to the retry policy. Raises ListError if
+        `data_fields` are JSON objects of some of them: Iterable stores these fields, and leaves others alone. `tries`
+        limits the attempts after transient faults; None leaves that to the retry policy. Raises ListError if
         the list can't be used, RequestTooLargeError above 4 MB, and RequestRejectedError if one of the members may be
         the cause. After the last two, send the members in parts.
         """
-        return await self._bulk("/api/lists/subscribe", list_id, subscribers, {}, tries)
+        encoded = _encodable(subscribers) if data_fields is None else _with_fields(subscribers, data_fields)
+        return await self._bulk("/api/lists/subscribe", list_id, encoded, {}, tries)
 
     async def unsubscribe(
         self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
@@ -151,7 +160,9 @@ class IterableClient:
 
         `channelUnsubscribe` is explicit, because true would unsubscribe them from the list's whole channel.
         """
-        return await self._bulk("/api/lists/unsubscribe", list_id, subscribers, {"channelUnsubscribe": False}, tries)
+        return await self._bulk(
+            "/api/lists/unsubscribe", list_id, _encodable(subscribers), {"channelUnsubscribe": False}, tries
+        )
 
     async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
         """Replace a user's placeholder email by the real one (email-based projects).
@@ -209,6 +220,11 @@ class IterableClient:
         """As `forgotten_emails`, of user ids. Raises RequestRejectedError in email-based projects."""
         return self._hashes("/api/users/forgottenUserIds", "hashedUserIds")
 
+    async def field_types(self) -> dict[str, str]:
+        """Return the type of each data field of the project, by name. Iterable allows this 3 times a second."""
+        limiter = self._limiter.endpoint("getFields", FIELDS_RATE)
+        return await self._transport.call(ApiRequest("GET", "/api/users/getFields"), limiter, parse_field_types)
+
     async def user_by_email(self, email: str) -> IterableUser | None:
         """Return the person with this email, or None if the project knows none. Iterable allows 100 calls a second."""
         request = ApiRequest("GET", "/api/users/getByEmail", params={"email": email})
@@ -261,11 +277,11 @@ class IterableClient:
         self,
         path: str,
         list_id: int,
-        subscribers: Iterable[SubscriberKey],
+        subscribers: Sequence[Mapping[str, Any]],
         more: dict[str, Any],
         tries: int | None,
     ) -> BulkResult:
-        body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
+        body = orjson.dumps({"listId": list_id, "subscribers": subscribers, **more})
         return await self._transport.call(
             ApiRequest("POST", path, body, list_id, tries=tries), self._limiter, parse_bulk
         )
@@ -280,3 +296,14 @@ def _encodable(subscribers: Iterable[SubscriberKey]) -> list[dict[str, str | Non
         else {"email": email}
         for email, user_id in subscribers
     ]
+
+
+def _with_fields(
+    subscribers: Iterable[SubscriberKey], data_fields: Mapping[SubscriberKey, str]
+) -> list[dict[str, Any]]:
+    keys = list(subscribers)
+    encoded: list[dict[str, Any]] = [*_encodable(keys)]
+    for key, subscriber in zip(keys, encoded, strict=True):
+        if (fields := data_fields.get(key)) is not None:
+            subscriber["dataFields"] = orjson.Fragment(fields)
+    return encoded

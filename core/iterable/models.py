@@ -86,6 +86,8 @@ class BulkResult:
     failed_emails: Mapping[str, FailureReason] = field(default_factory=dict)
     failed_user_ids: Mapping[str, FailureReason] = field(default_factory=dict)
     is_applied: bool = True
+    dropped_fields: tuple[str, ...] = ()
+    """Data fields that the project does not know and did not add (`filteredOutFields`)."""
 
     @property
     def is_clean(self) -> bool:

@@ -168,6 +168,14 @@ def parse_size(answer: ApiResponse) -> int:
         raise unparsable_error(answer) from error
 
 
+def parse_field_types(answer: ApiResponse) -> dict[str, str]:
+    """Return the types in an answer to `GET /api/users/getFields`, by name. Raises UnavailableError for another."""
+    fields = (answer.fields or {}).get("fields")
+    if not isinstance(fields, dict):
+        raise unparsable_error(answer)
+    return {name: kind for name, kind in fields.items() if isinstance(kind, str)}
+
+
 def parse_user(answer: ApiResponse) -> IterableUser | None:
     """Return the person in an answer to `GET /api/users/getByEmail` or `byUserId`; None if Iterable knows none.
 
@@ -220,7 +228,10 @@ def parse_bulk(answer: ApiResponse) -> BulkResult:
         _add_failures(user_ids, updates.get(f"{reason}UserIds"), id_failure)
     _add_failures(emails, fields.get("invalidEmails"), FailureReason.INVALID_EMAIL, lower=True)
     _add_failures(user_ids, fields.get("invalidUserIds"), FailureReason.INVALID_USER_ID)
-    return BulkResult(succeeded, failed, emails, user_ids)
+    dropped = fields.get("filteredOutFields")
+    names = dropped if isinstance(dropped, list) else ()
+    named = tuple(name for name in names if isinstance(name, str) and _FIELD.fullmatch(name))
+    return BulkResult(succeeded, failed, emails, user_ids, dropped_fields=named)
 
 
 def _add_failures(

@@ -13,7 +13,7 @@ in which each sent entry is followed by its duplicates. It is stored by columns,
 columns, without building their entries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import starmap
@@ -107,6 +107,17 @@ class BatchColumns:
         if self.more is None:
             return list(starmap(BatchEntry, zip(*columns, strict=True)))
         return list(starmap(BatchEntry, zip(*columns, map(tuple, self.more), strict=True)))
+
+
+class FieldsOfMember(NamedTuple):
+    """The data fields of a member: their digest, and the JSON object that is sent."""
+
+    digest: str
+    fields: str
+
+
+#: The data fields of the members of a batch, by member key.
+BatchFields = Mapping[str, FieldsOfMember]
 
 
 def encode(entries: Sequence[BatchEntry]) -> str:

@@ -153,6 +153,8 @@ class RunRequest(BaseModel):
     """The columns that a person has chosen: `email`, `customer_id` or `mpid`, and the name of the column."""
     sheet: str | None = None
     """The sheet of a workbook."""
+    fields: dict[str, str] | None = None
+    """The data fields of a dry run, if they are not those of the mapping."""
     audience: str | None = None
     mode: SyncMode | None = None
     dry_run: bool = False
@@ -202,6 +204,10 @@ class RunPlan(BaseModel):
     rows_merged: int = 0
     notes: tuple[str, ...] = ()
     """What people should know about how the source was read, a sentence each."""
+    fields: dict[str, str] = {}
+    """The data fields that are sent: names in Iterable by names in the source."""
+    other_columns: tuple[str, ...] = ()
+    """The columns of a table that are not used as an identity: they can be chosen as data fields."""
     removal_note: str = ""
     """What a person should know of removals that the source may leave out; "" if it does not."""
     members: int = 0

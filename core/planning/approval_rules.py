@@ -41,7 +41,8 @@ def with_open_guards(
         still_open = not_overruled(guards, planned.request)
         plan = result.plan.model_copy(update={"guards": still_open})
         return replace(result, plan=plan, is_approved=bool(guards) and not still_open)
-    if planned.approved_digest and outside is not None and not outside.total:
+    same_fields = result.plan.fields == before.fields
+    if planned.approved_digest and outside is not None and not outside.total and same_fields:
         return replace(result, is_approved=True)
     numbers = _numbers(before)
     changed = changed_plan_guard(numbers, outside.total if outside is not None else None)

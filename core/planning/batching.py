@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from core.identity import PLACEHOLDER_DOMAIN
 from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
+from core.planning.field_batches import bounds_by_size, fields_of_batches
 from core.store.batches import Draft
 
 # Rows that are fetched at once.
@@ -24,6 +25,11 @@ FROM (SELECT * FROM classified WHERE primary_profile IS NOT NULL) AS duplicate
 JOIN classified AS primary_member ON primary_member.member_key = duplicate.primary_profile
 WHERE NOT (duplicate.is_confirmed AND duplicate.ledger_email IS NOT DISTINCT FROM primary_member.email
     AND duplicate.ledger_user_id IS NOT DISTINCT FROM primary_member.user_id)
+"""
+# If the primary profile's data fields are sent, those that were sent for a duplicate before no longer count.
+_OUTDATED_DUPLICATES = """
+    OR (primary_member.outcome IN ('add', 'update')
+        AND duplicate.member_key IN (SELECT member_key FROM ledger_digests))
 """
 # The ledger's row of each member before the run began, so that the run can be undone. If the run was planned again,
 # that is the row that its first plan found, not the current one.
@@ -99,11 +105,18 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
 # DuckDB turns the values into JSON, off the event loop and without the GIL.
 _AS_JSON = """
 SELECT role, role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads, to_json(member_key) AS member_key,
-    coalesce(to_json(email), 'null') AS email, coalesce(to_json(user_id), 'null') AS user_id, more
+    coalesce(to_json(email), 'null') AS email, coalesce(to_json(user_id), 'null') AS user_id, more{fields}
 FROM ({sorted})
 """
 _SORTED = """
 SELECT role, member_key, email, user_id, more FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
+ORDER BY place, role = 'f', member_key
+"""
+# The data fields of a member, as a pair of a JSON object: its key, and digest and fields.
+_SORTED_WITH_FIELDS = """
+SELECT role, member_key, email, user_id, more, if(role = 'f' OR fields IS NULL, NULL,
+    to_json(member_key) || ':[' || to_json(digest) || ',' || to_json(fields) || ']') AS fields
+FROM ({entries}) LEFT JOIN data_fields USING (member_key) WHERE place >= $low AND ($high IS NULL OR place < $high)
 ORDER BY place, role = 'f', member_key
 """
 # For phases with one role, no duplicates and no more values. That is most phases, and sorting takes 0.6 of the time.
@@ -139,12 +152,12 @@ SLICE = 500_000
 SAMPLE = 20_000
 
 
-def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
+def prepare(con: duckdb.DuckDBPyConnection, *, with_fields: bool = False) -> list[Phase]:
     """Create the tables that batches need in addition to those of `core.planning.diff`.
 
-    Returns the phases that may have batches.
+    Returns the phases that may have batches. `with_fields`: the run sends data fields.
     """
-    con.execute(_UNRECORDED_DUPLICATES)
+    con.execute(_UNRECORDED_DUPLICATES + (_OUTDATED_DUPLICATES if with_fields else ""))
     if con.execute("SELECT count(*) FROM previous_plan").fetchall()[0][0]:
         con.execute(_WITH_PREVIOUS.format(name="classified"))
         con.execute(_WITH_PREVIOUS.format(name="unrecorded_duplicates"))
@@ -156,16 +169,19 @@ def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
     return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
 
-def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
-    """Yield the batches of a phase, ready to be stored."""
+def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bool = False) -> Iterator[Draft]:
+    """Yield the batches of a phase, ready to be stored. `with_fields`: with data fields, if the phase sends any."""
+    with_fields = with_fields and phase in (Phase.UPDATE, Phase.ADD)
     entries, values = _ENTRIES[phase]
     count, role, last_role, others = con.execute(_COUNT.format(entries=entries), values).fetchall()[0]
-    if role == last_role and not others:
+    if with_fields:
+        ordered = _SORTED_WITH_FIELDS
+    elif role == last_role and not others:
         ordered = _SORTED_ALIKE
         values = {**values, "role": role}
     else:
         ordered = _SORTED
-    query = _AS_JSON.format(sorted=ordered.format(entries=entries))
+    query = _AS_JSON.format(sorted=ordered.format(entries=entries), fields=", fields" if with_fields else "")
     rest: pa.Table | None = None
     for low, high in _slices(con, entries, values, count):
         reader = con.cursor().sql(query, params={**values, "low": low, "high": high}).to_arrow_reader(CHUNK)
@@ -173,7 +189,10 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]
             rows = pa.Table.from_batches([chunk])
             rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
             # a batch ends before the leading entry that would be one too many
-            bounds = [0, *pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE].to_pylist()]
+            if with_fields:
+                bounds = bounds_by_size(rows)
+            else:
+                bounds = [0, *pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE].to_pylist()]
             yield from _cut(phase, rows, bounds)
             rest = rows.slice(bounds[-1])
     if rest is not None:
@@ -208,12 +227,14 @@ def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
         *(_joined(rows[name], ",", bounds) for name in ("member_key", "email", "user_id")),
         _joined(rows["more"], "],[", bounds),
     )
+    of_batches = fields_of_batches(rows["fields"], bounds) if "fields" in rows.column_names else None
     sizes, counted = (_totals(rows[name], bounds) for name in ("leads", "counts"))
     for role, profiles, emails, user_ids, more, size, counts in zip(*columns, sizes, counted, strict=True):
         members = f'"role":"{role}","profile":[{profiles}],"email":[{emails}],"user_id":[{user_ids}]'
         if more.strip("],["):  # otherwise it contains separators only
             members += f',"more":[[{more}]]'
-        yield Draft(phase=phase, sent_size=size, counted_size=counts, members=f"{{{members}}}")
+        fields = next(of_batches) if of_batches is not None else None
+        yield Draft(phase=phase, sent_size=size, counted_size=counts, members=f"{{{members}}}", data_fields=fields)
 
 
 def _joined(values: pa.ChunkedArray, separator: str, bounds: list[int]) -> list[str]:

@@ -17,8 +17,12 @@ subscriber. In the table, "same" and "another" refer to the subscriber.
 | yes        | no, or unconfirmed | -, or same       | no                       | add: subscribe                   |
 | yes        | yes                | another          | any                      | update: former off, new on       |
 | yes        | confirmed          | same, changed    | any                      | update: subscribe                |
+| yes        | confirmed          | yes, new fields  | any                      | update: subscribe                |
 | no         | any                | -                | no                       | removal: unsubscribe             |
 | no         | any                | -                | by a member or a mapping | duplicate: the ledger deletes it |
+
+("New fields": the member's data fields differ from those that were sent last. If they do, a member is not retained, but
+added, so that Iterable gets them.)
 
 (If the User ID is the mpid and the project is email-based, an unconfirmed member of the ledger is not retained, and a
 member without an email there is an update: a rename of its placeholder may have been interrupted.)
@@ -34,6 +38,7 @@ import duckdb
 from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
+from core.planning.data_fields import find_changed
 from core.planning.schema import statements
 
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
@@ -67,11 +72,12 @@ def diff_against_ledger(
     project_type: ProjectType = ProjectType.EMAIL,
     keys_are_known: bool = False,
     merges: bool = False,
+    salt: str | None = None,
 ) -> DiffCounts:
     """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
     `keys_are_known`: the member keys come from the ledger, so no member is in it under another key. `merges`: users may
-    be merged.
+    be merged. `salt` keys the digests of data fields; None: none are sent.
     """
     diff = statements("diff.sql")
     mapping = {"mapping_id": mapping_id}
@@ -79,20 +85,27 @@ def diff_against_ledger(
     former = {"former": FORMER_IDENTITY_PREFIX}
     con.execute(diff[_USE_PROJECT[project_type]])
     con.execute(diff["create_ledger_keys"])
-    if _value(con, "SELECT count(*) FROM ledger"):
+    has_ledger = bool(_value(con, "SELECT count(*) FROM ledger"))
+    if has_ledger:
         if not keys_are_known and _value(con, diff["any_key_without_mpid"]):
             con.execute(diff["find_ledger_keys"], mapping)
             con.execute(diff["use_ledger_keys"])
+        if salt is not None:
+            find_changed(con, salt, keys_are_known=keys_are_known)
         has_placeholders = field is UserIdField.MPID
         renames = {
             "renames": has_placeholders and project_type is ProjectType.EMAIL,
             "merges": has_placeholders and merges and project_type is ProjectType.HYBRID,
         }
         con.execute(diff["create_joined"], mapping | placeholder | renames)
+        if salt is not None:
+            con.execute(diff["mark_changed_fields"])
         if mode is SyncMode.MIRROR:
             con.execute(diff["add_mirror_leavers"], former)
         con.execute(diff["add_former_identities"], former)
     else:
+        if salt is not None:
+            find_changed(con, salt, keys_are_known=True)
         con.execute(diff["create_joined_without_ledger"])
     con.execute(diff["create_duplicate_profiles"])
     if project_type is ProjectType.HYBRID:
@@ -103,6 +116,8 @@ def diff_against_ledger(
         con.execute(diff["create_merged"], mapping | {"any": mode is SyncMode.DELTA})
     else:
         con.execute(diff["create_empty_merged"])
+    if salt is not None:
+        con.execute(diff["send_changed_fields"])
     is_small = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
     con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + diff["classify"])
     con.execute(diff["create_known_leavers"], mapping)

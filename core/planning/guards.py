@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.identity import ProjectType
+from core.models.data_fields import fields_text
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
 from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
@@ -62,7 +63,8 @@ def check_guards(
         guards.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
-                message=f"No one has approved yet that {_audience(mapping, source)} is synced to {_list(mapping)}.",
+                message=f"No one has approved yet that {_audience(mapping, source)} is synced to {_list(mapping)}"
+                f"{_fields(mapping)}.",
             )
         )
     would_empty_list = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
@@ -201,6 +203,12 @@ def _check_replacements(mapping: AudienceMapping, to_replace: int, ledger_size: 
 
 def _list(mapping: AudienceMapping) -> str:
     return "a new list, which is created then" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
+
+
+def _fields(mapping: AudienceMapping) -> str:
+    if mapping.fields:
+        return f", with the data fields {fields_text(mapping.fields)}"
+    return ", without data fields" if mapping.fields_before else ""
 
 
 def _audience(mapping: AudienceMapping, source: Source) -> str:

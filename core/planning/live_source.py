@@ -6,10 +6,12 @@ import duckdb
 import pyarrow as pa
 
 from core.models.run import Run, SyncMode
+from core.planning.data_fields import FieldSettings
 from core.planning.schema import create
 from core.planning.workspace import insert, run
 from core.sources import Source, SourceFormat
-from core.store import inbox
+from core.sources.field_columns import TABLE, create_values
+from core.store import inbox, live_attributes
 from core.store.database import Database
 
 # The table that core/sources creates, plus which identities are present only as hashes.
@@ -41,10 +43,18 @@ WHERE mapping_id = $mapping_id AND member_key IN (SELECT member_key FROM newer_c
 """
 
 
-async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, live_run: Run) -> Source:
-    """Create the table `source` from the live changes of a run, and return the description of that source."""
+async def load_live_changes(
+    con: duckdb.DuckDBPyConnection, database: Database, live_run: Run, fields: FieldSettings | None = None
+) -> Source:
+    """Create the table `source` from the live changes of a run, and return the description of that source.
+
+    With `fields`, also create the table `source_fields` from their attributes.
+    """
     async with database.read() as db:
         changes = await inbox.claimed_by(db, live_run.id)
+        sealed = [] if fields is None else await inbox.attributes_claimed_by(db, live_run.id)
+    if fields is not None:
+        await run(con, _make_fields, con, fields, sealed)
     rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
     await run(con, _make_source, con, rows)
     return Source(
@@ -56,6 +66,8 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
         rows=len(rows),
         has_mpid=True,
         as_of=None,
+        has_fields=fields is not None,
+        infers_types=False,
     )
 
 
@@ -115,6 +127,15 @@ async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: S
 def _make_source(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
     con.execute(_SOURCE)
     insert(con, "source", rows, _ROWS)
+
+
+def _make_fields(con: duckdb.DuckDBPyConnection, fields: FieldSettings, sealed: Sequence[tuple[str, str]]) -> None:
+    schema = create_values(con, len(fields.choices))
+    rows = []
+    for member_key, token in sealed:
+        values = live_attributes.opened(fields.vault, token)
+        rows.append((member_key, *(values.get(name) for name in fields.choices)))
+    insert(con, TABLE, rows, schema)
 
 
 def _mpid(member_key: str) -> int | None:

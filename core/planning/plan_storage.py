@@ -15,6 +15,7 @@ from core.store import batches, rejections
 from core.store.batches import BatchStatus, Draft
 from core.store.database import Database, to_the_end
 from core.store.rejections import Rejection
+from core.vault import Vault
 
 # Batches in one transaction: about 4 MB, which hold SQLite's write lock for about 25 ms.
 BATCHES_A_WRITE = 25
@@ -22,10 +23,16 @@ REJECTIONS_A_WRITE = 5_000
 BATCHES_A_DROP = 200
 
 
-async def store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
-    """Store the rows of the table `rejected` as the rejections of a run."""
+async def store_rejections(
+    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, *, with_words: bool = False
+) -> None:
+    """Store the rows of the table `rejected` as the rejections of a run, `with_words` from `rejection_words`."""
     rows = con.cursor()
     query = "SELECT member_key, email, customer_id, reason FROM rejected ORDER BY member_key"
+    if with_words:
+        query = (
+            "SELECT rejected.*, words FROM rejected LEFT JOIN rejection_words USING (member_key) ORDER BY member_key"
+        )
     await run(con, rows.execute, query)
     while chunk := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
         await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in chunk]))
@@ -44,13 +51,20 @@ class Work:
     renames: int
 
 
-async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> Work:
-    """Store the drafts of all phases and return what they take."""
+async def store_batches(
+    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, vault: Vault | None = None
+) -> Work:
+    """Store the drafts of all phases and return what they take.
+
+    `vault` encrypts their data fields; None: the run sends none.
+    """
     requests = renames = 0
-    for phase in await run(con, batching.prepare, con):
-        async with aclosing(_prefetch(con, batching.iter_drafts(con, phase))) as pieces:
+    with_fields = vault is not None
+    for phase in await run(con, batching.prepare, con, with_fields=with_fields):
+        drafts = batching.iter_drafts(con, phase, with_fields=with_fields)
+        async with aclosing(_prefetch(con, drafts)) as pieces:
             async for piece in pieces:
-                await to_the_end(_add_drafts(database, run_id, piece))
+                await to_the_end(_add_drafts(database, run_id, piece, vault))
                 if phase is Phase.RENAME:
                     renames += sum(draft.sent_size for draft in piece)
                 elif phase not in (Phase.RETAIN, Phase.RELEASE):
@@ -71,9 +85,9 @@ async def _prefetch(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> 
             await asyncio.gather(upcoming, return_exceptions=True)
 
 
-async def _add_drafts(database: Database, run_id: str, drafts: list[Draft]) -> None:
+async def _add_drafts(database: Database, run_id: str, drafts: list[Draft], vault: Vault | None) -> None:
     async with database.write() as db:
-        await batches.add_drafts(db, run_id, drafts)
+        await batches.add_drafts(db, run_id, drafts, vault)
 
 
 def _next_batch(drafts: Iterator[Draft]) -> list[Draft]:

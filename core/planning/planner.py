@@ -1,5 +1,6 @@
 """Planning a run from its source: which changes it would make to the list, and which members can't be synced."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.identity import ProjectType
 from core.iterable import FailureReason
+from core.models.data_fields import MOST_FIELDS
 from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.adoption import adopt_list
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
+from core.planning.data_fields import FieldSettings, load_fields
 from core.planning.diff import diff_against_ledger
 from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
@@ -35,6 +38,7 @@ from core.planning.workspace import load_ledger, run, workspace
 from core.sources import Source
 from core.sources.audience_ref import split_variant
 from core.sources.content_digest import check_unchanged, fingerprint
+from core.sources.field_columns import keep_members
 from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -57,14 +61,15 @@ async def plan_run(
     forgotten: tuple[Path | None, Path | None] | None = None,
     people_on_list: Path | None = None,
     merges: bool = False,
+    fields: FieldSettings | None = None,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
     `address` is where the source was fetched from (None: the run's path). `source_at` is when the source was made, if
     the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
     takes the list over. `forgotten` are files with the digests of emails and user ids that Iterable has forgotten, 32
-    bytes each. `merges`: placeholder profiles may be merged into others. If the run has an approved plan, that
-    plan is kept for comparison until `publish_plan` replaces it.
+    bytes each. `merges`: placeholder profiles may be merged into others. `fields` are the data fields to send (None:
+    none). If the run has an approved plan, that plan is kept for comparison until `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
@@ -78,7 +83,7 @@ async def plan_run(
     reads = [] if planned.request.live else paths_of(planned)
     async with workspace(data_dir, planned.id, memory_mb, small=is_small(planned, ledger_size), reads=reads) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
-        source, source_digest = await _read(con, database, planned, target, erased)
+        source, source_digest = await _read(con, database, planned, target, erased, fields)
         mode = _mode(planned, target, source)
         # no leavers are computed for a mapping that keeps them
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
@@ -97,6 +102,7 @@ async def plan_run(
             await reject_forgotten(con, target.id, planned.user_id_field, *forgotten)
         await reject_suppressed(con, target.id, planned.user_id_field, suppressed)
         members = in_source + await reject_erased(con)
+        field_notes = await load_fields(con, database, fields, source, planned, only_known=diff_mode != SyncMode.MIRROR)
         adopted = None
         if planned.request.adopts is not None and people_on_list is not None:
             adopted = await adopt_list(con, people_on_list, target.id, planned.request.adopts, diff_mode)
@@ -110,14 +116,15 @@ async def plan_run(
             mode=diff_mode,
             project_type=project_type,
             merges=merges,
+            salt=None if fields is None else fields.salt,
         )
         outside = await run(con, count_outside, con) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count = scalar(con, _COUNT_FORGOTTEN)
         to_replace = scalar(con, "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1")
-        await store_rejections(con, database, planned.id)
-        work = await store_batches(con, database, planned.id)
+        await store_rejections(con, database, planned.id, with_words=fields is not None)
+        work = await store_batches(con, database, planned.id, None if fields is None else fields.vault)
     async with database.read() as db:
         history = await _history(db, target.id, mode)
         deltas = await runs.delta_history(db, target.id)
@@ -144,7 +151,13 @@ async def plan_run(
         oldest=source.oldest,
         rows_read=source.rows,
         rows_merged=source.merged_rows,
-        notes=source.notes if adopted is None else (*source.notes, f"List {target.list_id}: {adopted.message}"),
+        notes=(
+            *source.notes,
+            *field_notes,
+            *([] if adopted is None else [f"List {target.list_id}: {adopted.message}"]),
+        ),
+        fields=dict(fields.choices) if fields is not None else {},
+        other_columns=source.other_columns[:MOST_FIELDS],
         removal_note=_removal_note(source, diff_mode, deltas, counts.left, is_live=live),
         members=members,
         rejected=rejected,
@@ -204,27 +217,34 @@ async def _read(
     planned: Run,
     target: AudienceMapping,
     erased: SuppressionList | None,
+    fields: FieldSettings | None,
 ) -> tuple[Source, str]:
     """Read the run's members into the table `source`. Returns the source's description, and the digest of its bytes."""
     digest = ""
     if planned.request.live:
-        source = await load_live_changes(con, database, planned)
+        source = await load_live_changes(con, database, planned, fields)
         erased = None  # the inbox accepts no change that is older than an erasure
     else:
         paths = paths_of(planned)
         await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
         before = await run(con, fingerprint, paths)
-        source = await _read_file(con, database, planned, target)
+        source = await _read_file(con, database, planned, target, [] if fields is None else list(fields.choices))
         await run(con, check_unchanged, paths, before)
         check_rows(source, scalar(con, "SELECT count(*) FROM source"))
         digest = before.digest if before is not None else ""
         await exclude_newer_live_changes(con, source)
     await exclude_erased(con, erased)
+    if source.has_fields:
+        await run(con, keep_members, con)
     return source, digest
 
 
 async def _read_file(
-    con: duckdb.DuckDBPyConnection, database: Database, planned: Run, target: AudienceMapping
+    con: duckdb.DuckDBPyConnection,
+    database: Database,
+    planned: Run,
+    target: AudienceMapping,
+    fields: Sequence[str],
 ) -> Source:
     """Read the run's files. If they contain several audiences, read the request's, or else the mapping's.
 
@@ -248,6 +268,7 @@ async def _read_file(
                 variant=target.audience_name,
                 columns=columns,
                 sheet=request.sheet,
+                fields=fields,
             )
         except ColumnNotFoundError:
             if request.columns:

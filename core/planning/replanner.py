@@ -10,6 +10,7 @@ from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.applied_changes import compute_reversals, load_applied_changes
 from core.planning.approval_rules import rest_beyond_approval
 from core.planning.approved_changes import count_outside, load_approved_changes
+from core.planning.data_fields import StoredFields, load_digests
 from core.planning.diff import diff_against_ledger
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.live_source import exclude_changed_since
@@ -36,12 +37,20 @@ FROM leavers ANTI JOIN (SELECT member_key FROM reversals WHERE action = 'off') A
 """
 
 
-async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker: str, memory_mb: int) -> bool:
+async def replan_run(
+    database: Database,
+    data_dir: Path,
+    unfinished: Run,
+    worker: str,
+    memory_mb: int,
+    fields: StoredFields | None = None,
+) -> bool:
     """Plan the rest of a run again, because other runs have changed the list's ledger since it was planned.
 
     Members that have been counted stay counted. Members that need no change now become unchanged or duplicates. Returns
-    False if the run was approved and its rest exceeds that approval: then it needs approval again. The caller holds the
-    list lock, and has reconciled the batches that were sent and never answered.
+    False if the run was approved and its rest exceeds that approval: then it needs approval again. `fields` opens the
+    data fields of its batches, if it sends any. The caller holds the list lock, and has reconciled the batches that
+    were sent and never answered.
     """
     await drop_batches(database, unfinished.id, [BatchStatus.DRAFT])
     async with database.read() as db:
@@ -49,7 +58,10 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
     async with workspace(data_dir, unfinished.id, memory_mb) as con:
         con.execute(create(*TABLES))
         is_bound = unfinished.is_approved and await load_approved_changes(con, database, unfinished.id)
-        await _load_rest(con, database, unfinished.id)
+        if fields is not None:
+            con.execute(create("data_fields"))
+            await load_digests(con, database, target.id)
+        await _load_rest(con, database, unfinished.id, fields)
         # a batch may list duplicates under a former identity, whose member stays
         con.execute("DELETE FROM leavers WHERE member_key IN (SELECT member_key FROM desired)")
         con.execute("DELETE FROM previous_plan WHERE is_leaver AND member_key IN (SELECT member_key FROM desired)")
@@ -72,9 +84,10 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
             project_type=unfinished.project_type,
             keys_are_known=unfinished.undo_of is not None,
             merges=unfinished.plan is not None and unfinished.plan.to_merge > 0,
+            salt=None if fields is None else fields.salt,
         )
         outside = await run(con, count_outside, con) if is_bound else None
-        await store_batches(con, database, unfinished.id)
+        await store_batches(con, database, unfinished.id, None if fields is None else fields.vault)
     unapproved_plan = rest_beyond_approval(unfinished, counts, outside) if outside and outside.total else None
     counters = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
     await to_the_end(_publish(database, unfinished, worker, counters, revision, unapproved_plan))
@@ -119,12 +132,17 @@ def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: Proj
     return unchanged
 
 
-async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
-    """Fill `desired`, `leavers` and `previous_plan` from the batches that are still planned."""
+async def _load_rest(
+    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, fields: StoredFields | None
+) -> None:
+    """Fill `desired`, `leavers`, `previous_plan` and `data_fields` from the batches that are still planned."""
+    vault = None if fields is None else fields.vault
     after = 0
     while True:
         async with database.read() as db:
-            planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=BATCHES_A_WRITE, after=after)
+            planned = await batches.open_batches(
+                db, run_id, BatchStatus.PLANNED, limit=BATCHES_A_WRITE, after=after, vault=vault
+            )
         if not planned:
             return
         after = planned[-1].id
@@ -147,3 +165,6 @@ def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     insert(con, "desired", desired)
     insert(con, "leavers", leavers)
     insert(con, "previous_plan", previous)
+    if batch.data_fields:
+        rows = [(member_key, of_member.fields, None) for member_key, of_member in batch.data_fields.items()]
+        insert(con, "data_fields", rows)

@@ -107,7 +107,7 @@ async def _forget_changes(engine: Engine, person: DataSubject) -> int:
             batches, last = await personal_data.batches_with(db, person, after)
         for batch_id in batches:
             async with engine.database.write() as db:
-                removed += await personal_data.forget_in_batch(db, batch_id, person)
+                removed += await personal_data.forget_in_batch(db, batch_id, person, engine.vault)
         if last is None:
             return removed
         after = last

@@ -1,8 +1,8 @@
 """Retention: the deletion of data that is no longer needed.
 
 Runs, alerts and audit entries are kept; each is smaller than a kilobyte. The changes and rejections of a run are larger
-and personal, so they are deleted after RETENTION_S. So are the addresses of former members. The files of a killed
-process are deleted once no process executes its run.
+and personal, so they are deleted after RETENTION_S. So are the addresses of former members. Data fields that an ended
+run has not sent are deleted at once. The files of a killed process are deleted once no process executes its run.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.engine import Engine
 from core.settings import FETCHED, STANDARD_INPUT, UPLOADS, WORK
-from core.store import batches, clock, connections, idempotency_keys, last_known_emails, rejections, runs
+from core.store import batches, clock, connections, field_values, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.forgotten_files import delete_files
 
@@ -37,6 +37,11 @@ async def purge_expired(engine: Engine) -> None:
             remains = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
     async with engine.database.write() as db:
         await idempotency_keys.drop_old(db)
+    async with engine.database.read() as db:
+        remains = await field_values.any_unneeded(db)
+    while remains:
+        async with engine.database.write() as db:
+            remains = await field_values.drop_unneeded(db)
     for run_id in expired:
         remains = True
         while remains:

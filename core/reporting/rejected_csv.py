@@ -6,6 +6,7 @@ A spreadsheet shows it correctly, and a corrected file can be synced: it has the
 
 import re
 
+from core.models.data_fields import FIELD_WORDS
 from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
 
@@ -37,7 +38,9 @@ def csv_row(rejection: Rejection) -> tuple[str, ...]:
     cells = (rejection.member_key, rejection.email, rejection.customer_id, rejection.reason)
     explanation = explain(rejection.reason)
     meaning = explanation.meaning
-    if rejection.words:
+    if rejection.words and rejection.words.startswith(FIELD_WORDS):
+        meaning = rejection.words
+    elif rejection.words:
         meaning += f' Iterable said: "{rejection.words}"'
     mpid = rejection.member_key if rejection.member_key and _INTEGER.fullmatch(rejection.member_key) else ""
     return (*(_harmless(cell or "") for cell in cells), _harmless(meaning), explanation.remedy, _harmless(mpid))

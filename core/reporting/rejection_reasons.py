@@ -70,8 +70,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Check that the connection has the project's type: a userID-based project knows no one by email alone.",
     ),
     FailureReason.INVALID_DATA: Explanation(
-        "Iterable refused this member's data without giving a narrower reason.",
-        "Look the member up in Iterable, and sync again.",
+        "Iterable refused this member's data, or would refuse it: a data field has a value of another type than the "
+        "field has in the project.",
+        "Correct the value of the field that the file of rejections names, or take the field off the mapping's data "
+        "fields. If none is named, look the member up in Iterable, and sync again.",
     ),
     FailureReason.ERROR: Explanation(
         "Iterable answered with an error of its own (500) for this member alone, also after several tries.",

@@ -14,8 +14,8 @@ from core.engine import Engine
 from core.errors import NotFoundError
 from core.models.run import Guard, Run, RunStatus
 from core.store import approvals, audit_log, clock, inbox, mappings, runs
-from core.store.audit_log import PROGRAM, AuditAction
-from core.store.mappings import MappingStatus
+from core.store.audit_log import COMMAND_LINE, PROGRAM, AuditAction
+from core.store.mappings import AudienceMapping, MappingStatus
 
 DAY_S = 24 * 3600.0
 
@@ -191,10 +191,7 @@ async def _record(
         is_decided = await approvals.decline(db, run, by=by, comment=comment)
     if not is_decided:
         return Decision.TOO_LATE
-    status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
-    is_first = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
-    if is_first and not approved:
-        await inbox.drop_waiting(db, run.mapping_id)
+    await _decide_mapping(db, run, approved=approved, by=by, comment=comment)
     await audit_log.add(
         db,
         team_id=team_id,
@@ -204,3 +201,38 @@ async def _record(
         after={"comment": comment, "guards": [guard.name.value for guard in open_guards(run)], "plan": plan_digest},
     )
     return Decision.RECORDED
+
+
+async def _decide_mapping(db: AsyncConnection, run: Run, *, approved: bool, by: str, comment: str | None) -> None:
+    """Approve or decline the mapping of a run, if it is only proposed, and the run shows its data fields."""
+    mapping = await mappings.by_id(db, run.mapping_id)
+    if mapping is None or (approved and not _shows_fields(run, mapping)):
+        return
+    status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
+    decided = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
+    if decided is MappingStatus.DECLINED:
+        await inbox.drop_waiting(db, run.mapping_id)
+
+
+async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
+    """Approve the data fields of a mapping that a run sends, if it was approved in advance (`--yes`)."""
+    mapping = await mappings.by_id(db, run.mapping_id)
+    if mapping is None or mapping.status is not MappingStatus.PROPOSED or not _shows_fields(run, mapping):
+        return
+    if (
+        not (run.is_approved or run.request.approved)
+        or run.request.live
+        or not (mapping.fields or mapping.fields_before)
+    ):
+        return
+    by = run.started_by or COMMAND_LINE
+    if await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by=by, comment=None):
+        subject, after = f"mapping:{mapping.id}", {"fields": dict(mapping.fields), "run": run.id}
+        await audit_log.add(
+            db, team_id=None, actor=by, action=AuditAction.MAPPING_APPROVED, subject=subject, after=after
+        )
+
+
+def _shows_fields(run: Run, mapping: AudienceMapping) -> bool:
+    """Return whether the plan of a run has the data fields of its mapping, or the mapping has none to approve."""
+    return run.plan is not None and run.plan.fields == dict(mapping.fields)

@@ -17,6 +17,7 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import settings
+from core.connections import data_fields
 from core.connections.campaigns import refresh_campaigns
 from core.connections.forgotten import fetch_forgotten
 from core.connections.lists import ensure_list_known, was_just_created
@@ -45,6 +46,7 @@ from core.planning_slots import size_of
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
 from core.runs.addresses import addresses_of, places_of
+from core.runs.approval import confirm_mapping
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.freezing import is_still_frozen, raise_if_frozen
 from core.runs.list_lock import hold_list_lock
@@ -180,6 +182,7 @@ async def _begin_upload(engine: Engine, run: Run) -> int:
         if not run.request.live:  # the run of a file skips the members that changed live since
             await approvals.discard_plans_after(db, run)
         await mappings.change(db, run.mapping_id, project_type=run.project_type)
+        await confirm_mapping(db, run)
         await runs.set_phase(db, run.id, RunPhase.UPLOADING)
         revision = await lists.bump(db, run.connection_id, run.list_id)
         await runs.change(db, run.id, ledger_revision=revision)
@@ -244,6 +247,11 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     if not run.request.live:
         await refresh_campaigns(engine, connection)
     hashes = await fetch_forgotten(engine, connection, is_live=run.request.live)
+    fields = None
+    # a file of rejections has no other columns, and a run that takes a list over sends nothing to the people on it
+    if rejecting_run_id is None and run.request.adopts is None:
+        max_age_s = data_fields.FRESH_S if run.request.live else 0.0
+        fields = await data_fields.settings_for(engine, run, max_age_s=max_age_s)
     directory = data_dir / settings.FETCHED / run.id
     async with contextlib.AsyncExitStack() as stack:
         files = fetch_files(addresses, directory, engine.fetchers, places_of(engine, run, connection))
@@ -270,6 +278,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
                 people_on_list=people_on_list,
                 merges=connection.merges_profiles,
+                fields=fields,
             )
         )
 
@@ -299,8 +308,9 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
             await reconcile_in_doubt(db, *list_key, "")
     if state.ledger_revision != run.ledger_revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
+        fields = await data_fields.stored_fields(engine) if run.plan is not None and run.plan.fields else None
         is_covered = await _with_enough_memory(
-            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb))
+            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb, fields))
         )
         if not is_covered:
             return UploadEnd.ASKS
@@ -310,8 +320,17 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
             client.expect_new_list(run.list_id)
         try:
             merges = connection.merges_profiles and run.plan is not None and run.plan.to_merge > 0
-            worker = engine.presence.id
-            await Uploader(engine.database, client, run, worker, revision, engine.stopping, merges=merges).run()
+            uploader = Uploader(
+                engine.database,
+                client,
+                run,
+                engine.presence.id,
+                revision,
+                engine.stopping,
+                engine.vault,
+                merges=merges,
+            )
+            await uploader.run()
         except StalePlanError:
             return UploadEnd.STALE
         except InvalidApiKeyError:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections import mapping_lifecycle
+from core.connections.data_fields import choose_fields
 from core.connections.lists import check_list, note_list
 from core.connections.project_type import learn_project_type
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SeveralMappingsError
 from core.identity import UserIdField
 from core.iterable import IterableList
+from core.models.data_fields import DataFields, check_fields
 from core.models.run import RunRequest
 from core.runs.addresses import sealed
 from core.store import audit_log, connections, mappings, runs
@@ -38,10 +40,12 @@ async def submit(
     *,
     rate: float | None = None,
     by: str = COMMAND_LINE,
+    fields: DataFields | None = None,
 ) -> Submission:
     """Check a sync request, find or create its mapping, and store the run, which this process has to execute.
 
-    `rate` replaces the connection's requests per second. Raises a SyncError if the run can't start: for example
+    `rate` replaces the connection's requests per second, `fields` the data fields of the mapping, which then has to be
+    approved (None: they stay; a dry run does not change them). Raises a SyncError if the run can't start: for example
     ConflictError if the mapping is paused, SeveralMappingsError, or an IterableError from the check of the list.
     """
     target = await check_list(engine, connection, list_id)
@@ -51,6 +55,10 @@ async def submit(
         await note_list(db, connection.id, target)
         mapping = await _find_or_add_mapping(db, connection, target, request.audience, by=by)
         await check_may_run(db, mapping.id)
+        if fields is not None and request.dry_run:
+            request = request.model_copy(update={"fields": check_fields(fields)})
+        elif fields is not None:
+            await choose_fields(db, mapping, fields, by=by, team_id=None)
         await check_queue(db, connection.id)
         run_id = runs.new_id()
         await runs.add(

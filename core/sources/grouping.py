@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from core.sources import field_columns
 from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
 from core.sources.duckdb_errors import query
 from core.sources.repeated_rows import (
@@ -74,6 +75,8 @@ def read_rows(
         merged_rows=count.rows - people,
         shared_customer_ids=int(query(con, shared, rows.file)[0][0]) if count.rows > count.with_mpid else 0,
         customer_id_column=rows.customer_id_column,
+        other_columns=rows.other_columns,
+        has_fields=rows.field_count > 0,
         notes=(*(note for part in parts[:1] for note in part.notes), *notes),
     )
 
@@ -116,6 +119,9 @@ def group_rows(
         _group_people(con, rows, order, chosen, total, by_mpid=False, are_few=False)
     elif rows.is_delta or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
+    if rows.field_count:
+        names = "".join(f", f{index}" for index in range(rows.field_count))
+        field_columns.gather(con, rows, order, PROFILE, numbered(chosen, names))
     query(con, CLEAR_STAGE + "; DROP TABLE IF EXISTS repeated", rows.file)
     if by_mpid:
         query(con, _NAME_BY_MPID, rows.file)

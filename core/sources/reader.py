@@ -32,6 +32,7 @@ def read(
     variant: str | None = None,
     columns: Mapping[str, str] | None = None,
     sheet: str | None = None,
+    fields: Sequence[str] = (),
 ) -> Source:
     """Read an audience into the table `source` of `con`: one row per profile.
 
@@ -43,7 +44,8 @@ def read(
     `path` is a file, a folder with the parts of an audience, or several files and folders. `audience` is an id or a
     name, for a file that contains several, and `variant` the name of the only variant of an A/B test to read, if the
     file contains several of the audience. `columns` are names of columns, keyed by identity (`email`, `customer_id`,
-    `mpid`). `sheet` is the name of a sheet in a workbook.
+    `mpid`). `sheet` is the name of a sheet in a workbook. `fields` are the names of columns whose values are read, too,
+    into the table `source_fields` (core/sources/field_columns.py), if the file is a table.
 
     If `con` has a table `newer_changes` with the columns `member_key`, `in_source` and `row_ms`, the last two are
     filled for the members that the file holds: `row_ms` is the latest time stamp of their rows, in milliseconds.
@@ -58,6 +60,7 @@ def read(
             file_path,
             readable((file_path.name or str(file_path)).encode(errors="replace").decode()),
             chosen_columns=chosen,
+            field_columns=tuple(fields),
             sheet=sheet,
         )
         for file_path in paths

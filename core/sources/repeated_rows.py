@@ -23,9 +23,12 @@ _KEY = f"""
 OF_REPEATED = f"WHERE {_KEY} IN (SELECT key FROM repeated)"
 
 
-def numbered(chosen: str) -> str:
-    """Return the query for the rows on the stage, numbered from 1. `chosen` is a condition (WHERE ...), or empty."""
-    return f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
+def numbered(chosen: str, more: str = "") -> str:
+    """Return the query for the rows on the stage, numbered from 1.
+
+    `chosen` is a condition (WHERE ...), or empty. `more` are further columns, each after a comma.
+    """
+    return f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n{more} FROM staged {chosen}"
 
 
 def find_repeated_keys(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str) -> int:

@@ -43,6 +43,12 @@ class Source:
     shared_customer_ids: int = 0
     #: The name of the column with the customer ids in the file.
     customer_id_column: str | None = None
+    #: The names of a table's columns that are not used as an identity.
+    other_columns: tuple[str, ...] = ()
+    #: The values of data fields are in the table `source_fields`.
+    has_fields: bool = False
+    #: Text in it may stand for numbers, dates or truth values. In a live message it is always text.
+    infers_types: bool = True
     #: What people should know about how the file was read, a sentence each.
     notes: tuple[str, ...] = ()
 

@@ -60,6 +60,10 @@ class SourceFile:
     archive: str | None = None
     #: The columns that a person has chosen: pairs of identity (`email`, `customer_id`, `mpid`) and name.
     chosen_columns: tuple[tuple[str, str], ...] = ()
+    #: The columns whose values are read besides the identities.
+    field_columns: tuple[str, ...] = ()
+    #: The values in those columns have a type already (core/sources/field_columns.py).
+    has_typed_fields: bool = False
     #: The sheet of a workbook that a person has chosen.
     sheet: str | None = None
     #: The file contains a JSON array, not a sequence of objects.

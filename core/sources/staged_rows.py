@@ -53,6 +53,10 @@ class StagedRows:
     #: The same without rows in which no cell of any column holds anything, if the file may have such rows. It costs
     #: more, because all columns are read.
     sql_without_empty_rows: str | None = None
+    #: How many columns the rows have in addition, f0, f1, ...: values of data fields (core/sources/field_columns.py).
+    field_count: int = 0
+    #: The names of the columns that are not used as an identity, in a table.
+    other_columns: tuple[str, ...] = ()
     #: What a person should know of how the file was read, a sentence each.
     notes: tuple[str, ...] = ()
 

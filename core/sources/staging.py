@@ -32,7 +32,7 @@ def _short(text: str) -> str:
 _STAGE = """
     CREATE TABLE IF NOT EXISTS stage (
         label VARCHAR, name VARCHAR, mpid BIGINT, member BOOLEAN, email VARCHAR, customer_id VARCHAR, stamp BIGINT,
-        flags UTINYINT
+        flags UTINYINT{fields}
     );
     CREATE VIEW IF NOT EXISTS staged AS SELECT *, rowid AS place FROM stage
 """
@@ -40,7 +40,7 @@ _FLAGGED = "SELECT *, {flags} AS flags FROM (SELECT *, TRY_CAST(mpid AS BIGINT) 
 _TO_STAGE = f"""
     INSERT INTO stage
     SELECT {_short("label")}, {_short("name")}, nullif(number, 0), member, {_short("email")},
-        {_short("customer_id")}, stamp, flags
+        {_short("customer_id")}, stamp, flags{{fields}}
     FROM ({_FLAGGED.format(flags=first_flags(is_long=False))})
 """
 # Without labels, which would be a tenth of it: they follow from the kind, and where the identity is of no use its label
@@ -80,7 +80,7 @@ def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
 
     The rows of several files may be put there, one file after the other; each call counts its own.
     """
-    query(con, _LONG_STAGE if rows.is_long else _STAGE, rows.file)
+    query(con, _stage_table(rows), rows.file)
     first = query(con, "SELECT coalesce(max(rowid) + 1, 0) FROM stage", rows.file)[0][0]
     counts = _put(con, rows, first)
     if rows.sql_without_empty_rows and _has_empty(con, rows, first, counts):
@@ -88,7 +88,7 @@ def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
         if first:
             query(con, f"DELETE FROM stage WHERE rowid >= {first}", rows.file)
         else:  # so that rows are numbered from the beginning
-            query(con, CLEAR_STAGE + ";" + (_LONG_STAGE if rows.is_long else _STAGE), rows.file)
+            query(con, f"{CLEAR_STAGE};{_stage_table(rows)}", rows.file)
         counts = _put(con, rows, first)
     summaries = 0 if rows.is_long or rows.is_delta else remove_summary_rows(con, rows, first)
     if summaries:
@@ -103,9 +103,15 @@ def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
     return [replace(by_label[0], summaries=summaries), *by_label[1:]] if by_label else []
 
 
+def _stage_table(rows: StagedRows) -> str:
+    fields = "".join(f", f{index} VARCHAR" for index in range(rows.field_count))
+    return _LONG_STAGE if rows.is_long else _STAGE.format(fields=fields)
+
+
 def _put(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
     """Put rows on the stage, cleaned, and count them by label; their places begin with `first`."""
-    to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE
+    fields = "".join(f", f{index}" for index in range(rows.field_count))
+    to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE.replace("{fields}", fields)
     query(con, to_stage.replace("{rows}", rows.sql), rows.file)
     counts = _counts(con, rows, first)
     if len(counts) <= MOST_LABELS and any(count[-1] & RowFlag.IRREGULAR for count in counts):

@@ -101,15 +101,21 @@ def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
     raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
 
 
-def column_notes(columns: Sequence[str], indexes: dict[str, int]) -> tuple[str, ...]:
-    """Return a note on which columns are used, and which are ignored."""
+def other_columns(columns: Sequence[str], indexes: dict[str, int]) -> tuple[str, ...]:
+    """Return the names of the columns that are not used as an identity, as far as they are names."""
+    others = [column.strip() for place, column in enumerate(columns) if place not in indexes.values()]
+    return tuple(column for column in dict.fromkeys(others) if _NAME.fullmatch(column.lstrip("$")))
+
+
+def column_notes(columns: Sequence[str], indexes: dict[str, int], fields: Sequence[int] = ()) -> tuple[str, ...]:
+    """Return a note on which columns are used, and which are ignored. `fields` are the places of data fields."""
     used = ", ".join(
         f"{readable(columns[place], 40)} as {name}" for place, name in sorted((p, n) for n, p in indexes.items())
     )
     ignored = [
         column if _NAME.fullmatch(column) else "(not a name)"
         for place, column in enumerate(columns)
-        if place not in indexes.values()
+        if place not in indexes.values() and place not in fields
     ]
     more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
     rest = f" Ignored: {', '.join(ignored[:LISTED])}{more}." if ignored else ""

@@ -4,9 +4,11 @@ With a column `isadd`, as in mParticle's export to BigQuery, it contains additio
 whole audience.
 """
 
+from collections.abc import Sequence
+
 import duckdb
 
-from core.sources import error_location, json_format
+from core.sources import error_location, field_columns, json_format
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
 from core.sources.source_file import SourceFile, refuse_bomb
@@ -22,6 +24,7 @@ from core.sources.table_columns import (
     STAMP,
     column_notes,
     columns_by_meaning,
+    other_columns,
 )
 
 
@@ -42,11 +45,13 @@ def csv_rows(file: SourceFile) -> StagedRows:
         + (f" OR {cell.format(names[index])} = {literal(chr(0xFEFF) + columns[index])})" if index == 0 else ")")
         for index in indexes.values()
     )
+    places = field_columns.places_of(columns, file)
+    fields = field_columns.values_of(places, lambda place: field_columns.csv_value(names[place], file))
     condition = f"({repeated_header}) IS NOT TRUE"
     if len(columns) == 1:
         condition += " AND c0 IS NOT NULL"  # otherwise a blank line is a row
     filled = " OR ".join(f"trim({name}) <> ''" for name in names)
-    select = f"{_select(source, texts, stamp)} WHERE {condition}"
+    select = f"{_select(source, texts, stamp, fields)} WHERE {condition}"
     return StagedRows(
         select,
         file,
@@ -54,7 +59,9 @@ def csv_rows(file: SourceFile) -> StagedRows:
         is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} AND ({filled})",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=(*column_notes(columns, indexes), *file.notes),
+        field_count=len(places),
+        other_columns=other_columns(columns, indexes),
+        notes=(*column_notes(columns, indexes, places), *file.notes),
     )
 
 
@@ -83,10 +90,12 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
         if types[name] == "BLOB":
             _refuse_bytes(con, source, columns[indexes[name]], file)
     _refuse_inexact(con, source, {columns[indexes[name]]: types[name] for name in indexes.keys() & _IDS}, file)
-    _refuse_long(con, file, {columns[index]: types[name] for name, index in indexes.items()})
+    places = field_columns.places_of(columns, file)
+    values = [field_columns.parquet_value(identifier(columns[place]), str(described[place][1])) for place in places]
+    _refuse_long(con, file, {columns[index]: types[name] for name, index in indexes.items()}, values)
     texts = {name: _parquet_text(identifier(columns[index]), types[name]) for name, index in indexes.items()}
     stamp = _parquet_stamp(identifier(columns[indexes[STAMP]]), types[STAMP]) if STAMP in indexes else "NULL::BIGINT"
-    select = _select(source, texts, stamp)
+    select = _select(source, texts, stamp, field_columns.values_of(range(len(places)), values.__getitem__))
     filled = " OR ".join(f"trim({identifier(column)}::VARCHAR) <> ''" for column in columns)
     return StagedRows(
         select,
@@ -95,7 +104,9 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
         is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} WHERE ({filled})",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=column_notes(columns, indexes),
+        field_count=len(places),
+        other_columns=other_columns(columns, indexes),
+        notes=column_notes(columns, indexes, places),
     )
 
 
@@ -113,7 +124,9 @@ def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
     indexes = {} if is_empty else columns_by_meaning(columns, file)
     texts = {name: f"(json ->> {literal(_pointer(columns[index]))})" for name, index in indexes.items()}
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
-    select = _select(source, texts, stamp)
+    places = [] if is_empty else field_columns.places_of(columns, file)
+    fields = field_columns.values_of(places, lambda place: field_columns.json_value(literal(_pointer(columns[place]))))
+    select = _select(source, texts, stamp, fields)
     return StagedRows(
         select,
         file,
@@ -122,7 +135,9 @@ def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
         sql_without_empty_rows=f"{select} WHERE EXISTS (SELECT 1 FROM (SELECT unnest(json_keys(json)) AS key) "
         "WHERE trim(json ->> ('/' || replace(replace(key, '~', '~0'), '/', '~1'))) <> '')",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=column_notes(columns, indexes) if indexes else (),
+        field_count=len(places),
+        other_columns=other_columns(columns, indexes),
+        notes=column_notes(columns, indexes, places) if indexes else (),
     )
 
 
@@ -176,19 +191,22 @@ def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
     refuse_bomb(int(rows or 0), size, file)
 
 
-def _refuse_long(con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[str, str]) -> None:
-    """Raise InputError if a column contains too long a value, or too many bytes in all.
+def _refuse_long(
+    con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[str, str], fields: Sequence[str] = ()
+) -> None:
+    """Raise InputError if a column contains too long a value, or too many bytes in all, with those of `fields` (SQL).
 
     Only lengths are read: a long value that is stored once may occur in each of a million rows.
     """
     measures = {"VARCHAR": "strlen", "BLOB": "octet_length"}
     columns = [column for column, kind in types.items() if kind in measures]
-    if not columns:
+    if not columns and not fields:
         return
     lengths = [f"{measures[types[column]]}({identifier(column)})" for column in columns]
+    lengths += [f"strlen({value})" for value in fields]
     aggregates = ", ".join(f"coalesce(max({length}), 0), coalesce(sum({length}), 0)" for length in lengths)
     values = query(con, f"SELECT {aggregates} FROM read_parquet({file.sql}, hive_partitioning=false)", file)[0]
-    for column, longest in zip(columns, values[::2], strict=True):
+    for column, longest in zip(columns, values[: 2 * len(columns) : 2], strict=True):
         if longest > LONGEST_IDENTITY:
             raise file.error(
                 f"the column {column} contains a value of more than {LONGEST_IDENTITY:,} bytes: this is not an "
@@ -210,7 +228,7 @@ def _parquet_stamp(column: str, kind: str) -> str:
     return milliseconds_of_text(f"{column}::VARCHAR")
 
 
-def _select(source: str, texts: dict[str, str], stamp: str) -> str:
+def _select(source: str, texts: dict[str, str], stamp: str, fields: str = "") -> str:
     def text(name: str) -> str:
         return texts.get(name, "NULL::VARCHAR")
 
@@ -223,5 +241,5 @@ def _select(source: str, texts: dict[str, str], stamp: str) -> str:
     return (
         f"SELECT {label} AS label, {text(AUDIENCE_NAME)} AS name, {mpid} AS mpid, "
         f"{member} AS member, {text(EMAIL)} AS email, {text(CUSTOMER)} AS customer_id, {stamp} AS stamp, "
-        f"{unreadable} AS unreadable FROM {source}"
+        f"{unreadable} AS unreadable{fields} FROM {source}"
     )

@@ -1,6 +1,7 @@
 """Excel workbooks (.xlsx): one sheet is written as CSV, with ids as text, and read like any other table."""
 
 import csv
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.sources.duckdb_errors import disk_errors
+from core.sources.field_columns import workbook_value
 from core.sources.source_file import SourceFile
 from core.sources.workbook_errors import error_cells
 
@@ -44,14 +46,27 @@ def sheet_as_csv(file: SourceFile, folder: Path, sheet: str | None) -> tuple[Sou
     errors = error_cells(file.path, chosen)
     with disk_errors(), target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        places: set[int] | None = None
         for number, row in enumerate(rows, start=1):
             cells = [_text(cell, number, file) for cell in row]
-            writer.writerow(
-                [errors.get((number, place), cell) for place, cell in enumerate(cells)] if errors else cells
-            )
+            if errors:
+                cells = [errors.get((number, place), cell) for place, cell in enumerate(cells)]
+            if places is not None:
+                for place in places:
+                    cells[place : place + 1] = [workbook_value(cell) for cell in row[place : place + 1]]
+            elif file.field_columns:
+                places = _field_places(row, file)
+            writer.writerow(cells)
     others = [name for name in names if name != chosen]
     note = (f"The sheet {chosen} was read, and not {', '.join(others[:5])}.",) if others and sheet is None else ()
-    return replace(file, path=target), note
+    return replace(file, path=target, has_typed_fields=True), note
+
+
+def _field_places(row: Sequence[Any], file: SourceFile) -> set[int] | None:
+    """Return the places of the data fields, if a row is the header, else None."""
+    names = [str(cell).strip().casefold() for cell in row]
+    wanted = [name.strip().casefold() for name in file.field_columns]
+    return {names.index(name) for name in wanted} if set(wanted) <= set(names) else None
 
 
 def _chosen(names: list[str], sheet: str | None, file: SourceFile) -> str:

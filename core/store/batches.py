@@ -1,7 +1,7 @@
 """Batches: the stored changes of runs, and the status of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -9,9 +9,10 @@ import orjson
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import BatchColumns, BatchEntry, Phase, decode
-from core.store import clock
+from core.models.batch import BatchColumns, BatchEntry, BatchFields, Phase, decode
+from core.store import clock, field_values
 from core.store.tables import batch_members, batches, runs
+from core.vault import Vault
 
 # A doubt that no run has looked at for so many seconds is given up: the list is not synced any longer.
 DOUBTED_S = 7 * 24 * 3600.0
@@ -44,9 +45,11 @@ class Draft:
     sent_size: int
     counted_size: int
     members: str
+    data_fields: BatchFields | None = None
+    """The data fields of its members; None: none are sent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch(Draft):
     """A batch as stored."""
 
@@ -63,8 +66,8 @@ class Batch(Draft):
         return self.columns.entries
 
 
-async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
-    """Store batches of a plan in progress."""
+async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft], vault: Vault | None = None) -> None:
+    """Store batches of a plan in progress. `vault` encrypts their data fields, if they have any."""
     rows = [
         {
             "run_id": run_id,
@@ -81,6 +84,9 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) 
         insert(batch_members),
         [{"batch_id": batch_id, "members": draft.members} for batch_id, draft in zip(ids, drafts, strict=True)],
     )
+    if vault is not None:
+        fields = {batch_id: draft.data_fields for batch_id, draft in zip(ids, drafts, strict=True) if draft.data_fields}
+        await field_values.add(db, vault, fields)
 
 
 async def publish(db: AsyncConnection, run_id: str) -> None:
@@ -90,9 +96,19 @@ async def publish(db: AsyncConnection, run_id: str) -> None:
 
 
 async def open_batches(
-    db: AsyncConnection, run_id: str, state: BatchStatus, *, limit: int, phase: Phase | None = None, after: int = 0
+    db: AsyncConnection,
+    run_id: str,
+    state: BatchStatus,
+    *,
+    limit: int,
+    phase: Phase | None = None,
+    after: int = 0,
+    vault: Vault | None = None,
 ) -> list[Batch]:
-    """Return the next batches in a state (of a phase, or of all) whose id is above `after`, oldest first."""
+    """Return the next batches in a state (of a phase, or of all) whose id is above `after`, oldest first.
+
+    `vault` decrypts their data fields; without it, they come without.
+    """
     query = (
         select(
             batches.c.phase,
@@ -108,7 +124,11 @@ async def open_batches(
     )
     if phase is not None:
         query = query.where(batches.c.phase == int(phase))
-    return [Batch(Phase(phase), *rest) for phase, *rest in await db.execute(query)]
+    rows = [Batch(Phase(phase), *rest, id=batch_id) for phase, *rest, batch_id in await db.execute(query)]
+    if vault is None:
+        return rows
+    fields = await field_values.of_batches(db, vault, [batch.id for batch in rows])
+    return [replace(batch, data_fields=fields.get(batch.id)) for batch in rows]
 
 
 async def sent_batches(

@@ -2,20 +2,17 @@
 
 import hashlib
 import json
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import clock
-from core.store.tables import erased_identities, erasures, salts
+from core.store import clock, salts
+from core.store.tables import erased_identities, erasures
 from core.vault import Vault
 
-_SALT = "erasure"
 _MARK = """
 INSERT INTO erased (account_id, digest, stamp) VALUES (:account_id, :digest, :stamp)
 ON CONFLICT (account_id, digest) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > erased.stamp
@@ -46,18 +43,7 @@ def digest(salt: str, kind: str, value: str) -> str:
 
 async def salt_of(db: AsyncConnection, vault: Vault) -> str:
     """Return this installation's salt, created at first use (in a transaction that may write)."""
-    salt = await _salt(db, vault)
-    if salt is not None:
-        return salt
-    try:
-        async with db.begin_nested():
-            value = vault.encrypt(secrets.token_hex(32))
-            await db.execute(insert(salts).values(name=_SALT, value=value))
-    except IntegrityError:  # another process has created it
-        pass
-    salt = await _salt(db, vault)
-    assert salt is not None
-    return salt
+    return await salts.get_or_create(db, vault, salts.ERASURE)
 
 
 async def any_erased(db: AsyncConnection) -> bool:
@@ -76,7 +62,7 @@ class SuppressionList:
 async def forgotten(db: AsyncConnection, vault: Vault, account_id: str | None) -> SuppressionList | None:
     """Return the people erased at the request of an account, or None if there are none."""
     digests = list((await db.execute(select(erased_identities.c.digest).distinct().where(_of(account_id)))).scalars())
-    salt = await _salt(db, vault)
+    salt = await salts.find(db, vault, salts.ERASURE)
     return SuppressionList(salt, digests) if digests and salt else None
 
 
@@ -140,8 +126,3 @@ async def note(db: AsyncConnection, erasure_id: str, counts: dict[str, int]) -> 
 async def end(db: AsyncConnection, erasure_id: str) -> bool:
     """Delete a completed erasure. Returns False if it was deleted already."""
     return bool((await db.execute(delete(erasures).where(erasures.c.id == erasure_id))).rowcount)
-
-
-async def _salt(db: AsyncConnection, vault: Vault) -> str | None:
-    value = (await db.execute(select(salts.c.value).where(salts.c.name == _SALT))).scalar_one_or_none()
-    return None if value is None else vault.decrypt(value)

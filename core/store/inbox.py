@@ -6,7 +6,7 @@ and is pending for the next run.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Change:
     email: str | None = None
     customer_id: str | None = None
     hashed_fields: int = 0
+    attributes: Mapping[str, str] | None = None
+    """Values of data fields (core/sources/field_columns.py), by their name in the mapping; None: it has none."""
+    is_update: bool = False
+    """The change is of attributes only: whether the person is a member stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,10 @@ WHERE excluded.stamp >= inbox.stamp
 
 
 async def put(db: AsyncConnection, changes: Sequence[Change]) -> None:
-    """Store changes, except those older than the stored change of the same member."""
+    """Store changes, except those older than the stored change of the same member.
+
+    Those with attributes, or of attributes only, are stored by core/store/live_attributes.py.
+    """
     latest: dict[tuple[int, str], Change] = {}
     for change in changes:
         known = latest.get((change.mapping_id, change.member_key))
@@ -92,7 +99,7 @@ INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashe
 SELECT mapping_id, profile, :member, :stamp, NULL, NULL, 0, :now FROM ledger
 WHERE mapping_id = :mapping_id AND profile > :after AND profile <= :last AND NOT profile LIKE :former
 ON CONFLICT (mapping_id, profile) DO UPDATE SET
-    member = excluded.member, stamp = excluded.stamp, email = NULL, customer_id = NULL, hashed = 0,
+    member = excluded.member, stamp = excluded.stamp, email = NULL, customer_id = NULL, hashed = 0, fields = NULL,
     waiting_since = excluded.waiting_since, run_id = NULL
 """
 
@@ -193,6 +200,13 @@ async def claimed_by(db: AsyncConnection, run_id: str) -> list[Change]:
     return [Change(*row) for row in await db.execute(query.order_by(inbox.c.member_key))]
 
 
+async def attributes_claimed_by(db: AsyncConnection, run_id: str) -> list[tuple[str, str]]:
+    """Return the member keys and the encrypted attributes of the changes that a run has claimed, if they have any."""
+    query = select(inbox.c.member_key, inbox.c.sealed_fields)
+    query = query.where(inbox.c.run_id == run_id, inbox.c.sealed_fields.is_not(None)).order_by(inbox.c.member_key)
+    return [(member_key, sealed) for member_key, sealed in await db.execute(query)]
+
+
 async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
     """Mark up to `limit` claimed rows of a run as delivered: keep their time stamps, delete their identities.
 
@@ -202,7 +216,7 @@ async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limi
     await db.execute(
         update(inbox)
         .where(_of_mapping(db, mapping_id, condition, limit), condition)
-        .values(pending_since=None, run_id=None, email=None, customer_id=None, hashed_fields=0)
+        .values(pending_since=None, run_id=None, email=None, customer_id=None, hashed_fields=0, sealed_fields=None)
     )
     return (await db.execute(select(inbox.c.member_key).where(condition).limit(1))).first() is not None
 

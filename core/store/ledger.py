@@ -30,12 +30,13 @@ _ENTRIES = {
     "postgresql": "jsonb_array_elements(CAST(:entries AS jsonb)) AS each(value)",
 }
 _PUT = """
-INSERT INTO ledger (mapping_id, profile, email, user_id, certain) VALUES {rows}
+INSERT INTO ledger (mapping_id, profile, email, user_id, certain{more}) VALUES {rows}
 ON CONFLICT (mapping_id, profile)
 DO UPDATE SET {known}
 """
 # The update of an existing row.
 _AS_NEW = "email = excluded.email, user_id = excluded.user_id, certain = excluded.certain"
+_DIGEST_AS_NEW = ", fields = excluded.fields"
 _AS_KNOWN = "certain = excluded.certain"
 # The rows to delete: those with the identity of an entry; or of these, only those whose holder is in the ledger.
 _TAKEN = """
@@ -79,19 +80,37 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
 
-async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry], *, certain: bool) -> None:
-    """Record that the members of these entries are on the list, or, if not `certain`, that they may be."""
-    await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain)
+async def upsert(
+    db: AsyncConnection,
+    mapping_id: int,
+    entries: Sequence[BatchEntry],
+    *,
+    certain: bool,
+    digests: Mapping[str, str] | None = None,
+) -> None:
+    """Record that the members of these entries are on the list, or, if not `certain`, that they may be.
+
+    `digests` are those of the data fields that were sent, by member key; members without one were sent none. None: the
+    batch has no data fields, and what the rows say of them stays.
+    """
+    await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain, digests=digests)
 
 
-async def put_batches(db: AsyncConnection, mapping_id: int, batches: Sequence[BatchColumns], *, certain: bool) -> None:
+async def put_batches(
+    db: AsyncConnection,
+    mapping_id: int,
+    batches: Sequence[BatchColumns],
+    *,
+    certain: bool,
+    digests: Mapping[str, str] | None = None,
+) -> None:
     """As `upsert`, for whole batches."""
     columns = (
         list(chain.from_iterable(batch.member_keys for batch in batches)),
         list(chain.from_iterable(batch.emails for batch in batches)),
         list(chain.from_iterable(batch.user_ids for batch in batches)),
     )
-    await _write(db, mapping_id, columns, _AS_NEW, certain=certain)
+    await _write(db, mapping_id, columns, _AS_NEW, certain=certain, digests=digests)
 
 
 async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
@@ -114,28 +133,42 @@ def _columns(entries: Sequence[BatchEntry]) -> _Columns:
     )
 
 
-async def _write(db: AsyncConnection, mapping_id: int, columns: _Columns, known: str, *, certain: bool) -> None:
+async def _write(
+    db: AsyncConnection,
+    mapping_id: int,
+    columns: _Columns,
+    known: str,
+    *,
+    certain: bool,
+    digests: Mapping[str, str] | None = None,
+) -> None:
     if db.dialect.name == "postgresql" and len(set(columns[0])) < len(columns[0]):
         # the last entry of a member counts, and PostgreSQL refuses to write a row twice in a statement
         last = {row[0]: row for row in zip(*columns, strict=True)}.values()
         columns = [row[0] for row in last], [row[1] for row in last], [row[2] for row in last]
     rows = len(columns[0])
-    values: list[str | None] = [None] * (3 * rows)
-    values[0::3], values[1::3], values[2::3] = columns  # row after row, without a tuple for each
+    width = 3 if digests is None else 4
+    values: list[str | None] = [None] * (width * rows)
+    values[0::width], values[1::width], values[2::width] = columns  # row after row, without a tuple for each
+    if digests is not None:
+        values[3::4] = map(digests.get, columns[0])
     whole = rows - rows % ROWS_A_STATEMENT
-    for count, begin, end in ((ROWS_A_STATEMENT, 0, 3 * whole), (1, 3 * whole, 3 * rows)):
+    for count, begin, end in ((ROWS_A_STATEMENT, 0, width * whole), (1, width * whole, width * rows)):
         if begin < end:
-            statement = _put(db.dialect.name, mapping_id, count, known, certain=certain)
-            bound = [tuple(values[at : at + 3 * count]) for at in range(begin, end, 3 * count)]
+            statement = _put(
+                db.dialect.name, mapping_id, count, known, certain=certain, with_digests=digests is not None
+            )
+            bound = [tuple(values[at : at + width * count]) for at in range(begin, end, width * count)]
             await db.exec_driver_sql(statement, bound)
 
 
 @lru_cache(maxsize=64)
-def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool) -> str:
+def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool, with_digests: bool) -> str:
     """Return the statement that writes `count` rows. Binding values is cheaper than reading JSON in the database."""
     mark = "?" if dialect == "sqlite" else "%s"
-    row = f"({mapping_id:d}, {mark}, {mark}, {mark}, {'true' if certain else 'false'})"
-    return _PUT.format(rows=", ".join([row] * count), known=known)
+    more, more_mark, more_known = (", fields", f", {mark}", _DIGEST_AS_NEW) if with_digests else ("", "", "")
+    row = f"({mapping_id:d}, {mark}, {mark}, {mark}, {'true' if certain else 'false'}{more_mark})"
+    return _PUT.format(rows=", ".join([row] * count), known=known + more_known, more=more)
 
 
 async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
@@ -214,6 +247,7 @@ _VALUES = {
 _FOUND = "SELECT mapping_id, profile, email, user_id, certain FROM ledger WHERE "
 _BY_PROFILE = _FOUND + "mapping_id = :mapping_id AND profile IN ({profiles})"
 _BY_IDENTITY = _FOUND + "mapping_id IN ({mappings}) AND (email IN ({emails}) OR user_id IN ({user_ids}))"
+_ENTRY = (ledger.c.mapping_id, ledger.c.member_key, ledger.c.email, ledger.c.user_id, ledger.c.is_confirmed)
 #: A row for planning: mapping id, member key, email, user id, is confirmed.
 Entry = tuple[int, str, str | None, str | None, bool]
 
@@ -239,7 +273,7 @@ async def former_identities(db: AsyncConnection, mapping_id: int) -> list[Entry]
     """Return the rows of a mapping that are former identities."""
     # a range of the primary key: ";" comes after ":"
     is_former = ledger.c.member_key.between(FORMER_IDENTITY_PREFIX, FORMER_IDENTITY_PREFIX[:-1] + ";")
-    rows = await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))
+    rows = await db.execute(select(*_ENTRY).where(ledger.c.mapping_id == mapping_id, is_former))
     return [tuple(row) for row in rows if row.profile.startswith(FORMER_IDENTITY_PREFIX)]
 
 
@@ -261,8 +295,25 @@ async def rows_of(
     db: AsyncConnection, mapping_ids: Sequence[int], chunk: int
 ) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
     """Yield (mapping id, member key, email, user id, is confirmed) of these mappings, in chunks of that many rows."""
-    query = select(ledger).where(ledger.c.mapping_id.in_(mapping_ids)).execution_options(yield_per=chunk)
+    query = select(*_ENTRY).where(ledger.c.mapping_id.in_(mapping_ids)).execution_options(yield_per=chunk)
     result = await db.stream(query)
+    async for rows in result.partitions():
+        yield rows
+
+
+async def field_digests(
+    db: AsyncConnection, mapping_id: int, chunk: int, profiles: Sequence[str] | None = None
+) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+    """Yield (member key, digest of the data fields that were sent last) of a mapping, in chunks of that many rows.
+
+    Only of these profiles, unless None is given.
+    """
+    query = select(ledger.c.member_key, ledger.c.fields_digest).where(
+        ledger.c.mapping_id == mapping_id, ledger.c.fields_digest.is_not(None)
+    )
+    if profiles is not None:
+        query = query.where(ledger.c.member_key.in_(profiles))
+    result = await db.stream(query.execution_options(yield_per=chunk))
     async for rows in result.partitions():
         yield rows
 

@@ -1,8 +1,9 @@
 """Mappings of audiences to lists."""
 
+import json
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
@@ -10,10 +11,14 @@ from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
+from core.models.data_fields import DataFields
 from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, runs, slack_messages
+
+# The comment of a mapping whose change of data fields was declined.
+_FIELDS_DECLINED = "The change of its data fields was declined."
 
 #: The list id of a live mapping until a list is chosen.
 NO_LIST = 0
@@ -111,6 +116,10 @@ class AudienceMapping:
     project_type: ProjectType | None = None
     freeze_before_s: float | None = None
     freeze_holds: FreezeHolds = FreezeHolds.BOTH
+    fields: DataFields = field(default_factory=dict, hash=False)
+    """Its data fields: names in Iterable by names in the source."""
+    fields_before: DataFields | None = field(default=None, hash=False)
+    """Its data fields before a change that waits for approval. None: no change waits."""
 
     @property
     def label(self) -> str:
@@ -146,6 +155,7 @@ async def add(
     channel: str | None = None,
     proposed_by: str | None = None,
     limits: AdditionLimits = NO_LIMITS,
+    fields: DataFields | None = None,
 ) -> int:
     """Store a new mapping and return its id."""
     result = await db.execute(
@@ -162,6 +172,7 @@ async def add(
             proposed_by=proposed_by,
             max_added=limits.number,
             max_added_share=limits.share,
+            fields=json.dumps(dict(fields or {})),
             created_at=await clock.now(db),
         )
         .returning(mappings.c.id)
@@ -208,14 +219,55 @@ async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingU
     await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**plain(values)))
 
 
-async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None) -> bool:
-    """Approve or decline a proposed mapping. Returns False if it was decided already."""
+async def any_live_fields(db: AsyncConnection) -> bool:
+    """Return whether any live mapping has data fields."""
+    query = select(mappings.c.id).where(mappings.c.is_live, mappings.c.fields != "{}").limit(1)
+    return (await db.execute(query)).first() is not None
+
+
+async def replace_fields(db: AsyncConnection, mapping_id: int, fields: DataFields) -> None:
+    """Set the data fields of a mapping that is proposed again."""
+    values = {"fields": json.dumps(dict(fields)), "fields_before": None}
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
+
+
+async def set_fields(db: AsyncConnection, mapping: AudienceMapping, fields: DataFields, *, by: str) -> None:
+    """Change the data fields of a mapping. A mapping that was approved has to be approved again."""
+    values: dict[str, Any] = {"fields": json.dumps(dict(fields))}
+    if mapping.status is not MappingStatus.PROPOSED:
+        values["fields_before"] = json.dumps(dict(mapping.fields))
+        values |= {"status": MappingStatus.PROPOSED.value, "proposed_by": by, "decided_by": None, "decided_at": None}
+        values |= {"comment": None}
+    elif mapping.fields_before is not None and dict(mapping.fields_before) == dict(fields):  # the change was taken back
+        values |= {"fields_before": None, "status": MappingStatus.ACTIVE.value}
+    await db.execute(update(mappings).where(mappings.c.id == mapping.id).values(**values))
+
+
+async def decide(
+    db: AsyncConnection, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None
+) -> MappingStatus | None:
+    """Approve or decline a proposed mapping. Returns its new status, or None if it was decided already.
+
+    If only its data fields were changed, and the change is declined, the mapping is active as before, with the data
+    fields that it had.
+    """
+    query = select(mappings.c.fields_before).where(
+        mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value
+    )
+    row = (await db.execute(query.with_for_update())).one_or_none()
+    if row is None:
+        return None
+    values: dict[str, Any] = {"fields_before": None}
+    if state is MappingStatus.DECLINED and row.fields_before is not None:
+        state = MappingStatus.ACTIVE
+        values["fields"] = row.fields_before
+        comment = f"{_FIELDS_DECLINED} {comment or ''}".strip()
     result = await db.execute(
         update(mappings)
         .where(mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value)
-        .values(status=state.value, decided_by=by, decided_at=await clock.now(db), comment=comment)
+        .values(status=state.value, decided_by=by, decided_at=await clock.now(db), comment=comment, **values)
     )
-    return bool(result.rowcount)
+    return state if result.rowcount else None
 
 
 async def assign_list(db: AsyncConnection, mapping: AudienceMapping, list_id: int) -> None:
@@ -360,4 +412,6 @@ def from_row(row: Any) -> AudienceMapping:
         "project_type": project_type,
         "freeze_holds": holds,
     }
-    return AudienceMapping(**{**values, **enums})
+    before = values["fields_before"]
+    fields = {"fields": json.loads(values["fields"]), "fields_before": None if before is None else json.loads(before)}
+    return AudienceMapping(**{**values, **enums, **fields})

@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchEntry, decode, encode, groups
 from core.models.run import RunStatus
-from core.store import rejections, runs
+from core.store import field_values, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.rejections import ERASED, Rejection
 from core.store.tables import batch_members, batches, connections, inbox, last_known_emails, ledger, lists
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
+from core.vault import Vault
 
 # Ids in one statement.
 IDS_A_STATEMENT = 1_000
@@ -149,10 +150,11 @@ async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> 
     return list((await db.execute(query.order_by(batch_members.c.batch_id))).scalars()), bound
 
 
-async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubject) -> int:
+async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubject, vault: Vault) -> int:
     """Remove a person from a batch, unless a process is executing it. Returns how many entries were removed.
 
-    A counted member that the run no longer sends counts as rejected, so that its numbers add up.
+    `vault` opens data fields. A counted member that the run no longer sends counts as rejected, so that the numbers add
+    up.
     """
     query = (
         select(batches.c.run_id, batches.c.phase, batches.c.status, batch_members.c.members, runs_table.c.status)
@@ -173,6 +175,10 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubjec
     if not removed:
         return 0
     await _store(db, batch_id, kept)
+    fields = (await field_values.of_batches(db, vault, [batch_id])).get(batch_id, {})
+    if fields:
+        keys = {entry.member_key for entry in kept}
+        await field_values.replace(db, vault, batch_id, {key: fields[key] for key in fields.keys() & keys})
     uncounted = sum(entry.op in COUNTED for entry in entries) - sum(entry.op in COUNTED for entry in kept)
     if uncounted and row.state in (BatchStatus.PLANNED.value, BatchStatus.SENT.value):
         await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)

@@ -150,6 +150,10 @@ mappings = Table(
     Column("max_added_share", Float),
     # the type of Iterable project for which it was synced last; NULL: it was never synced
     Column("project_type", Text),
+    # its data fields, as JSON: names in Iterable by names in the source; "{}": none
+    Column("fields", Text, nullable=False, server_default="{}"),
+    # the data fields before a change that is not approved yet; NULL: no change waits
+    Column("fields_before", Text),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     # how long before a campaign goes to the list the mapping is frozen, in seconds (NULL: it is not), and which changes
@@ -315,6 +319,14 @@ batch_members = Table(
     Column("members", Text, nullable=False),
 )
 
+#: The data fields of the members of batches that are not done, encrypted (core/store/field_values.py).
+field_values = Table(
+    "change_fields",
+    metadata,
+    Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 #: The members that have been synced to a mapping's list, each with its identity.
 ledger = Table(
     "ledger",
@@ -325,6 +337,8 @@ ledger = Table(
     Column("user_id", Text),
     # false: a request was sent without an answer, so the member may or may not be on the list
     Column("certain", Boolean, nullable=False, key="is_confirmed"),
+    # a keyed digest of the data fields that were sent last; NULL: none were
+    Column("fields", Text, key="fields_digest"),
     sqlite_with_rowid=False,
 )
 
@@ -490,6 +504,8 @@ inbox = Table(
     Column("customer_id", Text),
     # bits of the identities that are present only as hashes: 1 the email, 2 the customer id
     Column("hashed", Integer, nullable=False, key="hashed_fields"),
+    # the attributes in the message that are data fields of the mapping, encrypted; NULL: none
+    Column("fields", Text, key="sealed_fields"),
     # when it was received; NULL: delivered, and only its time stamp is kept, against older changes that arrive later
     Column("waiting_since", Float, key="pending_since"),
     # the run that has claimed it

@@ -28,6 +28,22 @@ class Profile:
     email: str | None = None
     customer_id: str | None = None
     encoding: str = "raw"
+    attributes: Mapping[str, str | list[str] | None] | None = field(default=None, hash=False)
+    """User attributes that changed; None for one that was deleted."""
+
+    def attributes_as_json(self) -> list[Message] | None:
+        """Return the attributes as in a message."""
+        if self.attributes is None:
+            return None
+        return [
+            {
+                "key": key,
+                "action": "delete" if value is None else "upsert",
+                "value": value if isinstance(value, str) else None,
+                "list_value": value if isinstance(value, list) else None,
+            }
+            for key, value in self.attributes.items()
+        ]
 
     def as_json(self) -> Message:
         """Return the profile as in a message, without its audiences."""
@@ -90,10 +106,13 @@ def membership(
         "audience_id": audience.id,
         "audience_name": audience.name,
         "audience_subscription_settings": dict(audience.settings),
-        "user_attributes": None,
     }
     profiles = [
-        {**profile.as_json(), "audiences": [{**audience_fields, "action": action}]} for action, profile in changes
+        {
+            **profile.as_json(),
+            "audiences": [{**audience_fields, "action": action, "user_attributes": profile.attributes_as_json()}],
+        }
+        for action, profile in changes
     ]
     return _message("audience_membership_change", at, account=sender, user_profiles=profiles)
 

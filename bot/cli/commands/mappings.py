@@ -39,10 +39,11 @@ def add(
     data_center: options.DataCenter = None,
     max_add: options.MaxAdd = None,
     max_add_percent: options.MaxAddPercent = None,
+    field: options.NewFields = None,
 ) -> ExitCode:
     """Save a mapping. A sync to a list without one creates it."""
     limits = _limits(max_add, max_add_percent)
-    return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center, limits))
+    return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center, limits, field))
 
 
 @app.command("set-limits")
@@ -51,6 +52,14 @@ def set_limits(
 ) -> ExitCode:
     """Set how many additions a sync may make without approval. An omitted limit returns to its default."""
     return run_command(lambda session: _set_limits(session, mapping_id, _limits(max_add, max_add_percent)))
+
+
+@app.command("set-fields")
+def set_fields(
+    mapping_id: options.MappingId, field: options.NewFields = None, no_fields: options.NoFields = False
+) -> ExitCode:
+    """Choose the data fields that a mapping sends. The next sync asks for approval; --yes approves there."""
+    return run_command(lambda session: _set_fields(session, mapping_id, field, no_fields=no_fields))
 
 
 @app.command("list")
@@ -110,6 +119,7 @@ async def _add(
     mode: options.ModeChoice,
     data_center: options.DataCenterChoice | None,
     limits: "AdditionLimits",
+    field: list[str] | None,
 ) -> ExitCode:
     from bot.ui.audience_words import counted
     from core.connections import mapping_lifecycle
@@ -119,6 +129,7 @@ async def _add(
     from core.store.audit_log import COMMAND_LINE
     from core.store.mappings import MappingStatus
 
+    fields = options.chosen_fields(field, no_fields=False)
     async with session.engine() as engine:
         connection = await connection_for(engine, connection_name, data_center=data_center)
         target = await check_list(engine, connection, list_id)
@@ -133,8 +144,9 @@ async def _add(
             mode=mode.value,
             by=COMMAND_LINE,
             team_id=None,
-            status=MappingStatus.ACTIVE,
+            status=MappingStatus.PROPOSED if fields else MappingStatus.ACTIVE,
             limits=limits,
+            fields=fields,
         )
     audience_text = f"audience {_audience(mapping)}" if audience else "any audience"
     session.terminal.line(f'Mapping {mapping.id}: {audience_text} to list {list_id} "{target.name}".')
@@ -155,6 +167,21 @@ async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits
         await mapping_lifecycle.set_addition_limits(engine, mapping_id, limits, by=COMMAND_LINE)
         mapping = await load_mapping(engine, mapping_id)
     session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(mapping)}.")
+    return ExitCode.OK
+
+
+async def _set_fields(session: Session, mapping_id: int, field: list[str] | None, *, no_fields: bool) -> ExitCode:
+    from core.connections import data_fields
+    from core.models.data_fields import fields_text
+    from core.store.audit_log import COMMAND_LINE
+
+    fields = options.chosen_fields(field, no_fields=no_fields)
+    if fields is None:
+        raise InputError("Name the data fields with --field COLUMN=FIELD, or choose --no-fields.")
+    async with session.engine() as engine:
+        mapping = await data_fields.choose(engine, mapping_id, fields, by=COMMAND_LINE, team_id=None)
+    sent = f"sends the data fields {fields_text(mapping.fields)}" if mapping.fields else "sends no data fields"
+    session.terminal.line(f"Mapping {mapping_id} {sent}, once an approver has approved it or a sync has, with --yes.")
     return ExitCode.OK
 
 
@@ -224,6 +251,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
     from bot.cli.commands.freezes import campaign_texts, freeze_text
     from bot.cli.render import facts, list_text, when
     from bot.ui.schedule_words import phrase
+    from core.models.data_fields import fields_text
     from core.store import campaigns, connections, file_sources, freezes, lists, mappings, schedules
 
     async with session.engine() as engine:
@@ -251,6 +279,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Source", place),
                 *(("Schedule", f"{each.name}: {phrase(each)}") for each in of_mapping),
                 ("Waits if it adds", _limits_text(mapping)),
+                ("Data fields", fields_text(mapping.fields) or "none"),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Frozen", freeze_text(freeze)),
                 ("Freezes", before or "not before campaigns"),

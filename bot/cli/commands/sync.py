@@ -35,6 +35,8 @@ class SyncOptions:
     data_center: options.DataCenterChoice | None = None
     columns: list[str] = dataclasses.field(default_factory=list)
     sheet: str | None = None
+    fields: list[str] | None = None
+    no_fields: bool = False
 
 
 def sync(
@@ -65,6 +67,8 @@ def sync(
         typer.Option(metavar="KEY=NAME", help="The column of a table that holds the email, customer_id or mpid."),
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="The sheet of a workbook.", show_default="the first")] = None,
+    field: options.Fields = None,
+    no_fields: options.NoFields = False,
 ) -> ExitCode:
     """Make an Iterable list equal to an mParticle audience.
 
@@ -89,6 +93,8 @@ def sync(
         data_center,
         column or [],
         sheet,
+        field,
+        no_fields,
     )
     report = _blank(order) if as_json else None
     return run_command(lambda session: run_sync(session, order, report), report=report)
@@ -103,6 +109,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     from core.runs.submission import submit
     from core.sources.column_choices import parse_choices
 
+    fields = options.chosen_fields(order.fields, no_fields=order.no_fields)
     paths = addresses(order.files, session.settings.data_dir)
     request = RunRequest(
         path=paths[0],  # absolute: the run may be resumed from another directory
@@ -118,7 +125,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     async with session.engine() as engine:
         connection = await connection_for(engine, order.connection, order.user_id, order.data_center, order.rate)
         async with workflows.durable(engine):
-            submission = await submit(engine, connection, order.list_id, request, rate=order.rate)
+            submission = await submit(engine, connection, order.list_id, request, rate=order.rate, fields=fields)
             if report is not None:
                 report.run_id = submission.run_id
             target = submission.target

@@ -25,6 +25,7 @@ from bot.ui.blocks import (
 from bot.ui.formatting import JOURNEYS, duration, escape, masked, moment, number, person, plural, share
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
+from core.models.data_fields import fields_text
 from core.models.run import GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
 from core.reporting.preview import PlanPreview
 from core.reporting.rejection_reasons import explain
@@ -273,6 +274,8 @@ def _details(view: RunView) -> list[Block]:
         pairs.append(("Profiles to merge", f"up to {number(plan.to_merge)}"))
     if plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
+    if plan.fields:
+        pairs.append(("Data fields", escape(fields_text(plan.fields))))
     pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, view.run.rate))]
     blocks: list[Block] = list(fields(pairs))
     if plan.guards:

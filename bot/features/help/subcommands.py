@@ -82,6 +82,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         "unfreeze Spring Shoppers",
         freezes.unfreeze,
     ),
+    "fields": Subcommand(
+        "fields <mapping>",
+        "Chooses which columns a mapping sends to Iterable as data fields. An approver has to agree.",
+        "fields Spring Shoppers",
+        mapping.fields,
+    ),
     "help": Subcommand("help", "Shows this.", "help", help_),
 }
 

@@ -20,6 +20,7 @@ from bot.ui.blocks import (
 )
 from bot.ui.formatting import about, cut, escape, moment, person, plural
 from bot.ui.status_words import MAPPING_STATUSES
+from core.models.data_fields import fields_text
 from core.planning.removal_limits import WHEN_MAPPED
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
@@ -143,9 +144,18 @@ def details(ref: MappingRef) -> list[Block]:
                 "Follows mParticle, as people join and leave" if mapping.is_live else _mode_name(mapping.mode),
             ),
             ("Who leaves", REMOVALS[mapping.removal_policy][0]),
+            *([("Data fields", _fields(mapping))] if mapping.fields or mapping.fields_before else []),
         ]
     )
     return blocks
+
+
+def _fields(mapping: AudienceMapping) -> str:
+    """Return the data fields of a mapping, and those before a change that waits for approval (mrkdwn)."""
+    now = escape(fields_text(mapping.fields)) or "none"
+    if mapping.fields_before is None:
+        return now
+    return f"{now} (until approved: {escape(fields_text(mapping.fields_before)) or 'none'})"
 
 
 def _comment(mapping: AudienceMapping) -> str:

@@ -6,7 +6,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect.handlers import open_connect
 from bot.features.ids import MappingAction
-from bot.features.mapping import actions, cards, views
+from bot.features.mapping import actions, cards, data_fields, views
 from bot.features.mapping.actions import why_not_review
 from bot.features.mapping.form import MapMetadata
 from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, suggest_similar
@@ -37,6 +37,13 @@ async def pause(call: SlashCommand) -> None:
 async def resume(call: SlashCommand) -> None:
     """Resume a mapping."""
     await _move(call, actions.resume, MappingAction.RESUME, "Resume")
+
+
+async def fields(call: SlashCommand) -> None:
+    """Open the form *Data fields* of a mapping."""
+    ref = await the_one(call, MappingAction.FIELDS, "Data fields")
+    if ref is not None:
+        await data_fields.open_choice(call.services, call.client, call.actor, ref)
 
 
 async def the_one(call: SlashCommand, action: MappingAction | str, verb: str) -> MappingRef | None:

@@ -9,7 +9,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.mapping import actions, variants, views
+from bot.features.mapping import actions, data_fields, variants, views
 from bot.features.mapping.audience_select import audience_options
 from bot.features.mapping.commands import map_metadata, open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
@@ -32,6 +32,7 @@ def register(app: AsyncApp, services: Services) -> None:
     """Register this feature's listeners."""
     _register_form(app, services)
     _register_review(app, services)
+    _register_fields(app, services)
     _register_moves(app, services)
     variants.register(app, services)
 
@@ -118,6 +119,18 @@ def _register_review(app: AsyncApp, services: Services) -> None:
         actor = Actor.of(body)
         result = await actions.decline(services, actor, int(value_of(body)), comment)
         await change_modal(client, actor, body["view"]["id"], result.view, result.text)
+
+
+def _register_fields(app: AsyncApp, services: Services) -> None:
+    @app.action(MappingAction.FIELDS)
+    async def on_fields(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        await data_fields.open_choice(services, client, actor, await by_id(services, actor, int(value_of(body))))
+
+    @app.view(MappingCallback.FIELDS)
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await data_fields.submit(services, ack, body, client)
 
 
 def _register_moves(app: AsyncApp, services: Services) -> None:

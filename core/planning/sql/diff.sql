@@ -83,6 +83,17 @@ SELECT min(member_key) AS member_key, ledger_key FROM ranked WHERE position = 1 
 UPDATE desired SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.member_key = desired.member_key;
 UPDATE leavers SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.member_key = leavers.member_key;
 
+-- name: use_ledger_keys_of_fields
+UPDATE data_fields SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.member_key = data_fields.member_key;
+
+-- name: digest_fields
+UPDATE data_fields SET digest = left(sha256($salt || member_key || chr(10) || fields), 32);
+
+-- name: find_changed_fields
+CREATE TABLE changed_fields AS
+SELECT data_fields.member_key FROM data_fields LEFT JOIN ledger_digests USING (member_key)
+WHERE data_fields.digest IS DISTINCT FROM ledger_digests.digest;
+
 -- name: create_joined
 -- In an email-based project a member whose former identity was a placeholder is renamed, so that no orphaned user stays
 -- behind. (An interrupted rename leaves its row unconfirmed.) In a hybrid project the update itself gives the user the
@@ -100,6 +111,10 @@ SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.ema
         AND (is_known_by_mpid OR ($merges AND in_ledger AND known.email IS NOT NULL)) AS needs_rename
 FROM desired
 FULL JOIN (SELECT * FROM ledger WHERE mapping_id = $mapping_id) AS known ON known.member_key = desired.member_key;
+
+-- name: mark_changed_fields
+UPDATE joined SET is_unchanged = false
+WHERE is_unchanged AND member_key IN (SELECT member_key FROM changed_fields);
 
 -- name: create_joined_without_ledger
 CREATE VIEW joined AS
@@ -178,6 +193,10 @@ WHERE is_kept_by_user_id(others.email);
 
 -- name: create_empty_merged
 CREATE TABLE merged AS SELECT NULL::VARCHAR AS member_key LIMIT 0;
+
+-- name: send_changed_fields
+-- Who is on the list because of another mapping gets the data fields of this one.
+DELETE FROM on_list_by_other_mapping WHERE member_key IN (SELECT member_key FROM changed_fields);
 
 -- name: classify
 -- diff.py creates `classified` from this query: a table, or for many members a view.

@@ -62,6 +62,34 @@ CREATE TABLE previous_plan (
     is_leaver BOOLEAN
 );
 
+-- name: data_fields
+-- The data fields of members, if the mapping has any. Filled by data_fields.load_values and replanner.
+CREATE TABLE data_fields (
+    member_key VARCHAR,
+    fields VARCHAR,              -- the JSON object that is sent
+    digest VARCHAR               -- keyed, computed by diff.sql
+);
+
+-- name: ledger_digests
+-- The digests of the data fields that were sent last, from the ledger. Filled by data_fields.load_digests.
+CREATE TABLE ledger_digests (
+    member_key VARCHAR,
+    digest VARCHAR
+);
+
+-- name: changed_fields
+-- Members whose data fields differ from those that were sent last. Created by diff.sql.
+CREATE TABLE changed_fields (
+    member_key VARCHAR
+);
+
+-- name: rejection_words
+-- Members with a value that its data field can't take, and what is wrong. Filled by data_fields.load_values.
+CREATE TABLE rejection_words (
+    member_key VARCHAR,
+    words VARCHAR
+);
+
 -- name: newer_changes
 -- Members with a live change that is newer than what the source says of them. Filled by live_source.
 CREATE TABLE newer_changes (

@@ -37,6 +37,7 @@ from bot.features.ids import (
     UndoCallback,
     plan_value,
 )
+from bot.features.mapping.data_fields import FieldsMetadata
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
 from bot.features.runs.columns import ColumnsMetadata
@@ -310,6 +311,15 @@ CASES: Mapping[str, Case] = {
         ),
         Right.START,
     ),
+    MappingAction.FIELDS: Case(_button(MappingAction.FIELDS, _mapping), Right.START),
+    MappingCallback.FIELDS: Case(
+        _submission(
+            MappingCallback.FIELDS,
+            lambda t: FieldsMetadata(mapping_id=t.mapping_id),
+            {MappingBlock.FIELDS_TEXT: {"value": "Plan=plan"}},
+        ),
+        Right.START,
+    ),
     RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
     RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),
     RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
@@ -368,5 +378,6 @@ SUBCOMMAND_CASES: Mapping[str, Case] = {
     "resume": Case(_command(lambda t: f"resume {t.audience}"), Right.START, names_id=False),
     "freeze": Case(_command(lambda t: f"freeze {t.audience} until 2h"), Right.START, names_id=False),
     "unfreeze": Case(_command(lambda t: f"unfreeze {t.audience}"), Right.START, names_id=False),
+    "fields": Case(_command(lambda t: f"fields {t.audience}"), Right.START, names_id=False),
     "help": Case(_command(lambda _: "help"), Right.LOOK, names_id=False),
 }

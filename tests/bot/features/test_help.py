@@ -4,7 +4,10 @@ from pathlib import Path
 
 from tests.bot.slack.harness import workspace
 
-SUBCOMMANDS = ("connect", "map", "run", "status", "history", "cancel", "why", "undo", "pause", "resume", "help")
+SUBCOMMANDS = (
+    *("connect", "map", "run", "status", "history", "cancel", "why", "undo"),
+    *("pause", "resume", "fields", "help"),
+)
 
 
 async def test_help_lists_every_subcommand(tmp_path: Path) -> None:

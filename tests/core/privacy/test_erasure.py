@@ -27,6 +27,7 @@ TABLES = (
     "last_known",
     "rejections",
     "changes",
+    "change_fields",
     "erasures",
     "audit",
     "runs",
