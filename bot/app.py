@@ -8,6 +8,7 @@ from bot.features.approval import handlers as approval
 from bot.features.approval import messages as approval_messages
 from bot.features.connect import handlers as connect
 from bot.features.connect.messages import ApproversMessageProvider
+from bot.features.drift import handlers as drift
 from bot.features.freezes import handlers as freezes
 from bot.features.help import handlers as help_
 from bot.features.home import handlers as home
@@ -28,7 +29,21 @@ from bot.services import Services
 from bot.slack import error_handler
 from bot.slack.access_gate import AccessGate
 
-FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, freezes, schedules, home, uninstall)
+FEATURES = (
+    help_,
+    connect,
+    mapping,
+    runs,
+    approval,
+    live_audiences,
+    alerts,
+    undo,
+    freezes,
+    drift,
+    schedules,
+    home,
+    uninstall,
+)
 
 
 def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:

@@ -19,7 +19,9 @@ BACKLOG = "backlog"
 SILENCE = "silence"
 #: The code of the alert that no new file has come for longer than usual. The look at a source that finds one closes it.
 LATE_FILE = "late_file"
-_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE)
+#: The code of the alert that a list differs from what was synced. The next check that finds it equal closes it.
+DRIFT = "drift"
+_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE, DRIFT)
 SNOOZE_S = 24 * 3600.0
 
 

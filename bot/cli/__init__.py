@@ -30,6 +30,7 @@ from bot.cli.commands import (
     sync_all,
     tokens,
     variants,
+    verify,
     why,
     worker,
 )
@@ -62,6 +63,7 @@ app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(why.why)
+app.command()(verify.verify)
 app.command()(backup.backup)
 app.command()(backup.restore)
 

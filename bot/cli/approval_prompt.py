@@ -1,13 +1,14 @@
 """Asks a person about the guards that a plan has passed, and approves the plan that was printed."""
 
 from bot.cli import render
+from bot.cli.commands.freezes import campaign_texts
 from bot.ui.terminal import Terminal
 from core.engine import Engine
 from core.models.run import Run
 from core.reporting.run_report import RunReport
 from core.runs import approval
 from core.runs.approval import Decision, open_guards
-from core.store import approvals
+from core.store import approvals, campaigns
 from core.store.audit_log import COMMAND_LINE
 
 
@@ -25,7 +26,16 @@ def is_covered(run: Run, *, yes: bool, allow_empty: bool) -> bool:
 async def show_plan(engine: Engine, terminal: Terminal, run: Run) -> None:
     """Print the plan of a run that waits for approval, and record which plan was printed."""
     terminal.tell(render.plan(run, RunReport.of(run, {})))
+    await show_campaigns(engine, terminal, run)
     await record_shown(engine, run)
+
+
+async def show_campaigns(engine: Engine, terminal: Terminal, run: Run) -> None:
+    """Print the campaigns that Iterable will send to the list of a run, if there are any."""
+    async with engine.database.read() as db:
+        due = await campaigns.of_list(db, run.connection_id, run.list_id)
+    if due:
+        terminal.say(f"Campaigns of this list:\n{campaign_texts(due)}", "yellow")
 
 
 async def record_shown(engine: Engine, run: Run) -> None:

@@ -19,7 +19,7 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
         raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
     file = None
     try:
-        with _private(path) as file:
+        with open_private(path) as file:
             # quoted, so that only our separator separates cells
             rows = csv.writer(file, quoting=csv.QUOTE_ALL)
             rows.writerow(CSV_HEADER)
@@ -44,7 +44,8 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _private(path: Path) -> TextIO:
+def open_private(path: Path) -> TextIO:
+    """Open a file for a CSV that only its owner may read, in place of an existing one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an existing file may be readable for others
         os.fchmod(descriptor, 0o600)

@@ -46,6 +46,8 @@ async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCo
         print_json(report)
     elif run.status is not RunStatus.NEEDS_APPROVAL:  # otherwise the plan has been printed
         terminal.show(render.summary(report, run))
+        if run.status is RunStatus.PLANNED:
+            await approval_prompt.show_campaigns(engine, terminal, run)
     if sentence := next_step(run):
         terminal.say(sentence, "red" if run.status is RunStatus.FAILED else "yellow")
     if run.status is RunStatus.NEEDS_APPROVAL and engine.stopping.is_set():

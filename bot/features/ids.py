@@ -115,6 +115,19 @@ class MappingBlock(StrEnum):
         return f"{self.value}-{number}"
 
 
+class DriftAction(StrEnum):
+    """Buttons, with their values in brackets."""
+
+    REPAIR = "drift-repair"
+    """[mapping id and kind of repair]"""
+    ADD_MISSING = "drift-add-missing"
+    """[mapping id and kind of repair]"""
+    PEOPLE = "drift-people-send"
+    """[mapping id]"""
+    KEEP = "drift-keep"
+    """[mapping id]"""
+
+
 class FreezeCallback(StrEnum):
     """Modals."""
 
@@ -299,6 +312,17 @@ class HomeAction(StrEnum):
 def plan_value(run_id: str, plan_digest: str | None) -> str:
     """Return the value of a button that decides on a run: the run, and the plan that the person sees."""
     return f"{run_id}:{plan_digest or ''}"
+
+
+def repair_value(mapping_id: int, repairs: str) -> str:
+    """Return the value of a button that repairs a list: the mapping, and the kind of repair."""
+    return f"{mapping_id}:{repairs}"
+
+
+def read_repair_value(value: str) -> tuple[int, str]:
+    """Return the mapping and the kind of repair in a button's value."""
+    mapping_id, _, repairs = value.partition(":")
+    return int(mapping_id), repairs
 
 
 def read_plan_value(value: str) -> tuple[str, str | None]:

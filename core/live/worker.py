@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 # maintenance, in seconds.
 POLL_INTERVAL_S = 2.0
 WATCH_INTERVAL_S = 5.0
+# How often it looks for checks that need Iterable (core/live/due_checks.py), in seconds.
+CHECK_INTERVAL_S = 30.0
 MAINTENANCE_INTERVAL_S = 600.0
 # How often it looks while changes that are held back are the only ones, and the shortest time between two looks, in
 # seconds.
@@ -57,6 +59,7 @@ class _Worker:
     async def work(self) -> None:
         stopping = self._engine.stopping
         watched_at, maintained_at = -WATCH_INTERVAL_S, -MAINTENANCE_INTERVAL_S
+        checked_at = -CHECK_INTERVAL_S
         while not stopping.is_set():
             self._engine.live_work.clear()
             wait = POLL_INTERVAL_S
@@ -68,12 +71,17 @@ class _Worker:
                 elif time.monotonic() - watched_at >= WATCH_INTERVAL_S:
                     watched_at = time.monotonic()
                     await watch(self._engine)
+                if time.monotonic() - checked_at >= CHECK_INTERVAL_S:
+                    checked_at = time.monotonic()
                     self._ask_iterable()
             except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
             await wait_for_any(LEAST_LOOK_S, stopping)
             await wait_for_any(min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S, stopping, self._engine.live_work)
-        await asyncio.gather(*self._tasks.values(), *self._others)
+        others = list(self._others)
+        for task in others:  # they may wait for Iterable's limits for minutes
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), asyncio.gather(*others, return_exceptions=True))
 
     def _ask_iterable(self) -> None:
         """Start what is due of Iterable's side, unless it is under way: it may have to wait for Iterable's limits."""

@@ -14,6 +14,8 @@ from core.identity import ProjectType, UserIdField
 PROCESS_DIED = "process_died"
 #: Audit entries and runs name a schedule as their actor: this prefix, and the schedule's name.
 SCHEDULE_PREFIX = "schedule "
+#: The shape of a repair's plan. The shape of other plans is the kind of their file.
+REPAIR = "repair"
 # Earlier versions stored the id of the awaited run in the phase, after this prefix.
 _WAITING_IN_WORDS = "waiting for run "
 
@@ -81,6 +83,15 @@ class OthersOnList(StrEnum):
     """They leave the list, like members who left the audience."""
 
 
+class Repair(StrEnum):
+    """What a run that repairs a list does."""
+
+    MISSING = "missing"
+    """It adds people again who are missing on the list."""
+    BOTH = "both"
+    """It removes people as well who are on the list and not ours."""
+
+
 class StopReason(StrEnum):
     """Why an active run is to stop."""
 
@@ -128,6 +139,8 @@ class GuardName(StrEnum):
     """The mapping was synced before, when its Iterable project counted as one of another type."""
     UNDO = "undo"
     """An undo always needs approval."""
+    REPAIR = "repair"
+    """A repair of a list always needs approval."""
     ADOPTED_LIST = "adopted_list"
     """The run takes over a list that another tool has filled."""
 
@@ -163,6 +176,10 @@ class RunRequest(BaseModel):
     """A person has approved the guards in advance."""
     adopts: OthersOnList | None = None
     """The run takes the list over: people in the audience who are on it become ours, and this happens to the others."""
+    repairs: Repair | None = None
+    """The run repairs the list: what the ledger says is compared with who is on it, and no source is read."""
+    full: bool = False
+    """Members that are unchanged are sent as well."""
     live: bool = False
     """The members come from the inbox changes that this run has claimed, not from a file."""
     sealed_addresses: str | None = None

@@ -3,13 +3,27 @@
     source -> identity_mapping -> diff -> batching
 
 core/sources does the first step and the modules here do the others, all in a DuckDB workspace (sql/schema.sql describes
-its tables). An undo has no source: `applied_changes` and `undo_planner` replace the first two steps.
+its tables).
+
+An undo has no source: `applied_changes` and `undo_planner` replace the first two steps. In a repair, `list_people` and
+`repair_planner` do.
 """
 
 from core.planning.approval_rules import PlanResult
+from core.planning.list_people import compare_list
 from core.planning.planner import plan_run, publish_plan
+from core.planning.repair_planner import plan_repair
 from core.planning.replanner import replan_run
 from core.planning.undo_planner import plan_undo
 from core.planning.workspace import MEMORY_MB
 
-__all__ = ["MEMORY_MB", "PlanResult", "plan_run", "plan_undo", "publish_plan", "replan_run"]
+__all__ = [
+    "MEMORY_MB",
+    "PlanResult",
+    "compare_list",
+    "plan_repair",
+    "plan_run",
+    "plan_undo",
+    "publish_plan",
+    "replan_run",
+]

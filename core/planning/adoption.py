@@ -9,7 +9,6 @@ mParticle's hosted extension makes placeholders of two shapes: `<mpid>@placehold
 """
 
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -17,19 +16,12 @@ import duckdb
 from core.errors import InputError
 from core.identity import PLACEHOLDER_DOMAIN
 from core.models.run import OthersOnList, SyncMode
-from core.planning.schema import create
-from core.planning.workspace import insert, run
+from core.planning.list_people import load_people
+from core.planning.workspace import run
 
-# Lines that are read at once.
-CHUNK = 20_000
 # A mapping id that no mapping has. It is larger than any, because the smallest retaining row is recorded.
 _NO_MAPPING = 2**62
 
-_NORMALIZE = """
-CREATE TABLE list_people AS
-SELECT DISTINCT if(person LIKE '%@%', lower(trim(person)), person) AS person, person LIKE '%@%' AS is_email
-FROM people_on_list
-"""
 # Members in the audience who are on the list, under their email or (people without one) their user id.
 _MATCHED = """
 CREATE TABLE list_matches AS
@@ -128,16 +120,12 @@ async def adopt_list(
             "is not the whole audience, or members who leave stay on the list, so the others on the list can't be "
             "removed. Use a file with the whole audience, or leave the others."
         )
-    con.execute(create("people_on_list"))
-    with people.open(encoding="utf-8") as lines:
-        while chunk := [(line.rstrip("\n"),) for line in islice(lines, CHUNK)]:
-            await run(con, insert, con, "people_on_list", chunk)
+    await load_people(con, people)
     return await run(con, _match, con, mapping_id, others_leave)
 
 
 def _match(con: duckdb.DuckDBPyConnection, mapping_id: int, others_leave: bool) -> AdoptedList:
     domain, mapping = {"domain": PLACEHOLDER_DOMAIN}, {"mapping_id": mapping_id}
-    con.execute(_NORMALIZE)
     con.execute(_MATCHED)
     con.execute(_RENAMED, domain | mapping)
     con.execute(_OTHERS)

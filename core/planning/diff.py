@@ -44,6 +44,9 @@ from core.planning.schema import statements
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
 
+_RESEND = """
+SELECT * REPLACE (if(outcome = 'unchanged', '{outcome}', outcome) AS outcome) FROM ({classify})
+"""
 _USE_PROJECT = {
     ProjectType.EMAIL: "use_email_based_project",
     ProjectType.USER_ID: "use_user_id_based_project",
@@ -73,11 +76,13 @@ def diff_against_ledger(
     keys_are_known: bool = False,
     merges: bool = False,
     salt: str | None = None,
+    unchanged_as: str | None = None,
 ) -> DiffCounts:
     """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
     `keys_are_known`: the member keys come from the ledger, so no member is in it under another key. `merges`: users may
-    be merged. `salt` keys the digests of data fields; None: none are sent.
+    be merged. `salt` keys the digests of data fields; None: none are sent. `unchanged_as` is the outcome of members
+    that are unchanged (add, update), if they are to be sent all the same.
     """
     diff = statements("diff.sql")
     mapping = {"mapping_id": mapping_id}
@@ -119,7 +124,10 @@ def diff_against_ledger(
     if salt is not None:
         con.execute(diff["send_changed_fields"])
     is_small = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
-    con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + diff["classify"])
+    classify = diff["classify"]
+    if unchanged_as is not None:
+        classify = _RESEND.format(outcome=unchanged_as, classify=classify)
+    con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + classify)
     con.execute(diff["create_known_leavers"], mapping)
     con.execute(diff["create_removal_candidates"], placeholder)
     con.execute(diff["reject_unknown_leavers"])

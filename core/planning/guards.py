@@ -78,7 +78,7 @@ def check_guards(
             )
         )
     else:
-        of_changes = _check_removals(mapping, numbers.to_remove, ledger_size)
+        of_changes = check_removals(mapping, numbers.to_remove, ledger_size)
         of_changes += check_additions(mapping, to_add=numbers.to_add, ledger_size=ledger_size)
         of_changes += _check_replacements(mapping, numbers.to_replace, ledger_size)
         guards += of_changes or check_size(members + numbers.left, history)
@@ -156,6 +156,14 @@ def adoption_guard(list_id: int, message: str) -> Guard:
     return Guard(name=GuardName.ADOPTED_LIST, message=f"This takes list {list_id} over. {message}")
 
 
+def repair_guard(list_id: int, *, to_add: int, to_remove: int) -> Guard:
+    """Return the guard of a run that repairs a list: it always needs approval."""
+    changes = f"{to_add:,} people who are missing on it would be added again"
+    if to_remove:
+        changes += f", and {to_remove:,} who are not in the audience would be removed"
+    return Guard(name=GuardName.REPAIR, message=f"This repairs list {list_id}: {changes}.")
+
+
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
     """Return the guard of a run that undoes another: it always needs approval."""
     changes = f"{to_remove:,} would be taken off the list, {to_add:,} put back and {to_update:,} changed back"
@@ -175,7 +183,7 @@ def _plain_name(name: str | None) -> str:
     return "".join(character for character in (name or "").casefold() if character.isalnum())
 
 
-def _check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
+def check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
     """Return the guard of a plan with many removals, or else that of a mapping whose removals need approval."""
     if ledger_size > MASS_REMOVAL_FROM and to_remove > MASS_REMOVAL_SHARE * ledger_size:
         message = (

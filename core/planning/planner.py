@@ -117,6 +117,7 @@ async def plan_run(
             project_type=project_type,
             merges=merges,
             salt=None if fields is None else fields.salt,
+            unchanged_as="update" if planned.request.full else None,
         )
         outside = await run(con, count_outside, con) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)

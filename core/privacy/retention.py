@@ -22,6 +22,9 @@ RETENTION_S = 30 * 24 * 3600.0
 # Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
+#: The beginning of the names of folders in which lists are compared, and how long a comparison takes at most, in
+#: seconds. Older ones are left by killed processes.
+CHECK_PREFIX, LONGEST_CHECK_S = "list-", 6 * 3600.0
 # Batches without an answer are needed until the list's next run has marked their members as unconfirmed.
 _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
@@ -67,7 +70,8 @@ async def remove_orphaned_files(engine: Engine) -> None:
         known = await runs.by_ids(db, {path.name for path in folders})
     for path in folders:
         run = known.get(path.name)
-        if run is not None and not run.status.is_active:
+        is_left = path.name.startswith(CHECK_PREFIX) and await asyncio.to_thread(_is_older, path, LONGEST_CHECK_S)
+        if is_left or (run is not None and not run.status.is_active):
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
 
@@ -77,6 +81,12 @@ def _remove_old_input(data_dir: Path, before: float) -> None:
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < before:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime < time.time() - seconds
+    return False
 
 
 def _folders(data_dir: Path) -> list[Path]:

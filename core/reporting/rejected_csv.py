@@ -43,11 +43,11 @@ def csv_row(rejection: Rejection) -> tuple[str, ...]:
     elif rejection.words:
         meaning += f' Iterable said: "{rejection.words}"'
     mpid = rejection.member_key if rejection.member_key and _INTEGER.fullmatch(rejection.member_key) else ""
-    return (*(_harmless(cell or "") for cell in cells), _harmless(meaning), explanation.remedy, _harmless(mpid))
+    return (*(harmless(cell or "") for cell in cells), harmless(meaning), explanation.remedy, harmless(mpid))
 
 
-def _harmless(cell: str) -> str:
-    """Escape formulas and numbers that would be rounded: a leading apostrophe makes them text."""
+def harmless(cell: str) -> str:
+    """Return a cell with formulas escaped, and numbers that would be rounded: a leading apostrophe makes them text."""
     if _LONG_NUMBER.fullmatch(cell):
         return f"'{cell}"
     if _NEGATIVE.fullmatch(cell):

@@ -7,13 +7,11 @@ steps after a process died.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
-from pathlib import Path
 from typing import TypeVar
 
-import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import settings
@@ -39,7 +37,7 @@ from core.models.run import (
     StopReason,
     SyncMode,
 )
-from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
+from core.planning import plan_repair, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
 from core.planning_slots import size_of
@@ -50,6 +48,7 @@ from core.runs.approval import confirm_mapping
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.freezing import is_still_frozen, raise_if_frozen
 from core.runs.list_lock import hold_list_lock
+from core.runs.list_people import people_on_list, save_people, schedule_check, with_enough_memory
 from core.runs.lookup import require, require_run
 from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.ownership import owned_write
@@ -74,6 +73,8 @@ class UploadEnd(Enum):
     """Another run changed the list, so the remaining changes have to be planned again."""
     ASKS = "asks"
     """The remaining changes exceed what was approved, so the run waits for approval."""
+    DISCARDED = "discarded"
+    """Another run changed the list, and nothing was sent: the run has to be planned again from the start."""
 
 
 _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
@@ -164,6 +165,8 @@ async def _apply(engine: Engine, run: Run) -> bool:
                 logger.info("run %s: another run changed the list; planning the rest again", run_id)
                 await raise_if_stopped(engine, run_id)
                 await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)  # so that runs that keep changing it take turns
+            if end is UploadEnd.DISCARDED:
+                return False
             if end is UploadEnd.DONE:
                 await _succeed(engine, run_id)
     return True
@@ -233,7 +236,9 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     data_dir, addresses = engine.settings.data_dir, addresses_of(engine.vault, run.request)
     if run.undo_of is not None:
         async with engine.planning_slots.hold(None):
-            return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
+            return await with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
+    if run.request.repairs is not None:
+        return await _plan_repair(engine, run)
     source_at = None
     if (rejecting_run_id := rejected_in(addresses[0])) is not None:
         await lift_suppression(engine, run, rejecting_run_id)
@@ -256,16 +261,16 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     async with contextlib.AsyncExitStack() as stack:
         files = fetch_files(addresses, directory, engine.fetchers, places_of(engine, run, connection))
         fetched = await stack.enter_async_context(files)
-        people_on_list = None
+        people = None
         if run.request.adopts is not None and connection is not None:
-            people_on_list = await _save_people(engine, connection, run.list_id, directory)
+            people = await save_people(engine, connection, run.list_id, directory)
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
         if not request.live:  # micro-batches have slots of their own (core/live/worker.py)
             size = await asyncio.to_thread(size_of, fetched)
             await stack.enter_async_context(engine.planning_slots.hold(size))
-        return await _with_enough_memory(
+        return await with_enough_memory(
             lambda mb: plan_run(
                 engine.database,
                 data_dir,
@@ -276,22 +281,21 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 address="\n".join((run.request.path, *run.request.more_paths)),
                 source_at=source_at,
                 forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
-                people_on_list=people_on_list,
+                people_on_list=people,
                 merges=connection.merges_profiles,
                 fields=fields,
             )
         )
 
 
-async def _save_people(engine: Engine, connection: Connection, list_id: int, directory: Path) -> Path:
-    """Write the people on a list to a file in this directory, a line each, and return its path."""
-    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-    path = directory / "people-on-list.txt"
-    with path.open("w", encoding="utf-8") as file:
-        async with engine.client(connection) as client:
-            async for person in client.list_users(list_id):
-                file.write(f"{person}\n")
-    return path
+async def _plan_repair(engine: Engine, run: Run) -> PlanResult:
+    """Read who is on the list of a repair, and return its plan."""
+    data_dir = engine.settings.data_dir
+    async with engine.database.read() as db:
+        connection = await connections.by_id(db, run.connection_id)
+    assert connection is not None
+    async with people_on_list(engine, connection, run.list_id, run.id) as people, engine.planning_slots.hold(None):
+        return await with_enough_memory(lambda mb: plan_repair(engine.database, data_dir, run, people, mb))
 
 
 async def _upload(engine: Engine, run_id: str) -> UploadEnd:
@@ -306,10 +310,14 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
         assert connection is not None
         if state.ledger_revision != run.ledger_revision:
             await reconcile_in_doubt(db, *list_key, "")
+    if state.ledger_revision != run.ledger_revision and _is_compared_again(run):
+        async with owned_write(engine, run_id) as db:
+            await approvals.discard_plan(db, run_id)
+        return UploadEnd.DISCARDED
     if state.ledger_revision != run.ledger_revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
         fields = await data_fields.stored_fields(engine) if run.plan is not None and run.plan.fields else None
-        is_covered = await _with_enough_memory(
+        is_covered = await with_enough_memory(
             lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb, fields))
         )
         if not is_covered:
@@ -339,6 +347,16 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
     return UploadEnd.DONE
 
 
+def _is_compared_again(run: Run) -> bool:
+    """Return whether a plan can't be completed from the ledger alone, because it depends on who is on the list.
+
+    If a part was sent already, the rest is completed from the ledger.
+    """
+    request = run.request
+    depends = request.repairs is not None or request.adopts is not None or request.full
+    return run.requests == 0 and depends
+
+
 async def _record_refused_key(engine: Engine, connection: Connection) -> None:
     """Record that Iterable refused a connection's key, so that no run uses it until it is replaced.
 
@@ -360,6 +378,7 @@ async def _succeed(engine: Engine, run_id: str) -> None:
             await on_run_ended(db, run, RunStatus.FAILED, error)
         else:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
+            await schedule_check(db, run)
             await on_run_ended(db, run, RunStatus.SUCCEEDED)
     await suppress_rejected(engine, run)
 
@@ -372,8 +391,11 @@ async def _earlier_runs(engine: Engine, run: Run) -> list[Run]:
         earlier
         for earlier in unfinished
         if earlier.created_at < run.created_at
-        # an undo is compared with the list again when it is approved, so no run has to wait for its approval
-        and not (earlier.undo_of is not None and earlier.status is RunStatus.NEEDS_APPROVAL)
+        # an undo or a repair is compared again when it is approved, so no run has to wait for its approval
+        and not (
+            (earlier.undo_of is not None or earlier.request.repairs is not None)
+            and earlier.status is RunStatus.NEEDS_APPROVAL
+        )
         # a micro-batch does not wait for the approval of a file, whose run skips the members that changed since
         and not (run.request.live and (earlier.status is RunStatus.NEEDS_APPROVAL or earlier.is_frozen))
         and not (earlier.status is RunStatus.FAILED and earlier.plan is None)  # its source could not be planned
@@ -444,13 +466,3 @@ async def _name_audience(db: AsyncConnection, run: Run) -> None:
         await mappings.set_audience(db, mapping.id, *audience)
     else:
         await mappings.name_audience(db, mapping.id, *audience)
-
-
-async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
-    """Plan within the first memory limit that suffices. Raises duckdb.OutOfMemoryException if none does."""
-    for memory_mb in MEMORY_MB[:-1]:
-        try:
-            return await plan(memory_mb)
-        except duckdb.OutOfMemoryException:
-            logger.info("planning needs more than %s MB of memory", memory_mb)
-    return await plan(MEMORY_MB[-1])

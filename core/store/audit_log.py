@@ -43,6 +43,8 @@ class AuditAction(StrEnum):
     SCHEDULE_REMOVED = "schedule.removed"
     SCHEDULE_RUN_NOW = "schedule.run_now"
     SYNCED_NOW = "mapping.sync_asked"
+    OTHERS_ACCEPTED = "mapping.others_accepted"
+    DIFFERENCES_TAKEN = "mapping.differences_taken"
     RUN_STARTED = "run.started"
     RUN_APPROVED = "run.approved"
     RUN_DECLINED = "run.declined"

@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, extract, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_SERVER_NOW = select(extract("epoch", func.clock_timestamp()))
+#: That time as an expression for PostgreSQL.
+SERVER_TIME = extract("epoch", func.clock_timestamp())
+_SERVER_NOW = select(SERVER_TIME)
 
 
 def expression(db: AsyncConnection) -> ColumnElement[Any]:

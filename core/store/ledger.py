@@ -224,6 +224,21 @@ class Row:
     is_confirmed: bool
 
 
+async def sample(db: AsyncConnection, mapping_ids: Sequence[int], limit: int) -> list[tuple[str | None, str | None]]:
+    """Return the email and user id of up to `limit` confirmed members of these mappings, chosen by chance."""
+    query = (
+        select(ledger.c.email, ledger.c.user_id)
+        .where(
+            ledger.c.mapping_id.in_(mapping_ids),
+            ledger.c.is_confirmed,
+            ~ledger.c.member_key.startswith(FORMER_IDENTITY_PREFIX),
+        )
+        .order_by(func.random())
+        .limit(limit)
+    )
+    return [(email, user_id) for email, user_id in await db.execute(query)]
+
+
 async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Row]:
     """Return the row of the person with this email (in any case), user id or mpid, by mapping."""
     matches = or_(

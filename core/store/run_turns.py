@@ -1,5 +1,6 @@
 """Which queued run a worker takes up next: Iterable projects take turns."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Integer, Select, Text, bindparam, case, cast, func, literal, or_, select, update
@@ -30,14 +31,17 @@ async def next_in_turn(db: AsyncConnection, worker: str, room: int, per_project:
     while another run of the list is at work. A worker has up to `per_project` runs of a project. Runs that carry live
     changes are left out, and so are those whose mapping is still frozen.
     """
-    result = await db.execute(
-        _NEXT_IN_TURN, {"its_id": worker, "per_project": per_project, "room": room, "now": await clock.now(db)}
-    )
+    values: dict[str, object] = {"its_id": worker, "per_project": per_project, "room": room}
+    if db.dialect.name == "sqlite":
+        values["now"] = await clock.now(db)
+    result = await db.execute(_next_in_turn(db.dialect.name), values)
     return [Run.from_row(by_key(runs, row)) for row in result.mappings()]
 
 
-def _next_in_turn() -> Select[Any]:
-    """Build the query of `next_in_turn`, with the parameters `its_id`, `per_project`, `room` and `now`."""
+@cache
+def _next_in_turn(dialect: str) -> Select[Any]:
+    """Build the query of `next_in_turn`, with the parameters `its_id`, `per_project`, `room` and (SQLite) `now`."""
+    now = freezes.now_parameter() if dialect == "sqlite" else clock.SERVER_TIME
     own_project = literal("connection ") + cast(connections.c.id, Text)  # without a key of its own, it shares nothing
     project = func.coalesce(func.nullif(connections.c.rate_limit_key, ""), own_project)
     active = (
@@ -63,7 +67,7 @@ def _next_in_turn() -> Select[Any]:
     )
     is_frozen = (
         select(mappings.c.id)
-        .where(mappings.c.id == active.c.mapping_id, freezes.holds(FreezeHolds.BOTH, freezes.now_parameter()))
+        .where(mappings.c.id == active.c.mapping_id, freezes.holds(FreezeHolds.BOTH, now))
         .correlate(active)
         .exists()
     )
@@ -93,6 +97,3 @@ def _next_in_turn() -> Select[Any]:
         .order_by(turns.c.turn, runs.c.created_at, runs.c.id)
         .limit(bindparam("room", type_=Integer))
     )
-
-
-_NEXT_IN_TURN = _next_in_turn()

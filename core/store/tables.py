@@ -195,6 +195,29 @@ list_campaigns = Table(
     Column("start_at", Float),
 )
 
+#: Comparisons of lists in Iterable with the ledger: the next one, and what the last one found.
+list_checks = Table(
+    "list_checks",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    Column("list_id", BigInteger, primary_key=True),
+    Column("due_at", Float, nullable=False),
+    Column("checked_at", Float),
+    # when the list matched the ledger last
+    Column("matched_at", Float),
+    # how many people are on the list by the ledger, by Iterable, and in the audience by mParticle
+    Column("ours", BigInteger),
+    Column("in_iterable", BigInteger),
+    Column("in_mparticle", BigInteger),
+    # ours who are not on the list, and people on it who are not ours; of how many people, if a sample was looked up
+    Column("missing", BigInteger),
+    Column("extra", BigInteger),
+    Column("sampled", Integer, nullable=False, server_default="0"),
+    # people on the list who are known not to be ours
+    Column("others", BigInteger, nullable=False, server_default="0"),
+    Index(None, "due_at"),
+)
+
 #: One sync of one mapping.
 runs = Table(
     "runs",

@@ -11,6 +11,8 @@
 | POST /_sandbox/lists                | a list of any type: {name, type?, description?, project?}         |
 | GET /_sandbox/lists/{id}/members    | [[email, userId], ...]                                            |
 | GET /_sandbox/lists/{id}/history    | {joins, leaves, people: [[email, userId, joins, leaves], ...]}    |
+| POST /_sandbox/lists/{id}/people    | another program: {add?: [email, ...], remove?: [email, ...]}      |
+| POST /_sandbox/lists/{id}/hosted    | fills it as mParticle's hosted extension: {profiles, byMpid?}     |
 | POST /_sandbox/forget               | forgets a person: {email? userId? project?}                       |
 | POST /_sandbox/projects             | a project: {name, type, key}                                      |
 | POST /_sandbox/projects/type        | changes the type of one, which Iterable can't: {type, project?}   |
@@ -34,6 +36,7 @@ from aiohttp import web
 from sandbox.iterable import user_fields
 from sandbox.iterable.campaigns import STATES, CampaignState
 from sandbox.iterable.faults import fault_from
+from sandbox.iterable.hosted_extension import HostedProfile, fill_list
 from sandbox.iterable.lists import LIST_TYPES, ListType, MailingList
 from sandbox.iterable.request_log import Record
 from sandbox.iterable.state import KEY_STATUSES, PROJECT_TYPES, KeyStatus, ProjectType, State
@@ -57,6 +60,8 @@ def add_routes(application: web.Application, state: State) -> None:
         ("POST", "/lists", control.add_list),
         ("GET", r"/lists/{id:\d+}/members", control.members),
         ("GET", r"/lists/{id:\d+}/history", control.history),
+        ("POST", r"/lists/{id:\d+}/people", control.change_people),
+        ("POST", r"/lists/{id:\d+}/hosted", control.fill_hosted),
         ("POST", "/forget", control.forget),
         ("POST", "/projects", control.add_project),
         ("POST", "/projects/type", control.set_type),
@@ -184,6 +189,37 @@ class _Control:
         )
         return {"joins": joins, "leaves": leaves, "people": self.state.history(mailing_list.id)}
 
+    async def change_people(self, request: web.Request) -> object:
+        """Add and remove people, as another program does."""
+        body = await _body(request)
+        mailing_list = self._list(request)
+        people = self.state.projects[mailing_list.project].people
+        leaving = [people.emails.first.get(email) for email in _texts(body, "remove")]
+        mailing_list.leave([each for each in leaving if each in mailing_list.members], self.state.clock())
+        joining = []
+        for email in _texts(body, "add"):
+            known = people.emails.first.get(email)
+            joining.append(people.add(email, None) if known is None else known)
+        mailing_list.join(joining, self.state.clock())
+        return self._summary(mailing_list)
+
+    async def fill_hosted(self, request: web.Request) -> object:
+        """Fill a list of the first project as mParticle's hosted extension does.
+
+        A profile is {mpid, email?, customerId?, deviceId?}.
+        """
+        body = await _body(request)
+        mailing_list = self._list(request)
+        profiles = body.get("profiles")
+        if not isinstance(profiles, list) or not all(isinstance(each, dict) for each in profiles):
+            raise ValueError("profiles is an array of objects")
+        hosted = [
+            HostedProfile(int(each["mpid"]), each.get("email"), each.get("customerId"), each.get("deviceId"))
+            for each in profiles
+        ]
+        fill_list(self.state, mailing_list.id, hosted, by_mpid=bool(body.get("byMpid")))
+        return self._summary(mailing_list)
+
     async def forget(self, request: web.Request) -> object:
         """Forget a person."""
         body = await _body(request)
@@ -310,6 +346,13 @@ def _one_of(body: dict[str, Any], name: str, choices: tuple[str, ...], default: 
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(choices)}")
     return str(value)
+
+
+def _texts(body: dict[str, Any], name: str) -> list[str]:
+    value = body.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{name} is an array of emails")
+    return value
 
 
 def _ids(body: dict[str, Any], name: str) -> list[int]:

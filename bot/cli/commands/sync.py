@@ -37,6 +37,7 @@ class SyncOptions:
     sheet: str | None = None
     fields: list[str] | None = None
     no_fields: bool = False
+    full: bool = False
 
 
 def sync(
@@ -69,6 +70,7 @@ def sync(
     sheet: Annotated[str | None, typer.Option(help="The sheet of a workbook.", show_default="the first")] = None,
     field: options.Fields = None,
     no_fields: options.NoFields = False,
+    full: Annotated[bool, typer.Option("--full", help="Send members again who are unchanged.")] = False,
 ) -> ExitCode:
     """Make an Iterable list equal to an mParticle audience.
 
@@ -95,6 +97,7 @@ def sync(
         sheet,
         field,
         no_fields,
+        full,
     )
     report = _blank(order) if as_json else None
     return run_command(lambda session: run_sync(session, order, report), report=report)
@@ -121,6 +124,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
         dry_run=order.dry_run,
         allow_empty=order.allow_empty,
         approved=order.yes,
+        full=order.full,
     )
     async with session.engine() as engine:
         connection = await connection_for(engine, order.connection, order.user_id, order.data_center, order.rate)

@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from functools import partial
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from bot.features.alerts.views import AlertView, alert, all_clear
 from bot.features.runs.run_reader import RunViewReader
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.ui.formatting import slack_user
+from core.alerting import DRIFT
 from core.settings import Settings
-from core.store import alerts, clock, mappings, runs
-from core.store.alerts import AlertOutcome
+from core.store import alerts, clock, list_checks, mappings, runs
+from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
+from core.store.list_checks import ListCheck
+from core.store.mappings import AudienceMapping
 from core.store.slack_messages import MessageStatus, SlackMessage
 
 
@@ -39,7 +44,9 @@ class AlertMessageProvider:
         subjects = []
         for each in followed:
             connection = connections[each.connection_id]
-            view = AlertView(each, connection, by_id.get(each.mapping_id or 0), run_views.get(each.run_id or ""))
+            mapping = by_id.get(each.mapping_id or 0)
+            check = await _check_of(snapshot.db, each, mapping)
+            view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check)
             is_snoozed = is_quiet or (each.connection_id, each.mapping_id) in snoozed
             state = partial(_desired_state, view, is_snoozed=is_snoozed)
             subjects.append(Subject(f"alert {each.id}", keys_of(each.id, connection), state))
@@ -50,6 +57,13 @@ class AlertMessageProvider:
 
     async def close(self) -> None:
         """No background work."""
+
+
+async def _check_of(db: AsyncConnection, alert: Alert, mapping: AudienceMapping | None) -> ListCheck | None:
+    """Return the check of the list that an alert is about, if the list differs."""
+    if alert.code != DRIFT or mapping is None:
+        return None
+    return await list_checks.of_list(db, mapping.connection_id, mapping.list_id)
 
 
 def keys_of(alert_id: int, connection: Connection) -> list[str]:

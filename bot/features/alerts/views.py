@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
+from bot.features.alerts.drift_views import drift_blocks, drift_buttons
 from bot.features.ids import AlertAction, ConnectAction, MappingAction
 from bot.features.runs.result_messages import before, retry_buttons, what_to_do
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.alerting import LATE_FILE, SILENCE
+from core.alerting import DRIFT, LATE_FILE, SILENCE
 from core.iterable import InvalidApiKeyError
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
+from core.store.list_checks import ListCheck
 from core.store.mappings import AudienceMapping
 
 _SILENCE_ADVICE = (
@@ -28,12 +30,14 @@ _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put righ
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """An alert with the data of its message. `run_view` is the latest run that failed with this error."""
+    """An alert with the data of its message. `run_view` is the latest run that failed with this error,
+    `check` the comparison of the list if that differs."""
 
     alert: Alert
     connection: Connection
     mapping: AudienceMapping | None
     run_view: RunView | None
+    check: ListCheck | None = None
 
     @property
     def what(self) -> str:
@@ -50,10 +54,17 @@ class AlertView:
         return self.alert.code == SILENCE
 
     @property
+    def is_drift(self) -> bool:
+        """Whether nothing failed, but the list differs from what was synced."""
+        return self.alert.code == DRIFT
+
+    @property
     def heading(self) -> str:
         """What is wrong with the subject, in a few words (mrkdwn)."""
         if self.alert.code == LATE_FILE:
             return f"No new file: {self.what}"
+        if self.is_drift:
+            return f":warning: The list differs: {self.what}"
         return f"No changes from mParticle: {self.what}" if self.is_silence else f"Failing: {self.what}"
 
     @property
@@ -61,6 +72,8 @@ class AlertView:
         """What is well again, in a few words (mrkdwn)."""
         if self.alert.code == LATE_FILE:
             return f"A new file has come: {self.what}"
+        if self.is_drift:
+            return f":large_green_circle: The list matches again: {self.what}"
         return f"Changes arrive again: {self.what}" if self.is_silence else f"Works again: {self.what}"
 
     @property
@@ -77,6 +90,8 @@ def alert(view: AlertView) -> Message:
     if view.alert.closed_at is not None:
         return _closed(view, why)
     text = f"{view.heading}. {why}"
+    if view.is_drift:
+        return Message(text, [*drift_blocks(view.check, view.heading, why), context(*_state(view)), *_rows(view)])
     blocks: list[Block] = [section(f"*{view.heading}*\n{why}")]
     done = f"*Done before:* {before(view.run_view)}\n" if view.run_view is not None else ""
     blocks.append(section(f"{done}*What to do:* {_advice(view)}"))
@@ -97,7 +112,8 @@ def _advice(view: AlertView) -> str:
 def all_clear(view: AlertView) -> Message:
     """Return the reply that a failing sync works again."""
     text = f"{view.recovered}."
-    opened = "The alert was opened" if view.is_silence else "It had been failing since"
+    is_fault = not (view.is_silence or view.is_drift)
+    opened = "It had been failing since" if is_fault else "The alert was opened"
     return Message(text, [section(f"{text} {opened} {moment(view.alert.opened_at)}.")])
 
 
@@ -105,7 +121,8 @@ def _closed(view: AlertView, why: str) -> Message:
     at = moment(view.alert.closed_at or 0.0)
     if view.alert.outcome is AlertOutcome.RESOLVED:
         text = f"{view.recovered}."
-        body = f"*{view.recovered}*\nSince {at}. {'Before' if view.is_silence else 'It had failed'}: {why}"
+        before_that = "Before" if view.is_silence or view.is_drift else "It had failed"
+        body = f"*{view.recovered}*\nSince {at}. {before_that}: {why}"
     else:
         text = f"Fails for another reason now: {view.what}."
         body = f"*Fails for another reason now: {view.what}*\nUntil {at} it failed like this: {why}"
@@ -125,6 +142,15 @@ def _state(view: AlertView) -> list[str]:
     if view.alert.snoozed_until is not None and view.alert.closed_at is None:
         lines.append(f"Muted until {moment(view.alert.snoozed_until)}")
     return lines
+
+
+def _rows(view: AlertView) -> list[Block]:
+    """Return the buttons about a list that differs: what to do about it, and the alert itself."""
+    about = [button("I'm on it", AlertAction.TAKE, str(view.alert.id))] if view.alert.acknowledged_by is None else []
+    if view.alert.snoozed_until is None:
+        about.append(button("Snooze 24 h", AlertAction.MUTE, str(view.alert.id)))
+    offered = drift_buttons(view.check, view.alert.mapping_id or 0)
+    return [actions(*offered), *([actions(*about)] if about else [])]
 
 
 def _buttons(view: AlertView) -> list[ButtonElement]:

@@ -26,7 +26,7 @@ from bot.ui.formatting import JOURNEYS, duration, escape, masked, moment, number
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
 from core.models.data_fields import fields_text
-from core.models.run import GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
+from core.models.run import REPAIR, GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
 from core.reporting.preview import PlanPreview
 from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
@@ -51,6 +51,7 @@ _CHECKS = {
     GuardName.MASS_REPLACEMENT: "Journeys may start again. Was the User ID setting changed?",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
     GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
+    GuardName.REPAIR: "Approve only if no other tool feeds this list.",
     GuardName.ADOPTED_LIST: "Approve only if no other tool fills this list from now on.",
     GuardName.CHANGED_PLAN: "Look at the numbers again before you approve.",
 }
@@ -263,20 +264,25 @@ def _numbers(plan: RunPlan) -> str:
 
 def _details(view: RunView) -> list[Block]:
     plan = view.run.plan or RunPlan()
+    is_repair, takes_over = plan.shape == REPAIR, view.run.request.adopts is not None
     pairs = [
         ("To add", number(plan.to_add)),
         ("To update", number(plan.to_update)),
-        ("To remove", _removals(plan)),
-        ("Unchanged", number(plan.unchanged)),
+        ("To remove", _removals(plan, "on the list" if takes_over else "that were synced before")),
+        *([] if is_repair or takes_over else [("Unchanged", number(plan.unchanged))]),
         ("Rejected", number(plan.rejected) + (f" ({number(plan.forgotten)} forgotten)" if plan.forgotten else "")),
     ]
     if plan.to_merge:
         pairs.append(("Profiles to merge", f"up to {number(plan.to_merge)}"))
-    if plan.duplicates:
+    if takes_over:
+        pairs.append(("On the list already", number(plan.duplicates + plan.unchanged)))
+    elif plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
     if plan.fields:
         pairs.append(("Data fields", escape(fields_text(plan.fields))))
-    pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, view.run.rate))]
+    if not is_repair:
+        pairs.append(("Members in the audience", number(plan.members)))
+    pairs.append(("Takes", _time(plan, view.run.rate)))
     blocks: list[Block] = list(fields(pairs))
     if plan.guards:
         sentences = "\n".join(f"• {reason(guard.message)}{_check(guard.name)}" for guard in plan.guards)
@@ -286,7 +292,7 @@ def _details(view: RunView) -> list[Block]:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
     if plan.to_merge:
         blocks.append(section(merging(plan.to_merge)))
-    if not view.run.undo_of:
+    if not view.run.undo_of and view.run.request.repairs is None:
         blocks.append(context(_MODES[view.run.mode]))
     return [*blocks, *notes(view)]
 
@@ -295,11 +301,12 @@ def _check(guard: GuardName) -> str:
     return f" _{_CHECKS[guard]}_" if guard in _CHECKS else ""
 
 
-def _removals(plan: RunPlan) -> str:
+def _removals(plan: RunPlan, what: str) -> str:
+    """Return how many people leave, and their share. `what` says which people that is of."""
     if not plan.to_remove or not plan.ledger_size:
         return number(plan.to_remove)
-    synced = f"{number(plan.ledger_size)} that were synced before"
-    return f"{number(plan.to_remove)} ({share(plan.to_remove, plan.ledger_size)} of the {synced})"
+    whole = f"{number(plan.ledger_size)} {what}"
+    return f"{number(plan.to_remove)} ({share(plan.to_remove, plan.ledger_size)} of the {whole})"
 
 
 def _time(plan: RunPlan, rate: float) -> str:

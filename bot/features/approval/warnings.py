@@ -8,7 +8,7 @@ from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import section
 from bot.ui.formatting import moment, number, plural, share
 from bot.ui.list_words import campaign_lines, freeze_words
-from core.models.run import GuardName, RunPlan
+from core.models.run import REPAIR, GuardName, RunPlan
 
 # A removal is large above this share of the list, if it concerns more than this number of people.
 LARGE_SHARE, LARGE_FROM = 0.20, 100
@@ -34,10 +34,13 @@ def headline(view: RunView, plan: RunPlan) -> str | None:
 
 def size_change(plan: RunPlan) -> str:
     """Return how many people the list has before and after, counting those that this program added."""
-    after = max(0, plan.ledger_size + plan.to_add - plan.to_remove)
+    size = plan.ledger_size
+    if plan.shape == REPAIR:  # the ledger has those who are missing, and lacks those who are extra
+        size += plan.to_remove - plan.to_add
+    after = max(0, size + plan.to_add - plan.to_remove)
     signed = [f"{sign}{number(value)}" for sign, value in (("+", plan.to_add), ("−", plan.to_remove)) if value]
     changes = f" ({', '.join(signed)})" if signed else ""
-    return f"{number(plan.ledger_size)} → {plural(after, 'person', 'people')}{changes}"
+    return f"{number(size)} → {plural(after, 'person', 'people')}{changes}"
 
 
 def warnings(view: RunView, plan: RunPlan) -> list[Block]:

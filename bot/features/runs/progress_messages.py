@@ -8,6 +8,7 @@ from bot.ui.blocks import Message, actions, button, confirmation, context, secti
 from bot.ui.formatting import bar, downloaded, duration, number, plural
 from bot.ui.list_words import freeze_words
 from core.models.run import Run, RunPhase, RunStatus, StopReason
+from core.reporting.progress import Progress
 
 
 def waiting(view: RunView) -> Message:
@@ -18,15 +19,17 @@ def waiting(view: RunView) -> Message:
         if view.download.total:
             percent = 100 * view.download.done // view.download.total
             lines = f"\n{bar(view.download.done, view.download.total)} {percent} %"
-    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet.{lines}{_freeze(view)}"
+    text = f"*Sync of {view.what}*\n{_freeze(view) or f'{phase}.'} Nothing has been sent yet.{lines}"
     return _with_cancel(view, f"Sync of {view.what}: {phase[0].lower()}{phase[1:]}.", text)
 
 
 def progress(view: RunView) -> Message:
     """Return the message of a run that uploads."""
     phase, current = phase_words(view.run), view.progress
-    lines = [f"*Sync of {view.what}*", phase + "." + _freeze(view)]
+    lines = [f"*Sync of {view.what}*", _freeze(view) or f"{phase}."]
     summary = phase
+    if view.run.is_frozen and current is not None and not current.done:
+        return _with_cancel(view, f"Sync of {view.what}: {summary}.", "\n".join([*lines, _waiting_changes(current)]))
     if current is not None and current.total:
         percent = 100 * current.done // current.total
         lines.append(f"{bar(current.done, current.total)} {percent} %")
@@ -56,7 +59,12 @@ def phase_words(run: Run) -> str:
 def _freeze(view: RunView) -> str:
     if view.freeze is None or not view.run.is_frozen:
         return ""
-    return f"\n:double_vertical_bar: {freeze_words(view.freeze)}. The sync continues by itself."
+    return f":double_vertical_bar: {freeze_words(view.freeze)}. The sync continues by itself."
+
+
+def _waiting_changes(progress: Progress) -> str:
+    waiting = plural(progress.total, "change waits", "changes wait")
+    return f"{waiting}. Nothing has been sent yet."
 
 
 def _pace(view: RunView) -> str:

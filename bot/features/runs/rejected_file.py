@@ -92,7 +92,7 @@ class RejectedFileSender:
             if channel != actor.channel:
                 await reply_privately(client, actor, views.rejected_sent(run, sum(by_reason.values())))
             async with _written(engine, run.id) as (file, size):
-                await _upload(client, channel, f"rejected-{run.id}.csv", file, size)
+                await upload(client, channel, f"rejected-{run.id}.csv", file, size)
         except (MessageNotDeliveredError, NotSentError) as error:
             logger.warning("could not send a file of rejected members: %s", error.message)
             await reply_privately(client, actor, views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False)))
@@ -130,7 +130,7 @@ def _write(file: io.TextIOWrapper, chunk: Sequence[Rejection]) -> None:
     file.flush()
 
 
-async def _upload(client: AsyncWebClient, channel: str, name: str, file: BinaryIO, size: int) -> None:
+async def upload(client: AsyncWebClient, channel: str, name: str, file: BinaryIO, size: int) -> None:
     """Upload a file in Slack's three steps, streamed (slack-sdk would hold it in memory).
 
     The first two steps are retried, because they have no visible effect. The third is retried only if Slack certainly

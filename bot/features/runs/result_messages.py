@@ -177,8 +177,13 @@ def _removals(view: RunView) -> list[Block]:
 
 def notes(view: RunView) -> list[Block]:
     """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
-    notes_of_plan = view.run.plan.notes if view.run.plan else ()
-    return [context(reason(" ".join(notes_of_plan)))] if notes_of_plan else []
+    plan = view.run.plan
+    if plan is None:
+        return []
+    waits = view.run.status is RunStatus.NEEDS_APPROVAL  # then the card has the messages of the guards
+    shown = {guard.message.partition(" over. ")[2] for guard in plan.guards} if waits else set()
+    texts = [note for note in plan.notes if note.partition(": ")[2] not in shown - {""}]
+    return [context(reason(" ".join(texts)))] if texts else []
 
 
 def before(view: RunView) -> str:

@@ -63,6 +63,8 @@ class RunView:
     def what(self) -> str:
         """The audience and the list (mrkdwn)."""
         pair = f"{self.audience} to {self.target}"
+        if self.run.request.repairs is not None:
+            return f"{pair} (repair)"
         return f"undo of run {self.run.undo_of}, {pair}" if self.run.undo_of else pair
 
     @property

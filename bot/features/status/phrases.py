@@ -51,7 +51,8 @@ def last_run_line(run: Run | None) -> str:
         return "Not synced yet"
     at = run.finished_at if run.finished_at is not None and not run.status.is_active else run.created_at
     line = f"Last run {moment(at)}: {status_words(run)}"
-    return f"{line}, {counts_line(run)}" if run.status in (RunStatus.SUCCEEDED, RunStatus.RUNNING) else line
+    has_counts = run.status in (RunStatus.SUCCEEDED, RunStatus.RUNNING) and not run.is_frozen
+    return f"{line}, {counts_line(run)}" if has_counts else line
 
 
 def mapping_lines(mapped: MappingStatusRow) -> str:

@@ -18,6 +18,7 @@ from bot.features.ids import (
     ConnectAction,
     ConnectBlock,
     ConnectCallback,
+    DriftAction,
     FreezeAction,
     FreezeBlock,
     FreezeCallback,
@@ -36,6 +37,7 @@ from bot.features.ids import (
     UndoAction,
     UndoCallback,
     plan_value,
+    repair_value,
 )
 from bot.features.mapping.data_fields import FieldsMetadata
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
@@ -301,6 +303,12 @@ CASES: Mapping[str, Case] = {
     MappingAction.DECLINE: Case(_in_modal(MappingAction.DECLINE, _mapping, _map_metadata, {}), Right.DECIDE),
     MappingAction.PAUSE: Case(_button(MappingAction.PAUSE, _mapping), Right.START),
     MappingAction.RESUME: Case(_button(MappingAction.RESUME, _mapping), Right.START),
+    **{
+        each: Case(_button(each, lambda t: repair_value(t.mapping_id, "both")), Right.START)
+        for each in (DriftAction.REPAIR, DriftAction.ADD_MISSING)
+    },
+    DriftAction.PEOPLE: Case(_button(DriftAction.PEOPLE, _mapping), Right.ADDRESSES),
+    DriftAction.KEEP: Case(_button(DriftAction.KEEP, _mapping), Right.START),
     FreezeAction.OPEN: Case(_button(FreezeAction.OPEN, _mapping), Right.START),
     FreezeAction.UNFREEZE: Case(_button(FreezeAction.UNFREEZE, _mapping), Right.START),
     FreezeCallback.FREEZE: Case(

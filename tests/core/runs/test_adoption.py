@@ -104,3 +104,24 @@ async def test_additions_and_removals_leave_the_others(sync: Sync) -> None:
     assert failed.run.status is RunStatus.FAILED
     assert "leave the others" in (failed.run.error or "")
     assert sync.emails() == {"p1@example.com"}
+
+
+async def test_changes_between_preview_and_approval(sync: Sync) -> None:
+    """If a sync changes the list after the preview, the list is read again. What goes further is asked again, and who
+    was on the list is still not sent."""
+    fill_as_hosted(sync, 1, 2, 8, by_mpid=False)
+    waiting = await sync.mirror(AUDIENCE[:3], audience="Spring", adopts=OthersOnList.REMOVE)
+    assert (await sync.delta([person(3)], audience="Loyal")).run.status is RunStatus.SUCCEEDED
+    fill_as_hosted(sync, 9, by_mpid=False)
+
+    again = await sync.approve(waiting.run.id)
+
+    assert again.run.status is RunStatus.NEEDS_APPROVAL, again.run.error
+    assert again.run.plan is not None
+    assert (again.run.plan.to_add, again.run.plan.to_remove) == (0, 2)
+    assert again.run.plan.guards[0].name is GuardName.CHANGED_PLAN
+    done = await sync.approve(waiting.run.id)
+    assert done.run.counters.missing == 0
+    assert sync.emails() == {"p1@example.com", "p2@example.com", "p3@example.com"}
+    joined = {email: joins for email, _, joins, _ in sync.iterable.state.history(LIST)}
+    assert joined["p1@example.com"] == joined["p2@example.com"] == 1

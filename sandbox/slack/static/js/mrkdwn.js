@@ -6,6 +6,7 @@ const EMOJI = {
   white_check_mark: "✅", heavy_check_mark: "✔️", x: "❌", warning: "⚠️", hourglass: "⌛", rocket: "🚀",
   hourglass_flowing_sand: "⏳", tada: "🎉", bell: "🔔", no_bell: "🔕", wave: "👋", eyes: "👀", lock: "🔒",
   key: "🔑", bulb: "💡", rotating_light: "🚨", information_source: "ℹ️", arrow_right: "➡️", pause_button: "⏸️",
+  double_vertical_bar: "⏸️", loudspeaker: "📢",
   arrow_forward: "▶️", repeat: "🔁", memo: "📝", mag: "🔍", busts_in_silhouette: "👥", link: "🔗", clock3: "🕒",
   large_green_circle: "🟢", large_yellow_circle: "🟡", red_circle: "🔴", white_circle: "⚪", inbox_tray: "📥",
   outbox_tray: "📤", bar_chart: "📊", calendar: "📅", gear: "⚙️", thumbsup: "👍", "+1": "👍", raised_hand: "✋",

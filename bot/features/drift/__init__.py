@@ -1,0 +1,1 @@
+"""Lists that differ from what was synced: repair, who differs, keep as it is."""

@@ -1,0 +1,181 @@
+"""Lists are compared with the ledger: drift is found, reported once, and repaired through an approval."""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from core import alerting
+from core.models.run import GuardName, Repair, SyncMode
+from core.runs import verification, worker
+from core.runs.undo import undo
+from core.runs.verification import Depth, accept, verify, verify_due_lists
+from core.store import alerts, list_checks
+from core.store.tables import list_checks as checks_table
+from core.store.tables import runs as runs_table
+from tests.core.harness import LIST, QUICK, Member, Outcome, RunStatus, Sync, addresses, people, syncing
+
+OURS = people(range(1, 101))
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
+    """An engine on each kind of database, with 100 people on the list, synced an hour ago."""
+    async with syncing(tmp_path, database_url, QUICK) as opened:
+        opened.iterable.settings.update({"limits": {"size": 0, "getUsers": 0}})
+        await opened.mirror(OURS)
+        await an_hour_passes(opened)
+        yield opened
+
+
+async def an_hour_passes(sync: Sync) -> None:
+    """All runs ended an hour ago, and the checks of lists are due."""
+    async with sync.engine.database.write() as db:
+        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - 3600))
+        await db.execute(update(checks_table).values(due_at=0.0))
+
+
+def meddle(sync: Sync, removed: Iterable[int] = (), added: Iterable[int] = ()) -> None:
+    """Change the list as another program does."""
+    state = sync.iterable.state
+    names = state.project().people
+    numbers = [names.emails.first[f"p{number}@example.com"] for number in removed]
+    state.lists[LIST].leave(numbers, state.clock())
+    state.lists[LIST].join([names.add(f"x{number}@example.com", None) for number in added], state.clock())
+
+
+async def open_alert(sync: Sync) -> alerts.Alert | None:
+    """The open alert of the mapping."""
+    async with sync.engine.database.read() as db:
+        return await alerts.open_of(db, 1, 1)
+
+
+async def repaired(sync: Sync, repairs: Repair) -> Outcome:
+    """Run a repair, with its approval."""
+    waiting = await sync.run(Path(), repairs=repairs, mode=SyncMode.DELTA)
+    assert waiting.run.status is RunStatus.NEEDS_APPROVAL, waiting.run.error
+    assert waiting.run.plan is not None
+    assert waiting.run.plan.guards[0].name is GuardName.REPAIR
+    done = await sync.approve(waiting.run.id)
+    assert done.run.status is RunStatus.SUCCEEDED, done.run.error
+    assert done.run.counters.missing == 0
+    return done
+
+
+async def test_drift_is_reported_once_and_repaired(sync: Sync) -> None:
+    """People who vanish from a list, and people that another program adds, open an alert; a repair puts both right, and
+    the next check closes it."""
+    await verify_due_lists(sync.engine)
+    assert await open_alert(sync) is None
+    meddle(sync, removed=range(1, 31), added=range(15))
+    await an_hour_passes(sync)
+
+    await verify_due_lists(sync.engine)
+    await an_hour_passes(sync)
+    await verify_due_lists(sync.engine)
+
+    alert = await open_alert(sync)
+    assert alert is not None
+    assert (alert.code, alert.occurrences) == (alerting.DRIFT, 1)
+    assert alert.message.endswith(
+        "30 people who were synced to it are missing, and 15 people on it were not synced to it."
+    )
+    done = await repaired(sync, Repair.BOTH)
+    assert done.counts == {"members": 30, "left": 15, "added": 30, "removed": 15}
+    assert sync.emails() == addresses(range(1, 101))
+    await an_hour_passes(sync)
+    await verify_due_lists(sync.engine)
+    assert await open_alert(sync) is None
+
+
+async def test_sizes_hide_nothing_from_who_asks(sync: Sync) -> None:
+    """If as many vanish as are added, the sizes are equal; reading the list finds both, and yields the people."""
+    meddle(sync, removed=range(1, 13), added=range(12))
+    rows: list[tuple[str, str, str | None, str | None]] = []
+
+    by_size = await verify(sync.engine, 1)
+    by_reading = await verify(sync.engine, 1, Depth.LIST, rows.extend)
+
+    assert (by_size.is_drift, by_size.is_read) == (False, False)
+    assert (by_reading.check.missing, by_reading.check.extra, by_reading.is_drift) == (12, 12, True)
+    assert sorted(row[2] or "" for row in rows if row[0] == "missing") == sorted(addresses(range(1, 13)))
+    assert len([row for row in rows if row[0] == "extra"]) == 12
+
+
+async def test_missing_people_alone(sync: Sync) -> None:
+    """A repair of those who are missing removes no one, and people who are extra can be accepted."""
+    await verify(sync.engine, 1)
+    meddle(sync, removed=range(1, 21), added=range(50))
+    assert (await verify(sync.engine, 1)).is_drift
+
+    await repaired(sync, Repair.MISSING)
+    await an_hour_passes(sync)
+    still = await verify(sync.engine, 1)
+    await accept(sync.engine, 1, by="U1", team_id=None)
+    after = await verify(sync.engine, 1)
+
+    assert (still.check.missing, still.check.extra, still.is_drift) == (0, 50, True)
+    assert (after.is_drift, after.check.others) == (False, 50)
+    assert await open_alert(sync) is None
+
+
+async def test_no_verdict_right_after_a_run(sync: Sync) -> None:
+    """While Iterable may not show a run yet, a difference is no drift, and the list is checked again soon."""
+    sync.iterable.settings.update({"membership_after": 3600.0})
+    await sync.mirror(people(range(1, 151)), approved=True)
+
+    early = await verify(sync.engine, 1)
+
+    assert (early.is_early, early.is_drift) == (True, True)
+    assert await open_alert(sync) is None
+    async with sync.engine.database.read() as db:
+        check = await list_checks.of_list(db, 1, LIST)
+    assert check is not None
+    assert check.checked_at is None
+
+
+async def test_a_long_list_is_sampled(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a list that is too long to read, a sample of our people is looked up."""
+    monkeypatch.setattr(verification, "MOST_READ", 10)
+    meddle(sync, removed=range(1, 51))
+
+    result = await verify(sync.engine, 1)
+
+    assert (result.check.sampled, result.check.missing, result.is_drift) == (100, 50, True)
+
+
+async def test_an_undo_of_a_repair(sync: Sync) -> None:
+    """The undo of a repair puts those back that it removed."""
+    meddle(sync, added=range(15))
+    done = await repaired(sync, Repair.BOTH)
+    undo_id = await undo(sync.engine, done.run.id, by="U1", team_id=None, channel="C1")
+    await worker.start(undo_id)
+    assert (await sync.approve(undo_id)).run.status is RunStatus.SUCCEEDED
+    assert len(sync.emails()) == 115
+
+
+async def test_a_change_between_preview_and_approval(sync: Sync) -> None:
+    """If the list changes after the preview of a repair, it is planned again, and asks again if that goes further."""
+    meddle(sync, removed=range(1, 21))
+    waiting = await sync.run(Path(), repairs=Repair.BOTH, mode=SyncMode.DELTA)
+    await sync.delta([Member(500, "p500@example.com")])
+    meddle(sync, removed=range(31, 41))
+
+    again = await sync.approve(waiting.run.id)
+
+    assert again.run.status is RunStatus.NEEDS_APPROVAL
+    assert again.run.plan is not None
+    assert again.run.plan.to_add == 30
+    assert (await sync.approve(waiting.run.id)).counts == {"members": 30, "added": 30}
+    assert sync.emails() == addresses([*range(1, 101), 500])
+
+
+async def test_full_sync_sends_everyone(sync: Sync) -> None:
+    """A full sync sends unchanged members again, as updates, so that who vanished is back."""
+    meddle(sync, removed=range(1, 21))
+
+    full = await sync.mirror(OURS, full=True)
+
+    assert full.counts == {"members": 100, "updated": 100}
+    assert sync.emails() == addresses(range(1, 101))
