@@ -267,5 +267,5 @@ def _prepare_workflow_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A writing transaction takes the lock at once: after a read, SQLite can't wait for it (SQLITE_BUSY).
-    writing = connection.get_execution_options().get("writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.begin(writing=bool(connection.get_execution_options().get("writing")))

@@ -1,7 +1,8 @@
 """A driver for SQLite on top of aiosqlite: one thread switch per statement, instead of three or four.
 
 A switch wakes two threads. Most of our statements take less time than that, and a run of a small audience has some
-ninety. SQLAlchemy's dialect accepts such a connection as `async_creator_fn`.
+sixty. A transaction begins together with its first statement, and no one waits for the end of one that only reads.
+SQLAlchemy's dialect accepts such a connection as `async_creator_fn`.
 """
 
 import sqlite3
@@ -31,6 +32,9 @@ class DriverConnection(aiosqlite.Connection):
         """Take what `sqlite3.connect` takes."""
         super().__init__(partial(sqlite3.connect, database, **options), iter_chunk_size=AHEAD)
         self._thread.daemon = True  # as SQLAlchemy sets it for its own connections
+        self._beginning: str | None = None
+        self._only_reads = False
+        self._has_begun = False
 
     def cursor(self) -> "Cursor":  # type: ignore[override]  # SQLAlchemy's dialect calls it without await
         """Return a cursor. It opens in the database when it executes a statement."""
@@ -40,9 +44,40 @@ class DriverConnection(aiosqlite.Connection):
         """Return a cursor of the database. Call it in the thread only."""
         return self._conn.cursor()
 
+    def begin(self, *, writing: bool) -> None:
+        """Begin a transaction with the next statement. `writing`: take the write lock then."""
+        self._beginning = "BEGIN IMMEDIATE" if writing else "BEGIN"
+        self._only_reads = not writing
+
+    async def commit(self) -> None:
+        """Commit the transaction, if a statement has begun it."""
+        if self._ends():
+            await super().commit()
+
+    async def rollback(self) -> None:
+        """Roll the transaction back, if a statement has begun it."""
+        if self._ends():
+            if self._only_reads:  # the next statement of this connection comes after it
+                self._tx.put_nowait((None, self._conn.rollback))
+            else:
+                await super().rollback()
+
+    def _ends(self) -> bool:
+        # a cancelled caller may be here before its statement has begun the transaction
+        has_begun, self._has_begun, self._beginning = self._has_begun, False, None
+        return has_begun or self.in_transaction
+
     async def turn(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the thread."""
+        """Call a function in the thread, in a transaction if one was to begin."""
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None:
+            self._has_begun = True
+            work, arguments = self._begin_with, (beginning, partial(work, *arguments))
         await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
+
+    def _begin_with(self, beginning: str, work: Callable[[], None]) -> None:
+        self._conn.execute(beginning).close()
+        work()
 
 
 class Cursor:
