@@ -18,7 +18,7 @@ _HEAD = f"""\
 Send a token with each request: `Authorization: Bearer isync_...`.
 [`iterable-sync tokens create`](cli.md#tokens) makes one. A token may send {REQUESTS_A_MINUTE} requests a minute to each
 process. A token of a workspace sees the connections of that workspace, as people in Slack do; a token without a
-workspace sees all.
+workspace sees all. When a workspace removes the app, its tokens are revoked.
 
 """
 _SCOPES = """\

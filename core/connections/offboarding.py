@@ -15,7 +15,7 @@ _TO_STOP = [status.value for status in RunStatus if status.is_resumable]
 
 
 async def suspend_workspace(engine: Engine, team_id: str) -> None:
-    """Pause a workspace's mappings, stop its runs, and delete its API keys. Idempotent.
+    """Pause a workspace's mappings, stop its runs, delete its API keys and revoke its tokens. Idempotent.
 
     Connections without a workspace belong to the operator and do not change.
     """

@@ -13,16 +13,19 @@ from typing import Protocol
 
 from core.errors import InputError
 from core.settings import UPLOADS
+from core.sources.duckdb_errors import disk_errors
 from core.sources.fetch import name_of
 
 #: The scheme of the addresses.
 SCHEME = "upload"
 #: The most bytes of an upload. A larger audience is read from a bucket.
 MAX_BYTES = 1024**3
+#: The most files of an upload: each takes a folder, and its address is stored with the run.
+MAX_FILES = 1_000
 
 
 class ContentTooLargeError(InputError):
-    """An upload is larger than MAX_BYTES."""
+    """An upload is larger than MAX_BYTES, or has more than MAX_FILES files."""
 
     code = "content_too_large"
 
@@ -35,17 +38,32 @@ class Chunks(Protocol):
 
 
 class Upload:
-    """The files of one request. `addresses` and `digests` (SHA-256) are in the order in which they were saved."""
+    """The files of one request. `addresses` and `digests` (SHA-256) are in the order in which they were saved.
+
+    `is_needed` says that a run may need the files, so that they must not be removed with the request.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         """Take the data directory. Nothing is written before a file is saved."""
         self.addresses: list[str] = []
         self.digests: list[str] = []
+        self.is_needed = False
         self._folder = data_dir / UPLOADS / uuid.uuid4().hex
         self._size = 0
 
     async def save(self, name: str, body: Chunks) -> None:
-        """Write a file. Raises ContentTooLargeError if the files of this upload become too large."""
+        """Write a file. Raises ContentTooLargeError if the files become too large or too many.
+
+        Raises SettingsError if the disk is full or read-only.
+        """
+        if len(self.addresses) == MAX_FILES:
+            raise ContentTooLargeError(
+                f"An upload may have {MAX_FILES:,} files. Join some, or put them into a bucket, and give its address."
+            )
+        with disk_errors():
+            await self._save(name, body)
+
+    async def _save(self, name: str, body: Chunks) -> None:
         folder = self._folder / str(len(self.addresses))  # two files may have one name
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True)
         path = folder / name_of(name)

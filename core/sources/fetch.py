@@ -63,7 +63,10 @@ def scheme_of(address: str) -> str:
 
 def name_of(address: str) -> str:
     """Return the file name in an address, in a form that is safe on this machine."""
-    path = urlsplit(address).path if scheme_of(address) else address
+    try:
+        path = urlsplit(address).path if scheme_of(address) else address
+    except ValueError:  # as in "s3://[", which may be the name of a file
+        path = address
     name = re.sub(r"[\x00-\x1f/\\]", "_", PurePosixPath(unquote(path)).name)
     short_name = name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
     return short_name if short_name not in ("", ".", "..") else "audience"
@@ -74,6 +77,13 @@ def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
 
     `allowed` are the addresses and folders that the operator allows. Raises InputError for any other address.
     """
+    try:
+        return _allowed(address, allowed)
+    except (ValueError, OSError) as error:  # it contains NUL, has a broken host, or is too long for a path
+        raise InputError(NOT_ALLOWED) from error
+
+
+def _allowed(address: str, allowed: tuple[str, ...]) -> str:
     scheme = scheme_of(address)
     if scheme:
         parts = urlsplit(address)

@@ -5,7 +5,8 @@ The header is described in https://datatracker.ietf.org/doc/draft-ietf-httpapi-i
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import ConflictError
@@ -14,6 +15,7 @@ from core.store.tables import idempotency_keys
 
 #: How long a key is kept, in seconds.
 KEPT_S = 24 * 3600.0
+_USED = "This Idempotency-Key was used for another request. Use a new key for each sync."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,21 @@ async def run_of(db: AsyncConnection, key: IdempotencyKey) -> str | None:
     if row is None:
         return None
     if row.digest != key.digest:
-        raise ConflictError(
-            "This Idempotency-Key was used for another request. Use a new key for each sync.", run_id=row.run_id
-        )
+        raise ConflictError(_USED, run_id=row.run_id)
     return str(row.run_id)
 
 
 async def add(db: AsyncConnection, key: IdempotencyKey, run_id: str) -> None:
-    """Store that a request with this key has started a run."""
+    """Store that a request with this key has started a run.
+
+    Raises ConflictError if another request with the key has started one meanwhile: it was about another mapping, since
+    those of one mapping come one after the other.
+    """
     values = {"token_id": key.token_id, "key": key.key, "digest": key.digest, "run_id": run_id}
-    await db.execute(insert(idempotency_keys).values(**values, at=await clock.now(db)))
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    query = insert(idempotency_keys).values(**values, at=await clock.now(db)).on_conflict_do_nothing()
+    if not (await db.execute(query)).rowcount:
+        raise ConflictError(_USED)
 
 
 async def drop_old(db: AsyncConnection) -> None:

@@ -9,6 +9,7 @@ from core.store import clock
 from core.store.connections import DELETED_KEY
 from core.store.mappings import MappingStatus
 from core.store.tables import (
+    api_tokens,
     audit_log,
     batches,
     connections,
@@ -28,7 +29,7 @@ _BY_RUN = (batches, rejections)
 
 
 async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
-    """Pause the active mappings of a workspace and delete its API keys. Returns the ids of its connections.
+    """Pause a workspace's active mappings, delete its API keys, revoke its tokens. Returns its connections' ids.
 
     So is their access to mParticle's platform API. `key_rejected_at` is set, so that our answers ask mParticle to stop
     sending.
@@ -44,6 +45,8 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
     saved = connections.c.api_key.is_not(None)
     await db.execute(update(connections).where(of_workspace, saved).values(api_key=DELETED_KEY))
     await db.execute(delete(mparticle_accounts).where(mparticle_accounts.c.connection_id.in_(ids)))
+    usable = (api_tokens.c.team_id == team_id, api_tokens.c.revoked_at.is_(None))
+    await db.execute(update(api_tokens).where(*usable).values(revoked_at=now))
     active = mappings.c.status == MappingStatus.ACTIVE.value
     await db.execute(
         update(mappings)
@@ -56,7 +59,7 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
 async def restore(db: AsyncConnection, team_id: str) -> int:
     """Keep the data of a workspace that has installed the app again. Returns how many connections it has.
 
-    Their keys stay deleted, and their mappings paused.
+    Their keys stay deleted, their mappings paused, and the tokens of the workspace revoked.
     """
     suspended = (connections.c.team_id == team_id, connections.c.uninstalled_at.is_not(None))
     return int((await db.execute(update(connections).where(*suspended).values(uninstalled_at=None))).rowcount)
@@ -90,13 +93,13 @@ async def erase_piece(db: AsyncConnection, connection_id: int, limit: int) -> bo
 
 
 async def erase_records(db: AsyncConnection, team_id: str) -> bool:
-    """Delete the messages and audit entries of a workspace that has no connection left.
+    """Delete the messages, tokens and audit entries of a workspace that has no connection left.
 
     Returns False if it still has a connection.
     """
     if (await db.execute(select(exists().where(connections.c.team_id == team_id)))).scalar_one():
         return False
-    for table in (slack_messages, audit_log):
+    for table in (slack_messages, api_tokens, audit_log):
         await db.execute(delete(table).where(table.c.team_id == team_id))
     return True
 

@@ -8,6 +8,9 @@ from typing import Self
 
 from core.errors import ValidationError
 
+# A larger number is no id or time of ours, and the database could not compare it.
+_LARGEST = 1e15
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -31,6 +34,6 @@ class Cursor:
             cursor = cls(float(number), last_id)
         except (binascii.Error, ValueError) as error:
             raise ValidationError("This cursor is invalid. Use `next` of the previous page.") from error
-        if not math.isfinite(cursor.number) or "\0" in last_id:
+        if not (math.isfinite(cursor.number) and abs(cursor.number) <= _LARGEST) or "\0" in last_id:
             raise ValidationError("This cursor is invalid. Use `next` of the previous page.")
         return cursor

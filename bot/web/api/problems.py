@@ -1,9 +1,12 @@
 """Errors of the API as problem details (RFC 9457), with the stable codes of `core.errors`."""
 
 import json
+import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import (
     ConflictError,
@@ -14,6 +17,9 @@ from core.errors import (
     SyncError,
 )
 from core.iterable.errors import IterableError
+from core.runs.uploads import ContentTooLargeError
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -60,6 +66,31 @@ def problem(
     return web.Response(
         text=json.dumps(content), status=status, content_type=MEDIA_TYPE, charset="utf-8", headers=headers
     )
+
+
+def of_exception(error: Exception, operation: str) -> web.Response:
+    """Return the answer to a request to an operation that raised this. What is not the client's fault is logged."""
+    match error:
+        case ContentTooLargeError():
+            answer = problem(413, error.message, error.code)
+        case web.HTTPRequestEntityTooLarge():  # aiohttp, about a part without a file
+            answer = problem(413, str(error.text), ContentTooLargeError.code)
+        case SyncError():
+            answer = of_error(error)
+        case ValidationError():
+            answer = of_invalid(error)
+        case web.RequestPayloadError() | HttpProcessingError() | ConnectionError():
+            answer = problem(400, "The body is malformed or was cut off. Send the request again.", "bad_input")
+        case TimeoutError():
+            answer = problem(408, "The body took too long to arrive. Send the request again.", "timeout")
+        case SQLAlchemyError():
+            logger.warning("the API could not use the database", exc_info=error)
+            detail = "The database can't be used now. Try again later."
+            answer = problem(503, detail, "storage", headers={"Retry-After": "5"})
+        case _:
+            logger.error("the API could not answer the operation %s", operation, exc_info=error)
+            answer = problem(500, "Something unexpected happened. The server's error log says where.", "unexpected")
+    return answer
 
 
 def of_error(error: SyncError) -> web.Response:

@@ -1,27 +1,22 @@
 """The router of the API: checks the token, its scope and its rate, validates the request, and calls the operation."""
 
 import asyncio
-import logging
 import time
 from collections import deque
 from functools import partial
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic import BaseModel
 
 from bot.web.api import alerts, audit, connections, docs, mappings, members, openapi, syncs
 from bot.web.api.operations import PREFIX, Call, Operation
-from bot.web.api.problems import of_error, of_invalid, problem
+from bot.web.api.problems import of_exception, problem
 from core.connections.api_tokens import authenticate
 from core.engine import Engine
-from core.errors import SyncError
 from core.runs.uploads import ContentTooLargeError
 from core.store.api_tokens import ApiToken
 from core.store.tenancy import Tenant
-
-logger = logging.getLogger(__name__)
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
@@ -65,19 +60,8 @@ class _Endpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
-        except ContentTooLargeError as error:
-            return problem(413, error.message, error.code)
-        except SyncError as error:
-            return of_error(error)
-        except ValidationError as error:
-            return of_invalid(error)
-        except TimeoutError:
-            return problem(408, f"A request has to arrive within {_READ_WITHIN_S:.0f} seconds.", "timeout")
-        except SQLAlchemyError:
-            logger.warning("the API could not use the database", exc_info=True)
-            return problem(
-                503, "The database can't be used now. Try again later.", "storage", headers={"Retry-After": "5"}
-            )
+        except Exception as error:  # noqa: BLE001  # it is answered, and logged if it is not the client's fault
+            return of_exception(error, self._operation.id)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         token = await _token_of(self._engine, request)
@@ -114,10 +98,9 @@ class _Endpoint:
             try:
                 body = operation.body.model_validate_json(document)
                 return await operation.handler(call, body=body, upload=upload)
-            except BaseException:
-                if upload is not None:
+            finally:
+                if upload is not None and not upload.is_needed:
                     upload.remove()
-                raise
         if content_type != "application/json":
             accepted = "application/json" + (" or multipart/form-data" if operation.multipart else "")
             return problem(415, f"Send the body as {accepted}.", "unsupported_media_type")

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from core.models.run import GuardName, OthersOnList, Run, RunPhase, RunStatus, SyncMode
 from core.reporting.run_report import RunReport
@@ -34,7 +34,21 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class PageQuery(Schema):
+class Sent(Schema):
+    """A base of what clients send: PostgreSQL stores no text with a NUL character, so such a text is refused."""
+
+    @field_validator("*")
+    @classmethod
+    def _refuse_nul(cls, value: object) -> object:
+        """Raise ValueError if a text, or a text in an object, contains NUL."""
+        if any(
+            isinstance(text, str) and "\0" in text for text in (value.values() if isinstance(value, dict) else [value])
+        ):
+            raise ValueError("a text may not contain the character NUL")
+        return value
+
+
+class PageQuery(Sent):
     """Which page of a list to return."""
 
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="How many objects to return.")] = 50
@@ -49,7 +63,7 @@ class SyncQuery(PageQuery):
     since: Annotated[RfcTime | None, Field(description="Only syncs that were requested at this time or later.")] = None
 
 
-class WaitQuery(Schema):
+class WaitQuery(Sent):
     """How long to wait."""
 
     wait: Annotated[
@@ -60,7 +74,7 @@ class WaitQuery(Schema):
     ] = 0
 
 
-class SyncRequest(Schema):
+class SyncRequest(Sent):
     """A sync to start. The audience is at `address`, or in the files of a multipart request."""
 
     mapping_id: Annotated[
@@ -92,7 +106,7 @@ class SyncRequest(Schema):
     ] = None
 
 
-class DecisionRequest(Schema):
+class DecisionRequest(Sent):
     """A decision about the plan of a sync."""
 
     plan_digest: Annotated[
@@ -101,7 +115,7 @@ class DecisionRequest(Schema):
     comment: Annotated[str | None, Field(max_length=500)] = None
 
 
-class MemberQuery(Schema):
+class MemberQuery(Sent):
     """The person to look up."""
 
     identity: Annotated[str, Field(min_length=1, max_length=320, description="An email, a customer id or an mpid.")]

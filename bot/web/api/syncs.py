@@ -1,11 +1,13 @@
 """Operations on syncs: start, see, decide, cancel, retry, undo, and the file of rejected members."""
 
+import asyncio
 import csv
 import hashlib
 import io
 import json
 import re
 import time
+from functools import partial
 
 from aiohttp import BodyPartReader, web
 
@@ -14,7 +16,7 @@ from bot.web.api.operations import Call, Operations
 from bot.web.api.schemas import DecisionRequest, Sync, SyncPage, SyncQuery, SyncRequest, WaitQuery
 from core.connections.permissions import why_token_may_not_approve
 from core.engine import wait_for_any
-from core.errors import ConflictError, InputError, PermissionDeniedError, ValidationError
+from core.errors import ConflictError, InputError, PermissionDeniedError, SyncError, ValidationError
 from core.models.run import Run, RunRequest
 from core.reporting.rejected_csv import CSV_ENCODING, CSV_HEADER, csv_row
 from core.runs import approval, commands, undo
@@ -30,6 +32,8 @@ operations = Operations("Syncs")
 
 #: A request with the same key starts no second sync. A key is kept for a day.
 IDEMPOTENCY_KEY = "Idempotency-Key"
+#: How long a client that sends files may send nothing, in seconds.
+SILENCE_S = 60.0
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 # How often a waiting request looks at its sync, in seconds.
 _LOOK_EVERY_S = 0.5
@@ -78,19 +82,19 @@ async def start_sync(call: Call, body: SyncRequest, upload: Upload | None) -> Sy
         dry_run=body.dry_run,
         adopts=body.adopts,
     )
-    run_id = await commands.start(
-        call.engine,
-        mapping,
-        request,
-        by=call.actor,
-        channel=mapping.channel,
-        team_id=call.token.team_id,
-        once=_idempotency_key(call, body, upload),
-    )
-    started = await _described(call, run_id)
-    if upload is not None and (await require_run(call.engine, run_id)).request.path != upload.addresses[0]:
-        upload.remove()  # the sync was started by an earlier request with this key
-    return started
+    once = _idempotency_key(call, body, upload)
+    start = partial(commands.start, by=call.actor, channel=mapping.channel, team_id=call.token.team_id, once=once)
+    if upload is None:
+        return await _described(call, await start(call.engine, mapping, request))
+    upload.is_needed = True  # also if the request is cut off now: the sync may have been started
+    try:
+        run_id = await start(call.engine, mapping, request)
+    except SyncError:
+        upload.is_needed = False
+        raise
+    run = await require_run(call.engine, run_id)
+    upload.is_needed = run.request.path == addresses[0]  # otherwise an earlier request with this key has started it
+    return await _described(call, run_id)
 
 
 @operations.add("GET", "/syncs", Scope.READ, query=SyncQuery, result=SyncPage)
@@ -215,21 +219,41 @@ async def get_rejects(call: Call) -> web.StreamResponse:
     return response
 
 
+class _Punctual:
+    """A file that is sent: the time-out of its request begins again with each piece."""
+
+    def __init__(self, part: BodyPartReader, timeout: asyncio.Timeout) -> None:
+        self._part = part
+        self._timeout = timeout
+
+    async def read_chunk(self, size: int = BodyPartReader.chunk_size) -> bytes:
+        _prolong(self._timeout)
+        chunk = await self._part.read_chunk(size)
+        _prolong(self._timeout)
+        return bytes(chunk)
+
+
+def _prolong(timeout: asyncio.Timeout) -> None:
+    timeout.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
+
+
 async def read_upload(call: Call) -> tuple[bytes, Upload | None]:
     """Save the files of a multipart request. Returns its JSON, and the files.
 
-    Raises InputError if a part is unknown or missing, and ContentTooLargeError if the files are too large.
+    Raises InputError if a part is unknown or missing, ContentTooLargeError if the files are too large or too many, and
+    TimeoutError if the client sends nothing for SILENCE_S.
     """
     document: bytes | None = None
     upload = Upload(call.engine.settings.data_dir)
     try:
-        async for part in await call.request.multipart():
-            if not isinstance(part, BodyPartReader) or part.name not in ("request", "file"):
-                raise InputError("A multipart request has the parts `request` (JSON) and `file`.")
-            if part.name == "request":
-                document = bytes(await part.read(decode=True))
-            else:
-                await upload.save(part.filename or "audience", part)
+        async with asyncio.timeout(SILENCE_S) as timeout:
+            async for part in await call.request.multipart():
+                if not isinstance(part, BodyPartReader) or part.name not in ("request", "file"):
+                    raise InputError("A multipart request has the parts `request` (JSON) and `file`.")
+                if part.name == "request":
+                    document = bytes(await part.read(decode=True))
+                else:
+                    await upload.save(part.filename or "audience", _Punctual(part, timeout))
     except (AssertionError, ValueError) as error:  # aiohttp, about a malformed body
         upload.remove()
         raise InputError("The body is not valid multipart/form-data.") from error

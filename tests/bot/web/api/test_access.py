@@ -1,20 +1,29 @@
 """Who may use the API: tokens, scopes, workspaces, limits, and what is refused."""
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from bot.web.api import router
-from bot.web.api.operations import Operation
-from core.connections import api_tokens
+from bot.web.api import router, syncs
+from bot.web.api.operations import PREFIX, Operation
+from core.connections import api_tokens, offboarding
+from core.settings import UPLOADS
 from core.store import connections
 from core.store.api_tokens import Scope
 from tests.bot.web.api.harness import Api, api
 from tests.core.harness import people, person
 
 TEAM = "T1"
+
+
+def uploaded(service: Api) -> list[Path]:
+    """Return the files that were uploaded and are kept."""
+    folder = service.sync.engine.settings.data_dir / UPLOADS
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def send(service: Api, operation: Operation, token: str | None, sync_id: str = "s", number: int = 1) -> int:
@@ -71,6 +80,13 @@ async def test_other_workspaces(tmp_path: Path) -> None:
         assert (await service.call(stranger, "GET", f"/syncs/{sync_id}")).status == 200
 
 
+def parts(*dispositions: bytes, header: bytes = b"", content: bytes = b"x") -> dict[str, Any]:
+    """Return a multipart body with these parts, which all have this header and this content."""
+    head = header + b"\r\n" + content + b"\r\n"
+    body = b"".join(b"--b\r\nContent-Disposition: form-data; " + each + b"\r\n" + head for each in dispositions)
+    return {"data": io.BytesIO(body + b"--b--\r\n"), "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
+
+
 #: Requests that can't be carried out: method, path, options, and the status and code of the answer.
 INVALID: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/nothing", {}, 404, "not_found"),
@@ -79,6 +95,7 @@ INVALID: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/syncs?limit=1&limit=2", {}, 422, "invalid_request"),
     ("GET", "/syncs?colour=red", {}, 422, "invalid_request"),
     ("GET", "/syncs?cursor=0", {}, 400, "bad_input"),
+    ("GET", "/audit?cursor=MWUzMDAg", {}, 400, "bad_input"),  # 1e300
     ("GET", "/syncs?since=0.5", {}, 422, "invalid_request"),
     ("GET", "/syncs?since=2026-01-31T12:00:00", {}, 422, "invalid_request"),
     ("GET", "/alerts?limit=1", {}, 400, "bad_input"),
@@ -97,6 +114,21 @@ INVALID: list[tuple[str, str, dict[str, Any], int, str]] = [
         "bad_input",
     ),
     ("POST", "/syncs", {"data": b"", "headers": {"Content-Type": "multipart/form-data"}}, 400, "bad_input"),
+    # bodies that aiohttp refuses while they are read
+    ("POST", "/syncs", parts(b'name="file"; filename="a\0.csv"'), 400, "bad_input"),
+    ("POST", "/syncs", parts(b'name="file"', header=b"A: " + b"x" * 10_000 + b"\r\n"), 400, "bad_input"),
+    ("POST", "/syncs", parts(b'name="request"', content=b"x" * 3_000_000), 413, "content_too_large"),
+    ("POST", "/syncs", parts(*[b'name="file"; filename="a.csv"'] * 1_001), 413, "content_too_large"),
+    # PostgreSQL stores no NUL
+    *(
+        ("POST", path, {"json": body}, 422, "invalid_request")
+        for path, body in (
+            ("/syncs", {"mapping_id": 1, "address": "/a\0"}),
+            ("/syncs", {"mapping_id": 1, "address": "/a", "columns": {"email": "\0"}}),
+            ("/syncs/s/decline", {"plan_digest": "0", "comment": "\0"}),
+            ("/members/lookup", {"identity": "\0"}),
+        )
+    ),
 ]
 
 
@@ -110,6 +142,50 @@ async def test_invalid_requests(tmp_path: Path) -> None:
             assert (answer.status, answer.content["status"], answer.content["code"]) == (status, status, code), case
             assert answer.headers["Content-Type"] == "application/problem+json; charset=utf-8", case
             assert answer.content["detail"], case
+        assert not uploaded(service)
+
+
+async def test_uploads_that_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that pauses for too long is refused and removed; one that can't be written is an error."""
+    monkeypatch.setattr(syncs, "SILENCE_S", 0.1)
+    async with api(tmp_path) as service:
+        token = await service.token()
+        host, _, port = service.url.removeprefix("http://").partition(":")
+        body = parts(b'name="file"; filename="a.csv"')["data"].getvalue()[:-9]
+        request = (
+            f"POST {PREFIX}/syncs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 999\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        ).encode() + body
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request)
+        assert b" 408 " in await reader.readline()
+        assert not uploaded(service)
+        writer.close()
+
+        folder = service.sync.engine.settings.data_dir / UPLOADS
+        folder.rmdir()
+        folder.symlink_to("/dev/full")  # no folder can be made in it
+        answer = await service.call(token, "POST", "/syncs", **parts(b'name="file"; filename="a.csv"'))
+        assert (answer.status, answer.content["code"]) == (500, "unexpected")
+
+
+async def test_workspace_that_left(tmp_path: Path) -> None:
+    """The tokens of a workspace are refused from the moment at which it removes the app, and are erased with it."""
+    async with api(tmp_path, one_workspace=False) as service:
+        engine, mapping = service.sync.engine, await service.mapping()
+        async with engine.database.write() as db:
+            await connections.change(db, mapping.connection_id, team_id=TEAM, api_key=b"encrypted")
+        ours, theirs = await service.token(team_id=TEAM), await service.token(team_id="T2", name="other")
+        assert (await service.call(ours, "GET", "/token")).status == 200
+        await offboarding.suspend_workspace(engine, TEAM)
+        await offboarding.restore_workspace(engine, TEAM)  # its keys stay deleted, too
+        assert [(await service.call(token, "GET", "/token")).status for token in (ours, theirs)] == [401, 200]
+
+        async with engine.database.write() as db:
+            await connections.change(db, mapping.connection_id, uninstalled_at=1.0)
+        await offboarding.erase_uninstalled(engine)
+        async with engine.database.read() as db:
+            assert (await db.execute(text("SELECT name FROM api_tokens"))).scalars().all() == ["other"]
 
 
 async def test_rate_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """Syncs over the API: started once, followed, decided, cancelled, undone, and their rejected members."""
 
+import asyncio
 import csv
 import io
 from pathlib import Path
+
+from sqlalchemy import text
 
 from core.settings import UPLOADS
 from core.store import audit_log
@@ -10,6 +13,9 @@ from core.store.api_tokens import Scope
 from core.store.mappings import MappingStatus
 from tests.bot.web.api.harness import api
 from tests.core.harness import OTHER_LIST, addresses, people, person
+
+#: Addresses that Python's functions for addresses and paths refuse.
+MALFORMED = ("s3://[", "https://[::1/a.csv")
 
 
 async def test_upload_once(tmp_path: Path, database_url: str) -> None:
@@ -34,6 +40,37 @@ async def test_upload_once(tmp_path: Path, database_url: str) -> None:
         assert (entry.actor, entry.action) == ("token:program", "run.started")
 
 
+async def test_same_key_at_once(tmp_path: Path, database_url: str) -> None:
+    """Requests with one key at the same time start one sync; those about another mapping are refused."""
+    async with api(tmp_path, database_url) as service:
+        token = await service.token()
+        mapping, other = await service.mapping(), await service.mapping("Gold", OTHER_LIST)
+        answers = await asyncio.gather(
+            *(
+                service.upload(token, people(range(1)), key="k", mapping_id=each.id, dry_run=True)
+                for each in (mapping, other, mapping, other, mapping, other)
+            )
+        )
+        assert sorted(answer.status for answer in answers) == [202, 202, 202, 409, 409, 409]
+        assert len({answer.content["id"] for answer in answers if answer.status == 202}) == 1
+        assert len((await service.call(token, "GET", "/syncs")).content["items"]) == 1
+        assert len(list((service.sync.engine.settings.data_dir / UPLOADS).iterdir())) == 1
+
+
+async def test_fault_after_the_start(tmp_path: Path) -> None:
+    """An upload is kept if its sync was started, even if the request fails afterwards."""
+    async with api(tmp_path) as service:
+        token, mapping = await service.token(), await service.mapping()
+        async with service.sync.engine.database.write() as db:
+            await db.execute(text("ALTER TABLE rejections RENAME TO away"))
+        started = await service.upload(token, people(range(2)), mapping_id=mapping.id)
+        assert (started.status, started.content["code"]) == (503, "storage")
+        async with service.sync.engine.database.write() as db:
+            await db.execute(text("ALTER TABLE away RENAME TO rejections"))
+        (sync,) = (await service.call(token, "GET", "/syncs")).content["items"]
+        assert (await service.finished(token, sync["id"]))["counters"]["members"] == 2
+
+
 async def test_address(tmp_path: Path) -> None:
     """An audience is read from a permitted place only, and a dry run sends nothing."""
     async with api(tmp_path) as service:
@@ -45,7 +82,14 @@ async def test_address(tmp_path: Path) -> None:
         planned = await service.finished(token, started.content["id"])
         assert (planned["status"], planned["plan"]["to_add"]) == ("planned", 2)
         assert service.sync.emails() == set()
-        for address in ("/etc/hostname", "https://example.com/a.csv", "upload:0123/0/a.csv", "file:///etc/hostname"):
+        for address in (
+            "/etc/hostname",
+            "https://example.com/a.csv",
+            "upload:0123/0/a.csv",
+            "file:///etc/hostname",
+            *MALFORMED,
+            f"{path}{'y' * 300}",
+        ):
             refused = await service.call(token, "POST", "/syncs", json={"mapping_id": mapping.id, "address": address})
             assert refused.status == 400, address
             assert "ITERABLE_SYNC_AUDIENCE_PATHS" in refused.content["detail"]
