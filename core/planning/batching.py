@@ -185,7 +185,7 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bo
     rest: pa.Table | None = None
     for low, high in _slices(con, entries, values, count):
         reader = con.cursor().sql(query, params={**values, "low": low, "high": high}).to_arrow_reader(CHUNK)
-        for chunk in reader:
+        for chunk in _within_memory(reader):
             rows = pa.Table.from_batches([chunk])
             rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
             # a batch ends before the leading entry that would be one too many
@@ -197,6 +197,16 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bo
             rest = rows.slice(bounds[-1])
     if rest is not None:
         yield from _cut(phase, rest, [0, rest.num_rows])
+
+
+def _within_memory(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield what a query returns. Arrow raises OSError if DuckDB has too little memory; raise DuckDB's error instead."""
+    try:
+        yield from reader
+    except OSError as error:
+        if "Out of Memory Error" in str(error):
+            raise duckdb.OutOfMemoryException(str(error)) from error
+        raise
 
 
 def _slices(

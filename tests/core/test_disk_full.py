@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.engine import open_engine
 from core.errors import SettingsError
-from core.runs import executor, worker
+from core.runs import list_people, worker
 from core.settings import Settings
 from core.store import runs
 from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
@@ -68,10 +68,10 @@ async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> No
 
 async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run without room for temporary files fails with a clear error, and has sent nothing."""
-    monkeypatch.setattr(executor, "MEMORY_MB", (32,))
+    monkeypatch.setattr(list_people, "MEMORY_MB", (32,))
     run_id = await sync.submit(sync.mirror_file(people(range(150_000))))
     filler = fill(disk, but=MEGABYTE)
-    assert "no room to read the audience" in await fail(sync, run_id)
+    assert "Planning needs more room" in await fail(sync, run_id)
     filler.unlink()
     assert sync.emails() == set()
     assert (await sync.mirror(people(range(10)))).run.status is RunStatus.SUCCEEDED
@@ -83,7 +83,7 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with small_disk(tmp_path / "data", 80) as disk:
         async with syncing(tmp_path, retry_policy=QUICK) as sync:
             await sync.mirror(people(range(100_000)))
-            monkeypatch.setattr(executor, "MEMORY_MB", (32,))
+            monkeypatch.setattr(list_people, "MEMORY_MB", (32,))
             run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
             filler = fill(disk, but=MEGABYTE)
             assert "Planning needs more room" in await fail(sync, run_id)
