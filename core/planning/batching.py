@@ -200,7 +200,7 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bo
 
 
 def _within_memory(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield what a query returns. Arrow raises OSError if DuckDB has too little memory; raise DuckDB's error instead."""
+    """Yield what a query returns. Arrow raises OSError if DuckDB has too little memory; raise DuckDB's own error."""
     try:
         yield from reader
     except OSError as error:
