@@ -106,7 +106,10 @@ def check_place(address: str, allowed: tuple[str, ...]) -> None:
         check_allowed(address, allowed)
         return
     fixed = Path(re.split(r"[*?\[]", address, maxsplit=1)[0])
-    resolved = (fixed if fixed.is_dir() else fixed.parent).resolve()
+    try:
+        resolved = (fixed if fixed.is_dir() else fixed.parent).resolve()
+    except (ValueError, OSError) as error:  # it contains NUL, or is too long for a path
+        raise InputError(NOT_ALLOWED) from error
     folders = [Path(prefix).resolve() for prefix in allowed if not scheme_of(prefix)]
     if ".." in address.split("/") or not any(resolved.is_relative_to(folder) for folder in folders):
         raise InputError(NOT_ALLOWED)

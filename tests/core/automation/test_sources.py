@@ -81,7 +81,9 @@ def test_allowed_places(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for place in (tmp_path / "in", tmp_path / "in" / "a-*.csv", "s3://bucket/in/a-"):
         check_place(str(place), allowed)
-    for place in (tmp_path, tmp_path / "in" / "*" / ".." / ".." / "x", "s3://bucket/inside/", "s3://bucket/in/../x"):
+    outside = (tmp_path, tmp_path / "in" / "*" / ".." / ".." / "x", "s3://bucket/inside/", "s3://bucket/in/../x")
+    malformed = (tmp_path / "in" / ("a" * 300), tmp_path / "in" / "a\0" / "b", "s3://[")
+    for place in (*outside, *malformed):
         with pytest.raises(InputError):
             check_place(str(place), allowed)
 
