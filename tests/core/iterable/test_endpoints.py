@@ -66,6 +66,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     ),
     "getByEmail": Endpoint("GET", "/api/users/getByEmail", lambda client: client.user_by_email(ANN)),
     "byUserId": Endpoint("GET", "/api/users/byUserId", lambda client: client.user_by_id("1")),
+    "getFields": Endpoint("GET", "/api/users/getFields", lambda client: client.field_types()),
     "campaigns": Endpoint("GET", "/api/campaigns", lambda client: client.due_campaigns()),
 }
 
