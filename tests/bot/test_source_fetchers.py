@@ -8,7 +8,7 @@ from core.settings import Settings
 
 
 async def test_by_settings(tmp_path: Path) -> None:
-    """Without Slack's settings only rejected members can be fetched; with a bot token also files in Slack."""
+    """Without Slack's settings rejected members and uploads can be fetched; with a bot token also files in Slack."""
     schemes = []
     for token in (None, "xoxb-x"):
         settings = Settings.model_validate({"SLACK_BOT_TOKEN": token, "data_dir": tmp_path})
@@ -16,4 +16,4 @@ async def test_by_settings(tmp_path: Path) -> None:
             await source_fetchers.register(engine)
             schemes.append(set(engine.fetchers))
 
-    assert schemes == [{"rejected"}, {"rejected", "slack-file"}]
+    assert schemes == [{"rejected", "upload"}, {"rejected", "slack-file", "upload"}]

@@ -94,7 +94,7 @@ async def test_without_merging_both_profiles_remain(sync: Sync) -> None:
         (RENAME, 200),
         (RENAME, 409),
     ]
-    assert sync.engine.clock.slept == []  # type: ignore[attr-defined]
+    assert [wait for wait in sync.engine.clock.slept if wait > 1] == []  # type: ignore[attr-defined]
     await again(sync)
     assert profiles(sync) == {*EXPECTED, "1@placeholder.email"}
 
@@ -110,7 +110,9 @@ async def test_profile_is_merged(sync: Sync) -> None:
     outcome = await sync.mirror(AFTER, user_id=MPID)
     assert (outcome.counts, outcome.run.merged) == ({"members": 3, "updated": 2, "unchanged": 1}, 1)
     assert sorted(sent(sync, mark)) == [(SUBSCRIBE, 200), (MERGE, 200), (RENAME, 200), (RENAME, 409)]
-    assert [round(each) for each in sync.engine.clock.slept] == [60]  # type: ignore[attr-defined]
+    # a wait of a second belongs to the rate limiter
+    waits = [round(each) for each in sync.engine.clock.slept]  # type: ignore[attr-defined]
+    assert [wait for wait in waits if wait > 1] == [60]
     await again(sync)
     assert profiles(sync) == EXPECTED
 
