@@ -36,16 +36,12 @@ class _Search:
     failures: int = 0
 
 
-async def isolate(
-    client: IterableClient, send: Send, units: list[EntryGroup], error: UnavailableError, began: float
-) -> BatchOutcome:
+async def isolate(client: IterableClient, send: Send, units: list[EntryGroup], began: float) -> BatchOutcome:
     """Send a failed batch in parts, and return the outcome: members that fail alone are rejected.
 
-    `error` is the failure of the whole batch, `began` when it was first sent, by the client's clock. Raises an
-    UnavailableError if Iterable has an outage or the budget is spent.
+    `began` is when the batch was first sent, by the client's clock. Raises an UnavailableError if Iterable has an
+    outage or the budget is spent.
     """
-    if len(units) == 1 and client.succeeded_at <= began:
-        raise error
     search = _Search(deque(_halves(units) if len(units) > 1 else [units]))
     while search.parts:
         part = search.parts.popleft()

@@ -49,7 +49,7 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
         if not error.may_concern_member:
             raise
         send = functools.partial(send_units, call, list_id, removal=removal)
-        return await isolate(client, send, units_of(batch), error, began)
+        return await isolate(client, send, units_of(batch), began)
     if result.dropped_fields:
         names = ", ".join(result.dropped_fields)
         logger.warning("list %s: Iterable dropped data fields that the project does not have: %s", list_id, names)
