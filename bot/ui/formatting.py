@@ -2,10 +2,12 @@
 
 import re
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from core.models.run import SCHEDULE_PREFIX
-from core.sources.download_progress import DownloadProgress
+
+if TYPE_CHECKING:  # its package imports the readers, which are slow to import
+    from core.sources.download_progress import DownloadProgress
 
 _DONE: Final = "█"
 _LEFT: Final = "░"
@@ -36,7 +38,7 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def downloaded(progress: DownloadProgress) -> str:
+def downloaded(progress: "DownloadProgress") -> str:
     """Return how much has been downloaded: `1.5 MB of 20.0 MB`."""
     total = f"of {progress.total / 1_000_000:,.1f} MB" if progress.total else "so far"
     return f"{progress.done / 1_000_000:,.1f} MB {total}"
