@@ -51,7 +51,8 @@ async def add(db: AsyncConnection, key: IdempotencyKey, run_id: str) -> None:
     values = {"token_id": key.token_id, "key": key.key, "digest": key.digest, "run_id": run_id}
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     query = insert(idempotency_keys).values(**values, at=await clock.now(db)).on_conflict_do_nothing()
-    if not (await db.execute(query)).rowcount:
+    # an insert has no count of rows on PostgreSQL
+    if (await db.execute(query.returning(idempotency_keys.c.run_id))).scalar_one_or_none() is None:
         raise ConflictError(_USED)
 
 
