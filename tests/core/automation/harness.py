@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, literal
+from sqlalchemy import ColumnElement, Float, bindparam, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.automation import schedules, sources
@@ -156,6 +156,12 @@ async def automated(
         monkeypatch.setattr(time, "time", clock)
         monkeypatch.setattr(stored_clock, "now", clock.now)
         monkeypatch.setattr(stored_clock, "expression", clock.expression)
+        moved = bindparam("moved_time", callable_=clock, type_=Float)
+        monkeypatch.setattr(stored_clock, "SERVER_TIME", moved)
+        run_turns._next_in_turn.cache_clear()  # on PostgreSQL, this query has the clock in it
         folder = directory / "exports"
         folder.mkdir()
-        yield World(sync, clock, folder, mapping)
+        try:
+            yield World(sync, clock, folder, mapping)
+        finally:
+            run_turns._next_in_turn.cache_clear()
