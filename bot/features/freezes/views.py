@@ -18,8 +18,8 @@ TITLE = "Freeze"
 _UNTIL_MAX = 40
 _HOLDS = {
     FreezeHolds.BOTH: ("Everything", "Nothing is sent to Iterable"),
-    FreezeHolds.REMOVALS: ("Removals", "People are still added and updated"),
-    FreezeHolds.ADDITIONS: ("Additions", "People are still removed and updated"),
+    FreezeHolds.REMOVALS: ("Removals", "Syncs that remove people wait. Live changes still add people."),
+    FreezeHolds.ADDITIONS: ("Additions", "Syncs that add people wait. Live changes still remove people."),
 }
 _CAMPAIGNS = {
     NEVER: "Don't freeze",
