@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
-from core.automation import times, watching
+from core.automation import source_watcher, times
 from core.automation.schedules import WATCH_INTERVAL_S
 from core.engine import Engine
 from core.iterable.errors import LIST_CODES
@@ -67,7 +67,7 @@ class DueWork:
 
 async def _look(engine: Engine, source: FileSource) -> None:
     try:
-        await watching.look(engine, source)
+        await source_watcher.look(engine, source)
     except (DBAPIError, OSError):  # the look is repeated when its claim is over
         logger.warning("could not look at the source of mapping %s", source.mapping_id, exc_info=True)
     except Exception:  # a bug must not end the worker

@@ -10,7 +10,7 @@ from core.models.run import RunRequest
 from core.runs import commands
 from core.sources.audience_ref import UNKNOWN_AUDIENCE, from_bucket_name, from_download_name
 from core.sources.fetch import name_of
-from core.sources.listing import ListedAudience, list_audiences
+from core.sources.file_catalog import ListedAudience, list_audiences
 from core.store import audit_log, file_sources, mappings
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus

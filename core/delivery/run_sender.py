@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from core.delivery.call_interval import Spacing
 from core.delivery.outcome import BatchOutcome
-from core.delivery.renaming import merge_known, rename
+from core.delivery.placeholder_renames import merge_known, rename
 from core.delivery.sender import send_batch, units_of
-from core.delivery.spacing import Spacing
 from core.identity import ProjectType
 from core.iterable import IterableClient
 from core.models.batch import Phase, encode
@@ -15,7 +15,7 @@ from core.store.database import Database
 
 
 class RunSender:
-    """Sends the batches of one run. `merges`: profiles may be merged (see `core.delivery.renaming`)."""
+    """Sends the batches of one run. `merges`: profiles may be merged (see `core.delivery.placeholder_renames`)."""
 
     def __init__(self, database: Database, client: IterableClient, run: Run, *, merges: bool) -> None:
         """Take the parts. No I/O."""

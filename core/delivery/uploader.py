@@ -15,7 +15,7 @@ from collections import deque
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.delivery.freezing import is_frozen
+from core.delivery.freeze_check import is_frozen
 from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.run_sender import RunSender
 from core.iterable import InvalidApiKeyError, IterableClient

@@ -46,7 +46,7 @@ from core.runs import cancellation
 from core.runs.addresses import addresses_of, places_of
 from core.runs.approval import confirm_mapping
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
-from core.runs.freezing import is_still_frozen, raise_if_frozen
+from core.runs.freeze_wait import is_still_frozen, raise_if_frozen
 from core.runs.list_lock import hold_list_lock
 from core.runs.list_people import people_on_list, save_people, schedule_check, with_enough_memory
 from core.runs.lookup import require, require_run

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from core.connections.environment import environment_connection
-from core.delivery import spacing
+from core.delivery import call_interval
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
@@ -33,7 +33,7 @@ from sandbox.iterable import Running, State, running
 from tests.core.databases import furnish
 
 # Whether calls for a person are a minute apart is a matter of tests/core/runs/test_merging.py.
-spacing.APART_S = 0.0
+call_interval.APART_S = 0.0
 
 #: Random walks of each kind; campaigns set more.
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))

@@ -56,7 +56,7 @@ async def _freeze(
     from datetime import datetime
 
     from bot.cli.render import when
-    from core.connections import freezing
+    from core.connections import freeze_commands
     from core.connections.until import parse_until
     from core.store.audit_log import COMMAND_LINE
     from core.store.mappings import FreezeHolds
@@ -71,10 +71,10 @@ async def _freeze(
     async with session.engine() as engine:
         if until is not None:
             at = parse_until(until, datetime.now().astimezone())
-            await freezing.freeze(engine, scope, until=at, holds=holds, by=COMMAND_LINE, team_id=None)
+            await freeze_commands.freeze(engine, scope, until=at, holds=holds, by=COMMAND_LINE, team_id=None)
             session.terminal.line(f"{what}: {held} wait until {when(at)}.")
         if before_campaigns is not None and scope.mapping_id is not None:
-            await freezing.set_campaign_freeze(
+            await freeze_commands.set_campaign_freeze(
                 engine, scope.mapping_id, before_campaigns, holds=holds, by=COMMAND_LINE, team_id=None
             )
             session.terminal.line(
@@ -84,7 +84,7 @@ async def _freeze(
 
 
 async def _unfreeze(session: Session, mapping: str, *, before_campaigns: bool) -> ExitCode:
-    from core.connections import freezing
+    from core.connections import freeze_commands
     from core.store.audit_log import COMMAND_LINE
 
     scope, what = _scope(mapping)
@@ -92,10 +92,10 @@ async def _unfreeze(session: Session, mapping: str, *, before_campaigns: bool) -
         if before_campaigns:
             if scope.mapping_id is None:
                 raise InputError("--before-campaigns needs the id of a mapping.")
-            await freezing.set_campaign_freeze(engine, scope.mapping_id, None, by=COMMAND_LINE, team_id=None)
+            await freeze_commands.set_campaign_freeze(engine, scope.mapping_id, None, by=COMMAND_LINE, team_id=None)
             session.terminal.line(f"{what}: campaigns don't freeze it.")
             return ExitCode.OK
-        other = await freezing.unfreeze(engine, scope, by=COMMAND_LINE, team_id=None)
+        other = await freeze_commands.unfreeze(engine, scope, by=COMMAND_LINE, team_id=None)
         still = "" if other is None else f" {freeze_text(other)}"
         session.terminal.line(f"{what}: this freeze has ended.{still}")
     return ExitCode.OK

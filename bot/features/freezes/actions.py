@@ -10,7 +10,7 @@ from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.submission import ModalResult
-from core.connections import freezing
+from core.connections import freeze_commands
 from core.connections.permissions import may_start
 from core.connections.until import parse_until
 from core.errors import PermissionDeniedError
@@ -34,7 +34,7 @@ async def freeze(
     await _require(services, actor, ref)
     zone = await services.people.time_zone(client, actor.team_id, actor.person)
     at = parse_until(until, datetime.now(zone))
-    await freezing.freeze(
+    await freeze_commands.freeze(
         services.engine, scope_of(services, actor, ref), until=at, holds=holds, by=actor.person, team_id=actor.team_id
     )
     services.wake()
@@ -48,7 +48,7 @@ async def unfreeze(services: Services, actor: Actor, ref: MappingRef | None) -> 
     """
     await _require(services, actor, ref)
     scope = scope_of(services, actor, ref)
-    other = await freezing.unfreeze(services.engine, scope, by=actor.person, team_id=actor.team_id)
+    other = await freeze_commands.unfreeze(services.engine, scope, by=actor.person, team_id=actor.team_id)
     services.wake()
     return other
 
@@ -63,7 +63,7 @@ async def save(services: Services, client: AsyncWebClient, actor: Actor, wanted:
     if ref is not None and mapping_id is not None:
         seconds = None if wanted.minutes is None else wanted.minutes * 60.0
         if (seconds, wanted.holds) != (ref.mapping.freeze_before_s, ref.mapping.freeze_holds):
-            await freezing.set_campaign_freeze(
+            await freeze_commands.set_campaign_freeze(
                 services.engine,
                 mapping_id,
                 wanted.minutes,

@@ -62,7 +62,7 @@ async def test_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_list_and_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list pauses, resumes, runs and removes schedules; a scheduled sync appears in the mapping's channel."""
     monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", str(tmp_path / "exports"))
-    monkeypatch.setattr("core.automation.watching.SETTLE_S", 0.0)
+    monkeypatch.setattr("core.automation.source_watcher.SETTLE_S", 0.0)
     (tmp_path / "exports").mkdir()
     (tmp_path / "exports" / "a.csv").write_bytes(audience(people(range(3))))
     async with workspace(tmp_path) as bot:

@@ -10,7 +10,7 @@ from core.automation import schedules, sources
 from core.automation.due_work import DueWork
 from core.automation.schedules import ScheduleOptions
 from core.automation.sources import SourceOptions
-from core.connections import freezing, mapping_lifecycle
+from core.connections import freeze_commands, mapping_lifecycle
 from core.iterable import IterableList
 from core.models.run import RunStatus
 from core.store import alerts, connections, mappings, runs, workers
@@ -98,7 +98,7 @@ async def test_day(tmp_path: Path, database_url: str, monkeypatch: pytest.Monkey
                 await move(engine, world.mapping.id, by=COMMAND_LINE, team_id=None)
             if hour == 15:
                 scope = Scope(world.mapping.id)
-                await freezing.freeze(engine, scope, until=world.clock.at + 2 * HOUR_S, by="U1", team_id=None)
+                await freeze_commands.freeze(engine, scope, until=world.clock.at + 2 * HOUR_S, by="U1", team_id=None)
             if numbers.random() < 0.5:
                 await killed_look(world)
             await world.steps(HOUR_S, every=4 * MINUTE_S)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.automation.watching import FAILED_S
+from core.automation.source_watcher import FAILED_S
 from core.connections.manage import connect, replace_key
 from core.errors import ConflictError, SettingsError, SyncError
 from core.identity import UserIdField

@@ -12,7 +12,7 @@ import pytest
 from core.automation import sources
 from core.errors import ConflictError, InputError, ValidationError
 from core.sources.fetch import check_place
-from core.sources.listing import list_audiences, time_in_name
+from core.sources.file_catalog import list_audiences, time_in_name
 from core.store import file_sources
 from core.store.audit_log import COMMAND_LINE
 from core.store.file_sources import Existing

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from core.connections import campaigns as campaign_reader
-from core.connections.freezing import freeze, set_campaign_freeze, unfreeze
+from core.connections.freeze_commands import freeze, set_campaign_freeze, unfreeze
 from core.models.run import RunPhase
 from core.runs import worker
 from core.store import audit_log, campaigns, freezes, mappings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.connections import manage
-from core.delivery import spacing
+from core.delivery import call_interval
 from core.errors import ValidationError
 from core.identity import ProjectType, UserIdField
 from core.iterable import IterableClient, NoRateLimit
@@ -59,7 +59,7 @@ async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
     Single-user calls take effect after a minute, and waiting takes no time.
     """
-    monkeypatch.setattr(spacing, "APART_S", 60.0)
+    monkeypatch.setattr(call_interval, "APART_S", 60.0)
     clock = QuickClock()
     async with syncing(tmp_path, clock=clock.monotonic) as opened:
         opened.engine.clock = clock

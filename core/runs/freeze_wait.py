@@ -1,7 +1,7 @@
 """Runs of frozen mappings: they are planned and approved, and wait before they send."""
 
 from core.connections.campaigns import refresh_campaigns
-from core.delivery.freezing import is_frozen
+from core.delivery.freeze_check import is_frozen
 from core.engine import Engine
 from core.models.run import Run, RunFrozenError
 from core.store import connections, freezes, mappings

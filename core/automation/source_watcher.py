@@ -18,7 +18,7 @@ from core.models.run import RunRequest, RunStatus
 from core.runs.addresses import sealed, without_secrets
 from core.runs.submission import enqueue, record_start
 from core.sources.fetch import name_of
-from core.sources.listing import ListedAudience, list_audiences, time_in_name
+from core.sources.file_catalog import ListedAudience, list_audiences, time_in_name
 from core.store import alerts, clock, connections, file_sources, mappings, runs
 from core.store.audit_log import COMMAND_LINE
 from core.store.connections import Connection
