@@ -11,7 +11,7 @@ from typing import Any
 from core.sources.duckdb_errors import disk_errors
 from core.sources.field_columns import workbook_value
 from core.sources.source_file import SourceFile
-from core.sources.workbook_errors import error_cells
+from core.sources.workbook_errors import DAMAGE, error_cells
 
 # Unpacked, in bytes: a sheet of a million rows. The reader keeps a sheet in memory.
 LARGEST_WORKBOOK = 512 << 20
@@ -41,9 +41,11 @@ def sheet_as_csv(file: SourceFile, folder: Path, sheet: str | None) -> tuple[Sou
     rows = None
     with suppress(calamine.CalamineError, ValueError):
         rows = workbook.get_sheet_by_name(chosen).iter_rows()
-    if rows is None:
+    errors = None
+    with suppress(*DAMAGE):
+        errors = error_cells(file.path, chosen)
+    if rows is None or errors is None:  # without its errors, "#N/A" would be an empty cell
         raise file.error("has a sheet that can't be read. Save it as CSV (UTF-8).")
-    errors = error_cells(file.path, chosen)
     with disk_errors(), target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
         places: set[int] | None = None

@@ -2,7 +2,6 @@
 
 import re
 import zlib
-from contextlib import suppress
 from html import unescape
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
@@ -19,12 +18,17 @@ _ERROR = re.compile(
 CHUNK = 1 << 20
 # In bytes: no cell with an error is longer.
 LONGEST_CELL = 16 << 10
+#: What Python's library raises for an archive that is damaged, or packed in a way that it doesn't know.
+DAMAGE = (BadZipFile, EOFError, NotImplementedError, zlib.error)
 
 
 def error_cells(path: Path, sheet: str) -> dict[tuple[int, int], str]:
-    """Return the errors in a sheet by row (from 1) and column (from 0). Empty if the sheet's part can't be read."""
+    """Return the errors in a sheet by row (from 1) and column (from 0). Empty if the workbook names no part for it.
+
+    Raises one of DAMAGE if the workbook can't be unpacked.
+    """
     errors: dict[tuple[int, int], str] = {}
-    with suppress(BadZipFile, OSError, EOFError, NotImplementedError, zlib.error), ZipFile(path) as archive:
+    with ZipFile(path) as archive:
         part = _part(archive, sheet)
         if part is None:
             return errors
