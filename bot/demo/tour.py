@@ -195,8 +195,8 @@ class _Tour:
         """Print the next steps."""
         self.say.chapter(
             "Try it yourself",
-            "`make demo` (or iterable-sync demo) opens the same workspace in the browser. In your own: README.md has "
-            "the three steps. The tour leaves nothing behind.",
+            "`make demo` (or iterable-sync demo) opens the same workspace in the browser. README.md says how to "
+            "install the app in yours. The tour leaves nothing behind.",
         )
 
     # -- waiting ------------------------------------------------------------------------------------
