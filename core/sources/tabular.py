@@ -11,7 +11,7 @@ import duckdb
 from core.sources import error_location, field_columns, json_format
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
-from core.sources.source_file import SourceFile, refuse_bomb
+from core.sources.source_file import SourceFile, readable, refuse_bomb
 from core.sources.sql_expressions import boolean, identifier, literal, milliseconds_of_text
 from core.sources.staged_rows import LONGEST_IDENTITY, StagedRows
 from core.sources.table_columns import (
@@ -84,9 +84,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
     types = {name: str(described[index][1]) for name, index in indexes.items()}
     for name in indexes:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
-            raise file.error(
-                f"the column {columns[indexes[name]]} contains several values in one cell. Export it as text."
-            )
+            raise file.error(_SEVERAL.format(columns[indexes[name]]))
         if types[name] == "BLOB":
             _refuse_bytes(con, source, columns[indexes[name]], file)
     _refuse_inexact(con, source, {columns[indexes[name]]: types[name] for name in indexes.keys() & _IDS}, file)
@@ -122,7 +120,7 @@ def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
         raise file.error(TOO_WIDE.format(len(columns)))
     is_empty = not columns and not query(con, f"SELECT 1 FROM {source} LIMIT 1", file)
     indexes = {} if is_empty else columns_by_meaning(columns, file)
-    texts = {name: f"(json ->> {literal(_pointer(columns[index]))})" for name, index in indexes.items()}
+    texts = _json_texts(con, file, {name: columns[index] for name, index in indexes.items()})
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
     places = [] if is_empty else field_columns.places_of(columns, file)
     fields = field_columns.values_of(places, lambda place: field_columns.json_value(literal(_pointer(columns[place]))))
@@ -147,8 +145,42 @@ def _pointer(key: str) -> str:
 
 
 _IDS = {MPID, CUSTOMER, AUDIENCE_ID}
+_IDENTITIES = {EMAIL, CUSTOMER, MPID}
 # Below this, every whole number is an exact floating-point number.
 _FIRST_INEXACT = 1 << 53
+_INEXACT = (
+    "the column {} contains floating-point numbers, which lose the last digits of an id, or ids with decimals. Export "
+    "it as text or as 64-bit integers."
+)
+_SEVERAL = "the column {} contains several values in one cell. Export it as text."
+
+
+def _json_texts(con: duckdb.DuckDBPyConnection, file: SourceFile, keys: dict[str, str]) -> dict[str, str]:
+    """Return the SQL of each key's value as text, by meaning.
+
+    JSON has numbers with decimals and exponents, and DuckDB reads a number of more than 64 bits as such a one. As in
+    Parquet, an id may be one if it is whole and exact. Raises InputError for others, and for nested values.
+    """
+    places = {name: literal(_pointer(key)) for name, key in keys.items()}
+    texts = {name: f"(json ->> {place})" for name, place in places.items()}
+    if not (checked := sorted(keys.keys() & (_IDS | _IDENTITIES))):
+        return texts
+    kinds = {name: f"json_type(json, {places[name]})" for name in checked}
+    number = {name: f"CASE WHEN {kinds[name]} = 'DOUBLE' THEN {texts[name]}::DOUBLE END" for name in checked}
+    aggregates = ", ".join(
+        f"count({number[name]}), count(*) FILTER ({number[name]} <> trunc({number[name]}) "
+        f"OR abs({number[name]}) >= {_FIRST_INEXACT}), count(*) FILTER ({kinds[name]} IN ('ARRAY', 'OBJECT'))"
+        for name in checked
+    )
+    counts = query(con, f"SELECT {aggregates} FROM {json_format.scan_objects(file)}", file)[0]
+    for name, floating, inexact, nested in zip(checked, counts[::3], counts[1::3], counts[2::3], strict=True):
+        if nested and name in _IDENTITIES:
+            raise file.error(_SEVERAL.format(readable(keys[name], 60)))
+        if inexact and name in _IDS:
+            raise file.error(_INEXACT.format(readable(keys[name], 60)))
+        if floating and name in _IDS:
+            texts[name] = f"coalesce(({number[name]})::HUGEINT::VARCHAR, {texts[name]})"
+    return texts
 
 
 def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str, str], file: SourceFile) -> None:
@@ -163,10 +195,7 @@ def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str
         limit = {"F": 1 << 24, "D": _FIRST_INEXACT}[kind[0]] if not kind.startswith("DECIMAL") else None
         inexact = f"{value} <> trunc({value})" + (f" OR abs({value}) >= {limit} OR isnan({value})" if limit else "")
         if query(con, f"SELECT 1 FROM {source} WHERE {inexact} LIMIT 1", file):
-            raise file.error(
-                f"the column {column} contains floating-point numbers, which lose the last digits of an id, or ids "
-                "with decimals. Export it as text or as 64-bit integers."
-            )
+            raise file.error(_INEXACT.format(column))
 
 
 def _refuse_bytes(con: duckdb.DuckDBPyConnection, source: str, column: str, file: SourceFile) -> None:

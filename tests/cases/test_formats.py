@@ -355,7 +355,7 @@ def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile
     [
         'email,customer_id\na@example.com,"[1.0,2.0]"\n',
         "email,customer_id\na@example.com,[1.0]\n",
-        '{"email":"a@example.com","customer_id":[1.0,2.0]}\n',
+        '{"email":"a@example.com","customer_id":"[1.0,2.0]"}\n',
     ],
     ids=["csv", "one", "json"],
 )

@@ -282,6 +282,34 @@ def test_ids_as_floating_point_numbers(tmp_path: Path, refusal: Refusal, column:
     assert "contains floating-point numbers" in error.message
 
 
+@pytest.mark.parametrize("value", ["1.5", "1e21", "12345678901234567890123", "9007199254740993.0"])
+@pytest.mark.parametrize("column", ["mpid", "customer_id"])
+def test_inexact_ids_in_json(refusal: Refusal, column: str, value: str) -> None:
+    """An id in a JSON number with decimals, or too large to be exact, is refused as in Parquet."""
+    error = refusal(f'{{"{column}": "1", "email": "a@example.com"}}\n{{"{column}": {value}}}', "a.json")
+
+    assert f"the column {column} contains floating-point numbers" in error.message
+
+
+@pytest.mark.parametrize("value", ["123.0", "1.23E2", "123"])
+def test_exact_ids_in_json(reading: Reading, value: str) -> None:
+    """A whole number is an id, however JSON spells it; another row may have it as text."""
+    _, profiles = reading(
+        f'[{{"mpid": {value}, "customer_id": {value}}}, {{"mpid": "4", "customer_id": "c4"}}]', "a.json"
+    )
+
+    assert {name: row[3] for name, row in profiles.items()} == {"123": "123", "4": "c4"}
+
+
+@pytest.mark.parametrize("column", ["email", "customer_id", "mpid"])
+@pytest.mark.parametrize("value", ['["a@example.com"]', '{"id": 1}'])
+def test_nested_identities_in_json(refusal: Refusal, column: str, value: str) -> None:
+    """An identity that is an array or an object is refused as in Parquet."""
+    error = refusal(f'{{"{column}": {value}, "x": 1}}', "a.json")
+
+    assert f"the column {column} contains several values in one cell" in error.message
+
+
 def test_invalid_mpids_in_parquet(tmp_path: Path, refusal: Refusal) -> None:
     """The error for an invalid mpid in a Parquet file has the number of the row."""
     error = refusal(parquet(tmp_path / "a.parquet", mpid=[Decimal(1), Decimal(2**63)]))
