@@ -466,7 +466,7 @@ async def _home(scene: Scene) -> Look:
 
 
 def _add_admin(scene: Scene) -> Person:
-    """Add an admin about whom the bot has not asked Slack, nor is asking: a late answer would be remembered."""
+    """Add an admin: the bot has not asked Slack about them, nor is asking, as a late answer would be remembered."""
     world = scene.bot.slack.world
     name = f"admin{scene.number:03d}"
     user = User(f"U01{name.upper()}", scene.bot.slack.admin.user.team_id, name, "New admin", is_admin=True)
