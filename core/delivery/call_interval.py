@@ -10,9 +10,11 @@ new address; otherwise the subscribe waits.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.delivery.outcome import BatchOutcome, EntryGroup
-from core.iterable import IterableClient
+from core.delivery.outcome import BatchOutcome, EntryGroup, RejectedGroup
+from core.identity import PLACEHOLDER_DOMAIN, ProjectType
+from core.iterable import FailureReason, IterableClient
 from core.models.batch import BatchEntry, Phase
+from core.models.run import Run
 from core.store import batches, ledger
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database
@@ -21,6 +23,7 @@ from core.store.database import Database
 APART_S = 60.0
 # Batches that are read at once.
 BATCHES_A_READ = 20
+_ERROR = FailureReason.ERROR
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Spacing:
 
     client: IterableClient
     called_at: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str | None] = field(default_factory=dict)
+    """Members whose single-user call failed, so that no bulk call may follow, with Iterable's words."""
 
     async def load(self, database: Database, run_id: str) -> None:
         """Read which people former attempts of the run may have renamed. When is not known, so it counts as now."""
@@ -48,6 +53,8 @@ class Spacing:
         """Record the renames and merges of a batch, also those that an earlier try may have made."""
         for units in (outcome.renamed, outcome.merged, outcome.vanished):
             self._note(entry for unit in units for entry in unit)
+        failed = {group.unit[0].member_key: group.words for group in outcome.rejected if group.reason == _ERROR}
+        self.failed |= failed
 
     async def wait_for(self, entries: Iterable[BatchEntry]) -> None:
         """Wait until these members may be in a bulk call. Raises AbortedError if the client is halted meanwhile."""
@@ -60,20 +67,35 @@ class Spacing:
         self.called_at |= dict.fromkeys((entry.member_key for entry in entries), now)
 
     async def split(
-        self, database: Database, mapping_id: int, units: list[EntryGroup]
-    ) -> tuple[list[EntryGroup], list[EntryGroup]]:
-        """Return the units of an update that have to be sent, and those that a rename has done.
+        self, database: Database, run: Run, units: list[EntryGroup]
+    ) -> tuple[list[EntryGroup], list[EntryGroup], list[RejectedGroup]]:
+        """Return the units of an update that have to be sent, those that a rename has done, and those to reject.
 
-        The latter are on the list under exactly their new identity, as the ledger knows.
+        The second are on the list under exactly their new identity, as the ledger knows. The third are on the list
+        under their placeholder, because Iterable failed to rename or merge it. (If that was in a former attempt, only
+        the ledger knows, in an email-based project.)
         """
-        renamed = [unit[0].member_key for unit in units if unit[0].member_key in self.called_at]
+        called = [unit[0].member_key for unit in units if unit[0].member_key in self.called_at]
         async with database.read() as db:
-            rows = await ledger.by_profile(db, mapping_id, renamed)
+            rows = await ledger.by_profile(db, run.mapping_id, called)
         confirmed = {(key, email, user_id) for _, key, email, user_id, is_confirmed in rows if is_confirmed}
-        is_done = [(unit[0].member_key, unit[0].email, unit[0].user_id) in confirmed for unit in units]
-        to_send = [unit for unit, done in zip(units, is_done, strict=True) if not done]
-        return to_send, [unit for unit, done in zip(units, is_done, strict=True) if done]
+        failed = dict(self.failed)
+        if run.project_type is ProjectType.EMAIL:
+            failed |= {key: None for key, email, _ in confirmed if email == f"{key}@{PLACEHOLDER_DOMAIN}"}
+        to_send: list[EntryGroup] = []
+        done: list[EntryGroup] = []
+        rejected: list[RejectedGroup] = []
+        for unit in units:
+            key, email, user_id = unit[0].member_key, unit[0].email, unit[0].user_id
+            if (key, email, user_id) in confirmed:
+                done.append(unit)
+            elif key in failed:
+                rejected.append(RejectedGroup(unit, _ERROR, failed[key]))
+            else:
+                to_send.append(unit)
+        return to_send, done, rejected
 
     def concerns(self, batch: Batch) -> bool:
         """Return whether a batch has members that a single-user call may have changed."""
-        return bool(self.called_at) and not self.called_at.keys().isdisjoint(batch.columns.member_keys)
+        concerned = self.called_at.keys() | self.failed.keys()
+        return bool(concerned) and not concerned.isdisjoint(batch.columns.member_keys)

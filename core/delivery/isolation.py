@@ -1,19 +1,22 @@
-"""Isolation: finding the members that make Iterable answer 500 to a whole batch.
+"""Isolation: finding the members that make Iterable refuse a request, or answer it with 500.
 
-Iterable documents GenericError for permanent faults, such as a user that can't be created. So if a batch keeps failing
-while other requests succeed, it is sent in parts, within a budget, until the members that fail alone are found. If no
-request succeeds, Iterable has an outage, and no member is rejected.
+Iterable documents GenericError for permanent faults, such as a user that can't be created. So if a request keeps
+failing while others succeed, its members are sent in parts, within a budget, until those that fail alone are found. If
+no request succeeds, Iterable has an outage, and no member is rejected. The parts of a request that Iterable refuses
+(400) need no budget: each is answered at once.
 """
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from core.delivery.outcome import BatchOutcome, EntryGroup, RejectedGroup
-from core.iterable import FailureReason, IterableClient, UnavailableError
+from core.iterable import FailureReason, IterableClient, RequestRejectedError, RequestTooLargeError, UnavailableError
+from core.models.data_fields import FIELD_WORDS
 
-# How many requests may be spent on one batch. To find one member among 1,000 takes about 35.
-BUDGET = 120
+# How many tries may fail for one batch. To find one member among 1,000 takes about 25 of them.
+BUDGET = 80
 # So many failed requests, without a success since the batch was first sent, count as an outage.
 OUTAGE_PROBES = 6
 # How many members that failed after the last success may be rejected, if Iterable still answers.
@@ -21,33 +24,73 @@ MOST_UNPROVED = 3
 # Tries of a part, and of a single member: a rejected member has failed more often than chance explains.
 TRIES, TRIES_ALONE = 2, 4
 
-#: Sends some members (or none) with at most so many tries, and returns the outcome.
-Send = Callable[[list[EntryGroup], int], Awaitable[BatchOutcome]]
+#: Sends some members (or none) with at most so many tries (None: the client's own number), and returns the outcome.
+#: Raises an IterableError if the request fails.
+Send = Callable[[list[EntryGroup], int | None], Awaitable[BatchOutcome]]
+#: An error after which the members are sent in parts. (An UnavailableError only if it may concern a member.)
+Divisible = RequestRejectedError | RequestTooLargeError | UnavailableError
 
 
 @dataclass(slots=True)
 class _Search:
-    """The state of a search: parts left to send, the outcome so far, and members that failed alone."""
+    """The state of a search: parts left to send, the outcome so far, and members that failed alone.
+
+    `is_failing`: a request has failed after all tries of the client, so the next ones get fewer.
+    """
 
     parts: deque[list[EntryGroup]]
+    is_failing: bool = False
     outcome: BatchOutcome = field(default_factory=BatchOutcome)
     suspects: list[tuple[EntryGroup, UnavailableError, float]] = field(default_factory=list)
     spent: int = 0
     failures: int = 0
+    refused_at: float = -math.inf
+
+    def answered_at(self, client: IterableClient) -> float:
+        """Return when Iterable last answered anything but a server error."""
+        return max(client.succeeded_at, self.refused_at)
+
+    def tries(self, part: list[EntryGroup]) -> int | None:
+        """Return how often a part is sent at most."""
+        if not self.is_failing:
+            return None
+        return TRIES if len(part) > 1 else TRIES_ALONE
 
 
-async def isolate(client: IterableClient, send: Send, units: list[EntryGroup], began: float) -> BatchOutcome:
-    """Send a failed batch in parts, and return the outcome: members that fail alone are rejected.
+async def isolate(
+    client: IterableClient, send: Send, units: list[EntryGroup], began: float, error: Divisible
+) -> BatchOutcome:
+    """Send a batch in parts after the request with all members failed, and return the outcome.
 
-    `began` is when the batch was first sent, by the client's clock. Raises an UnavailableError if Iterable has an
-    outage or the budget is spent.
+    Members that are refused alone, or fail alone, are rejected. `began` is when the batch was first sent, by the
+    client's clock. Raises an IterableError if Iterable has an outage, the budget is spent, or a request fails for a
+    reason that concerns no single member.
     """
-    search = _Search(deque(_halves(units) if len(units) > 1 else [units]))
+    if isinstance(error, UnavailableError):
+        if not error.may_concern_member:
+            raise error
+        return await _searched(client, send, _Search(deque(_halves(units)), is_failing=True), began)
+    if len(units) == 1:
+        return _refused(units[0], error)
+    return await _searched(client, send, _Search(deque(_halves(units))), began)
+
+
+async def send_one_by_one(client: IterableClient, send: Send, units: list[EntryGroup]) -> BatchOutcome:
+    """Send each member in a request of its own, and return the outcome. Rejects and raises as `isolate`."""
+    return await _searched(client, send, _Search(deque([unit] for unit in units)), client.now())
+
+
+async def _searched(client: IterableClient, send: Send, search: _Search, began: float) -> BatchOutcome:
     while search.parts:
         part = search.parts.popleft()
         try:
-            search.outcome += await send(part, TRIES if len(part) > 1 else TRIES_ALONE)
-            search.spent += 1
+            search.outcome += await send(part, search.tries(part))
+        except (RequestRejectedError, RequestTooLargeError) as error:
+            search.refused_at = client.now()
+            if len(part) > 1:
+                search.parts.extend(_halves(part))
+            else:
+                search.outcome += _refused(part[0], error)
         except UnavailableError as failure:
             _note_failure(client, search, part, failure, began)
     await _exclude_outage(client, search, send)
@@ -59,8 +102,9 @@ def _note_failure(
     client: IterableClient, search: _Search, part: list[EntryGroup], failure: UnavailableError, began: float
 ) -> None:
     search.failures += 1
-    search.spent += TRIES if len(part) > 1 else TRIES_ALONE
-    is_outage = client.succeeded_at <= began and search.failures >= OUTAGE_PROBES
+    search.spent += search.tries(part) or TRIES_ALONE
+    search.is_failing = True
+    is_outage = search.answered_at(client) <= began and search.failures >= OUTAGE_PROBES
     if is_outage or search.spent > BUDGET or not failure.may_concern_member:
         raise failure
     if len(part) > 1:
@@ -75,11 +119,14 @@ async def _exclude_outage(client: IterableClient, search: _Search, send: Send) -
     A success after a member's failure shows that Iterable works. After the last members of a search there may be none.
     Then a request without members is sent, which changes nothing: any answer but a server error is enough.
     """
-    unproved = [failure for _, failure, failed_at in search.suspects if client.succeeded_at <= failed_at]
+    unproved = [failure for _, failure, failed_at in search.suspects if search.answered_at(client) <= failed_at]
     if len(unproved) > MOST_UNPROVED:
         raise unproved[0]
     if unproved:
-        await send([], TRIES)
+        try:
+            await send([], TRIES)
+        except (RequestRejectedError, RequestTooLargeError):
+            return
 
 
 async def _try_suspects_again(search: _Search, send: Send) -> None:
@@ -91,8 +138,20 @@ async def _try_suspects_again(search: _Search, send: Send) -> None:
     for unit, _, _ in suspects:
         try:
             search.outcome += await send([unit], 1)
+        except (RequestRejectedError, RequestTooLargeError) as error:
+            search.outcome += _refused(unit, error)
         except UnavailableError as failure:
             search.suspects.append((unit, failure, 0.0))
+
+
+def _refused(unit: EntryGroup, error: RequestRejectedError | RequestTooLargeError) -> BatchOutcome:
+    """Return the outcome of a member whose request was refused."""
+    reason = FailureReason.INVALID_DATA
+    fields: tuple[str, ...] = ()
+    if isinstance(error, RequestRejectedError):
+        reason, fields = error.failure, error.fields
+    words = f"{FIELD_WORDS} {', '.join(fields)}: Iterable expects another type." if fields else None
+    return BatchOutcome(rejected=[RejectedGroup(unit, reason, words)])
 
 
 def _rejected(search: _Search) -> BatchOutcome:
@@ -113,4 +172,4 @@ def _without_identity(words: str | None, unit: EntryGroup) -> str | None:
 
 def _halves(units: list[EntryGroup]) -> list[list[EntryGroup]]:
     half = len(units) // 2
-    return [units[:half], units[half:]]
+    return [units[:half], units[half:]] if half else [units]

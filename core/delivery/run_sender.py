@@ -38,11 +38,11 @@ class RunSender:
             return await self._rename(batch)
         if batch.phase is not Phase.UPDATE or not self._spacing.concerns(batch):
             return await send_batch(self._client, self._run.list_id, batch)
-        units, done = await self._spacing.split(self._database, self._run.mapping_id, units_of(batch))
+        units, done, rejected = await self._spacing.split(self._database, self._run, units_of(batch))
         if batch.data_fields:  # they are sent with a subscribe only
             units += [unit for unit in done if unit[0].member_key in batch.data_fields]
             done = [unit for unit in done if unit[0].member_key not in batch.data_fields]
-        outcome = BatchOutcome(accepted=done)
+        outcome = BatchOutcome(accepted=done, rejected=rejected)
         if units:
             entries = [entry for unit in units for entry in unit]
             await self._spacing.wait_for(entries)
@@ -55,6 +55,8 @@ class RunSender:
         if self._run.project_type is ProjectType.EMAIL:
             outcome = await rename(self._client, self._run.list_id, units_of(batch), merges=self._merges)
         else:
-            outcome = await merge_known(self._client, units_of(batch)) if self._merges else BatchOutcome()
+            outcome = BatchOutcome()
+            if self._merges:
+                outcome = await merge_known(self._client, self._run.list_id, units_of(batch))
         self._spacing.note(outcome)
         return outcome

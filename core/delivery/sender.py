@@ -20,7 +20,6 @@ from core.iterable import (
     UnavailableError,
 )
 from core.models.batch import BatchColumns, Operation, Phase, groups
-from core.models.data_fields import FIELD_WORDS
 from core.store.batches import Batch
 
 logger = logging.getLogger(__name__)
@@ -43,13 +42,9 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
     began = client.now()
     try:
         result = await call(list_id, _sent(batch.columns), None)
-    except (RequestRejectedError, RequestTooLargeError) as error:
-        return await _bisect(call, list_id, units_of(batch), error, removal=removal)
-    except UnavailableError as error:
-        if not error.may_concern_member:
-            raise
+    except (RequestRejectedError, RequestTooLargeError, UnavailableError) as error:
         send = functools.partial(send_units, call, list_id, removal=removal)
-        return await isolate(client, send, units_of(batch), began)
+        return await isolate(client, send, units_of(batch), began, error)
     if result.dropped_fields:
         names = ", ".join(result.dropped_fields)
         logger.warning("list %s: Iterable dropped data fields that the project does not have: %s", list_id, names)
@@ -59,35 +54,12 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
 async def send_units(
     call: _Call, list_id: int, units: list[EntryGroup], tries: int | None = None, *, removal: bool
 ) -> BatchOutcome:
-    """Send some members, and return the outcome. `tries` is the maximum number of tries (None: the client's own)."""
-    try:
-        result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units], tries)
-    except (RequestRejectedError, RequestTooLargeError) as error:
-        return await _bisect(call, list_id, units, error, removal=removal)
+    """Send some members in one request, and return the outcome. Raises an IterableError if it fails as a whole.
+
+    `tries` is the maximum number of tries (None: the client's own).
+    """
+    result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units], tries)
     return BatchOutcome(accepted=units) if result.is_clean else attribute_failures(units, result, removal=removal)
-
-
-async def _bisect(
-    call: _Call,
-    list_id: int,
-    units: list[EntryGroup],
-    error: RequestRejectedError | RequestTooLargeError,
-    *,
-    removal: bool,
-) -> BatchOutcome:
-    """Send the halves of a request that was refused as a whole, down to the member. Returns the outcome."""
-    if not units:  # the request only tested whether Iterable answers
-        return BatchOutcome()
-    if len(units) == 1:
-        reason = FailureReason.INVALID_DATA
-        fields: tuple[str, ...] = ()
-        if isinstance(error, RequestRejectedError):
-            reason, fields = error.failure, error.fields
-        words = f"{FIELD_WORDS} {', '.join(fields)}: Iterable expects another type." if fields else None
-        return BatchOutcome(rejected=[RejectedGroup(units[0], reason, words)])
-    half = len(units) // 2
-    first = await send_units(call, list_id, units[:half], removal=removal)
-    return first + await send_units(call, list_id, units[half:], removal=removal)
 
 
 def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: bool) -> BatchOutcome:

@@ -164,22 +164,20 @@ class IterableClient:
             "/api/lists/unsubscribe", list_id, _encodable(subscribers), {"channelUnsubscribe": False}, tries
         )
 
-    async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
-        """Replace a user's placeholder email by the real one (email-based projects).
+    async def update_placeholder_email(self, placeholder_email: str, new_email: str, tries: int | None = None) -> None:
+        """Replace a user's placeholder email by the real one (email-based projects). `tries` as in `subscribe`.
 
         Raises IdentityConflictError (see its `failure`) if the new address is taken or forgotten, or if no user has the
         placeholder. In the last case an earlier attempt may have succeeded without our seeing the answer.
         """
-        body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
-        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._limiter, parse_done)
+        await self._update_email({"currentEmail": placeholder_email, "newEmail": new_email}, tries)
 
-    async def update_email_by_user_id(self, user_id: str, new_email: str) -> None:
+    async def update_email_by_user_id(self, user_id: str, new_email: str, tries: int | None = None) -> None:
         """Change the email of the user with this user id (email-based projects).
 
         Raises IdentityConflictError as `update_placeholder_email` does.
         """
-        body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
-        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._limiter, parse_done)
+        await self._update_email({"currentUserId": user_id, "newEmail": new_email}, tries)
 
     async def merge_users(
         self,
@@ -187,6 +185,7 @@ class IterableClient:
         source_email: str | None = None,
         source_user_id: str | None = None,
         destination_email: str,
+        tries: int | None = None,
     ) -> None:
         """Merge a user (given by email or user id) into the one with the other email. The source is deleted.
 
@@ -197,7 +196,7 @@ class IterableClient:
         source = {"sourceEmail": source_email} if source_email is not None else {"sourceUserId": source_user_id}
         body = orjson.dumps({**source, "destinationEmail": destination_email})
         limiter = self._limiter.endpoint("merge", MERGE_RATE)
-        await self._transport.call(ApiRequest("POST", "/api/users/merge", body), limiter, parse_done)
+        await self._transport.call(ApiRequest("POST", "/api/users/merge", body, tries=tries), limiter, parse_done)
 
     async def wait_until(self, moment: float) -> None:
         """Wait until a moment on the clock of `now`. Raises AbortedError if the client is halted meanwhile."""
@@ -225,9 +224,9 @@ class IterableClient:
         limiter = self._limiter.endpoint("getFields", FIELDS_RATE)
         return await self._transport.call(ApiRequest("GET", "/api/users/getFields"), limiter, parse_field_types)
 
-    async def user_by_email(self, email: str) -> IterableUser | None:
+    async def user_by_email(self, email: str, tries: int | None = None) -> IterableUser | None:
         """Return the person with this email, or None if the project knows none. Iterable allows 100 calls a second."""
-        request = ApiRequest("GET", "/api/users/getByEmail", params={"email": email})
+        request = ApiRequest("GET", "/api/users/getByEmail", params={"email": email}, tries=tries)
         return await self._transport.call(request, self._by_email_limiter, parse_user)
 
     async def user_by_id(self, user_id: str) -> IterableUser | None:
@@ -272,6 +271,10 @@ class IterableClient:
         if not reader.is_complete:
             answer = ApiResponse(HTTPStatus.OK, reader.beginning)
             raise error_from(answer) or unparsable_error(answer)
+
+    async def _update_email(self, change: dict[str, str], tries: int | None) -> None:
+        request = ApiRequest("POST", "/api/users/updateEmail", orjson.dumps(change), tries=tries)
+        await self._transport.call(request, self._limiter, parse_done)
 
     async def _bulk(
         self,

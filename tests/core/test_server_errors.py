@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from core.connections import manage
+from core.identity import UserIdField
 from core.iterable.responses import harmless_words
 from core.planning import batching
-from core.store import rejections
+from core.store import connections, rejections
 from sandbox.iterable import Fault
 from tests.core.databases import sampled
-from tests.core.harness import QUICK, RunStatus, Sync, people, person, syncing
+from tests.core.harness import OTHER_LIST, QUICK, Member, RunStatus, Sync, addresses, people, person, syncing
 
-SUBSCRIBE, UNSUBSCRIBE = "/api/lists/subscribe", "/api/lists/unsubscribe"
+SUBSCRIBE, UNSUBSCRIBE, RENAME = "/api/lists/subscribe", "/api/lists/unsubscribe", "/api/users/updateEmail"
+MPID = UserIdField.MPID
 
 
 @pytest.fixture
@@ -67,6 +70,81 @@ async def test_removal_of_one_member(sync: Sync) -> None:
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.rejected == {"iterable_error": 1}
     assert outcome.counts["removed"] == 9
+
+
+@pytest.mark.parametrize("size", sampled([2, 20], 2))
+async def test_refused_and_failing_members_in_one_batch(sync: Sync, size: int) -> None:
+    """Of a batch with a member who is refused and one who makes Iterable fail, each is rejected for its reason."""
+    emails = {0: "p0@poison.test", 1: crashing_address(1)}
+    outcome = await sync.mirror(person(n, email=emails.get(n, f"p{n}@example.com")) for n in range(size))
+    assert outcome.run.status is RunStatus.SUCCEEDED
+    assert outcome.rejected == {"iterable_error": 1, "iterable_invalid_data": 1}
+    assert sync.emails() == addresses(range(2, size))
+
+
+async def test_rename_of_one_placeholder(sync: Sync) -> None:
+    """A member whose rename makes Iterable fail keeps the placeholder, and is renamed when Iterable can do it."""
+    await sync.mirror([Member(n) for n in range(1, 5)], user_id=MPID)
+    after = [Member(1, "p1@example.com"), Member(2, crashing_address(2)), Member(3, "p3@example.com"), Member(4)]
+    outcome = await sync.mirror(after, user_id=MPID)
+    assert outcome.run.status is RunStatus.SUCCEEDED
+    assert outcome.rejected == {"iterable_error": 1}
+    assert outcome.counts == {"members": 4, "updated": 2, "unchanged": 1, "rejected": 1}
+    placeholders = {"2@placeholder.email", "4@placeholder.email"}
+    assert sync.emails() == {"p1@example.com", "p3@example.com", *placeholders}
+    async with sync.engine.database.read() as db:
+        rejected = [each async for each in rejections.of_run(db, outcome.run.id)]
+    assert [(each.email, each.words) for each in rejected] == [(crashing_address(2), "An error has occurred: ...")]
+    after[1] = Member(2, "p2@example.com")
+    assert (await sync.mirror(after, user_id=MPID)).counts == {"members": 4, "updated": 1, "unchanged": 3}
+    assert sync.emails() == {*addresses(range(1, 4)), "4@placeholder.email"}
+
+
+@pytest.mark.parametrize("members", sampled([1, 12], 2))
+async def test_rename_fails_and_the_run_is_resumed(sync: Sync, members: int) -> None:
+    """A resumed run does not subscribe a member under a new address whose placeholder is on the list still."""
+    await sync.mirror([Member(n) for n in range(1, members + 1)], user_id=MPID)
+    sync.iterable.faults.add(
+        Fault("answer", answer="500", path=RENAME, contains='"1@placeholder.email'),
+        Fault("error", status=503, path=SUBSCRIBE),
+    )
+    after = [Member(n, f"p{n}@example.com", None) for n in range(1, members + 1)]
+    outcome = await sync.mirror([*after, person(99)], user_id=MPID)
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
+    sync.iterable.faults.set([Fault("answer", answer="500", path=RENAME, contains='"1@placeholder.email')])
+    resumed = await sync.resume(outcome.run.id)
+    assert (resumed.run.status, resumed.rejected) == (RunStatus.SUCCEEDED, {"iterable_error": 1})
+    assert sync.emails() == {*addresses(range(2, members + 1)), "p99@example.com", "1@placeholder.email"}
+
+
+@pytest.mark.parametrize("project_type", ["email", "hybrid"])
+async def test_merge_of_one_placeholder(tmp_path: Path, project_type: str) -> None:
+    """A member whose merge makes Iterable fail is rejected; others are merged."""
+    async with syncing(tmp_path, retry_policy=QUICK, project_type=project_type) as sync:
+        await sync.mirror([Member(1), Member(2)], user_id=MPID)
+        for number in (1, 2):
+            await sync.subscribe_by_hand(f"p{number}@example.com", OTHER_LIST)
+        async with sync.engine.database.read() as db:
+            connection = (await connections.everyone(db))[0]
+        await manage.change(sync.engine, connection, by="terminal", team_id=None, merges_profiles=True)
+        sync.iterable.faults.add(Fault("answer", answer="500", path="/api/users/merge", contains="p1@example.com"))
+        after = [Member(1, "p1@example.com"), Member(2, "p2@example.com")]
+        outcome = await sync.mirror(after, user_id=MPID)
+        assert (outcome.run.status, outcome.rejected) == (RunStatus.SUCCEEDED, {"iterable_error": 1})
+        assert (outcome.run.merged, outcome.counts["updated"]) == (1, 1)
+        assert sync.emails() == {"1@placeholder.email", "p2@example.com"}
+
+
+async def test_outage_of_renames(sync: Sync) -> None:
+    """A run stops if Iterable fails to rename anyone, and is resumed later."""
+    await sync.mirror([Member(n) for n in range(1, 31)], user_id=MPID)
+    sync.iterable.faults.add(Fault("answer", answer="500", path=RENAME))
+    outcome = await sync.mirror([Member(n, f"p{n}@example.com") for n in range(1, 31)], user_id=MPID)
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
+    assert outcome.rejected == {}
+    assert outcome.run.requests <= 25
+    sync.iterable.faults.clear()
+    assert (await sync.resume(outcome.run.id)).counts == {"members": 30, "updated": 30}
 
 
 @pytest.mark.parametrize("members", [1, 200])
