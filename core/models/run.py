@@ -137,6 +137,8 @@ class GuardName(StrEnum):
     """Many members have lost an identity since the last run."""
     PROJECT_TYPE = "project_type"
     """The mapping was synced before, when its Iterable project counted as one of another type."""
+    PROFILE_MERGES = "profile_merges"
+    """Profiles may be merged in Iterable, which can't be undone."""
     UNDO = "undo"
     """An undo always needs approval."""
     REPAIR = "repair"
@@ -200,6 +202,7 @@ class PlanNumbers(BaseModel):
     to_add: int = 0
     to_update: int = 0
     to_remove: int = 0
+    to_merge: int = 0
 
 
 class RunPlan(BaseModel):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from core.models.run import Guard, GuardName, PlanNumbers, Run, RunPlan, SyncMode
 from core.planning.approved_changes import OutsideApproval
 from core.planning.diff import DiffCounts
-from core.planning.guards import changed_plan_guard, not_overruled
+from core.planning.guards import changed_plan_guard, check_merges, not_overruled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def with_open_guards(
         still_open = not_overruled(guards, planned.request)
         plan = result.plan.model_copy(update={"guards": still_open})
         return replace(result, plan=plan, is_approved=bool(guards) and not still_open)
-    same_fields = result.plan.fields == before.fields
-    if planned.approved_digest and outside is not None and not outside.total and same_fields:
+    is_alike = result.plan.fields == before.fields and (before.to_merge > 0 or not result.plan.to_merge)
+    if planned.approved_digest and outside is not None and not outside.total and is_alike:
         return replace(result, is_approved=True)
     numbers = _numbers(before)
     changed = changed_plan_guard(numbers, outside.total if outside is not None else None)
@@ -51,8 +51,8 @@ def with_open_guards(
     return replace(result, plan=plan)
 
 
-def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideApproval) -> RunPlan:
-    """Return the plan of a run whose remaining changes exceed its approval.
+def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideApproval, to_merge: int) -> RunPlan:
+    """Return the plan of a run whose remaining changes exceed its approval. `to_merge` profiles may be merged.
 
     Its numbers are the changes that the run has made plus those that are left.
     """
@@ -64,11 +64,12 @@ def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideAp
             "to_add": done.added + counts.to_add + outside.to_add,
             "to_update": done.updated + counts.to_update,
             "to_remove": done.removed + counts.to_remove + outside.to_remove,
-            "guards": (changed_plan_guard(before, outside.total),),
+            "to_merge": to_merge,
+            "guards": (changed_plan_guard(before, outside.total), *check_merges(to_merge)),
             "replaces": before,
         }
     )
 
 
 def _numbers(plan: RunPlan) -> PlanNumbers:
-    return PlanNumbers(to_add=plan.to_add, to_update=plan.to_update, to_remove=plan.to_remove)
+    return PlanNumbers(to_add=plan.to_add, to_update=plan.to_update, to_remove=plan.to_remove, to_merge=plan.to_merge)

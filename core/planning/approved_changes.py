@@ -50,6 +50,13 @@ SELECT
             SELECT coalesce('k' || subscriber_key(email, user_id), 'u' || user_id, '')
             FROM approved_changes WHERE kind = 'remove'))
 """
+# Renames of people whose update was approved without one, if a rename may merge profiles.
+_MERGES_OUTSIDE = """
+SELECT count(*) FROM classified
+WHERE needs_rename AND outcome = 'update'
+    AND member_key NOT IN (SELECT member_key FROM approved_changes WHERE kind = 'rename')
+    AND (email, user_id) IN (SELECT (email, user_id) FROM approved_changes WHERE kind IN ('add', 'update'))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,12 @@ class OutsideApproval:
     to_add: int
     to_update: int
     to_remove: int
+    to_merge: int = 0
 
     @property
     def total(self) -> int:
         """The sum of all kinds."""
-        return self.to_add + self.to_update + self.to_remove
+        return self.to_add + self.to_update + self.to_remove + self.to_merge
 
 
 async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> bool:
@@ -84,9 +92,13 @@ async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Databa
                 await run(con, _load_batch, con, batch.phase, batch.members)
 
 
-def count_outside(con: duckdb.DuckDBPyConnection) -> OutsideApproval:
-    """Count the changes of a plan (the tables that `core.planning.diff` creates) that were not approved."""
-    return OutsideApproval(*con.execute(_OUTSIDE).fetchall()[0])
+def count_outside(con: duckdb.DuckDBPyConnection, *, merges: bool = False) -> OutsideApproval:
+    """Count the changes of a plan (the tables that `core.planning.diff` creates) that were not approved.
+
+    `merges`: a rename may merge profiles, so that it has to be approved, too.
+    """
+    [of_merges] = con.execute(_MERGES_OUTSIDE).fetchall()[0] if merges else [0]
+    return OutsideApproval(*con.execute(_OUTSIDE).fetchall()[0], of_merges)
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:

@@ -40,6 +40,8 @@ class PlannedNumbers:
     ledger_size: int
     to_replace: int = 0
     """Former identities of members that stay: each leaves the list, and another joins it."""
+    to_merge: int = 0
+    """Profiles that may be merged in Iterable."""
 
 
 def check_guards(
@@ -93,6 +95,7 @@ def check_guards(
             )
         )
     guards += _check_identities(source, problems, members)
+    guards += check_merges(numbers.to_merge)
     return tuple(guards)
 
 
@@ -122,6 +125,8 @@ def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
     `outside` is the number of its changes that were not approved; None if nothing was approved.
     """
     was = f"It was {before.to_add:,} to add, {before.to_update:,} to update and {before.to_remove:,} to remove."
+    if before.to_merge:
+        was += f" Up to {before.to_merge:,} profiles would have been merged."
     if outside is not None:
         was += f" {outside:,} of the changes now were not part of what was approved."
     return Guard(name=GuardName.CHANGED_PLAN, message=f"The plan changed since it was shown. {was}")
@@ -149,6 +154,18 @@ def _check_identities(source: Source, problems: IdentityProblems, members: int) 
             )
             guards.append(Guard(name=GuardName.VANISHED_IDENTITIES, message=message))
     return guards
+
+
+def check_merges(to_merge: int) -> list[Guard]:
+    """Return the guard of a run that may merge profiles: that can't be undone, so it always needs approval."""
+    if not to_merge:
+        return []
+    profiles = "1 profile" if to_merge == 1 else f"{to_merge:,} profiles"
+    message = (
+        f"Up to {profiles} in Iterable would be merged into another that has the person's address already. A merge "
+        "can't be undone."
+    )
+    return [Guard(name=GuardName.PROFILE_MERGES, message=message)]
 
 
 def adoption_guard(list_id: int, message: str) -> Guard:

@@ -119,7 +119,7 @@ async def plan_run(
             salt=None if fields is None else fields.salt,
             unchanged_as="update" if planned.request.full else None,
         )
-        outside = await run(con, count_outside, con) if is_bound else None
+        outside = await run(con, lambda: count_outside(con, merges=merges)) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count = scalar(con, _COUNT_FORGOTTEN)
@@ -130,7 +130,15 @@ async def plan_run(
         history = await _history(db, target.id, mode)
         deltas = await runs.delta_history(db, target.id)
         read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
-    numbers = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size, to_replace)
+    numbers = PlannedNumbers(
+        members,
+        counts.left,
+        counts.to_add,
+        counts.to_remove,
+        ledger_size,
+        to_replace,
+        to_merge=work.renames if merges else 0,
+    )
     guards = check_guards(
         mode,
         target,
@@ -165,7 +173,7 @@ async def plan_run(
         forgotten=forgotten_count,
         ledger_size=ledger_size,
         requests=work.requests,
-        to_merge=work.renames if merges else 0,
+        to_merge=numbers.to_merge,
         seconds=work.requests / planned.rate if planned.rate else 0.0,
         source_digest=source_digest,
         source_at=read_at if source_at is None else None,

@@ -55,6 +55,7 @@ async def replan_run(
     await drop_batches(database, unfinished.id, [BatchStatus.DRAFT])
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, unfinished)
+    merges = unfinished.plan is not None and unfinished.plan.to_merge > 0
     async with workspace(data_dir, unfinished.id, memory_mb) as con:
         con.execute(create(*TABLES))
         is_bound = unfinished.is_approved and await load_approved_changes(con, database, unfinished.id)
@@ -83,12 +84,13 @@ async def replan_run(
             mode=SyncMode.DELTA,
             project_type=unfinished.project_type,
             keys_are_known=unfinished.undo_of is not None,
-            merges=unfinished.plan is not None and unfinished.plan.to_merge > 0,
+            merges=merges,
             salt=None if fields is None else fields.salt,
         )
-        outside = await run(con, count_outside, con) if is_bound else None
-        await store_batches(con, database, unfinished.id, None if fields is None else fields.vault)
-    unapproved_plan = rest_beyond_approval(unfinished, counts, outside) if outside and outside.total else None
+        outside = await run(con, lambda: count_outside(con, merges=merges)) if is_bound else None
+        work = await store_batches(con, database, unfinished.id, None if fields is None else fields.vault)
+    to_merge = unfinished.merged + work.renames if merges else 0
+    unapproved_plan = rest_beyond_approval(unfinished, counts, outside, to_merge) if outside and outside.total else None
     counters = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
     await to_the_end(_publish(database, unfinished, worker, counters, revision, unapproved_plan))
     await drop_batches(database, unfinished.id, [BatchStatus.SUPERSEDED])

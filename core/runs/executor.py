@@ -282,7 +282,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 source_at=source_at,
                 forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
                 people_on_list=people,
-                merges=connection.merges_profiles,
+                merges=connection.merges_profiles and not request.live,  # no one approves the plan of live changes
                 fields=fields,
             )
         )

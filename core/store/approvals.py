@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.run import CancelReason, Run, RunPlan, RunRequest, RunStatus, SyncMode
+from core.models.run import CancelReason, PlanNumbers, Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.store import audit_log, clock
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.runs import waited
@@ -170,7 +170,7 @@ async def note_change(db: AsyncConnection, run_id: str, plan: RunPlan) -> None:
             action=AuditAction.RUN_PLAN_CHANGED,
             subject=f"run:{run_id}",
             before=plan.replaces.model_dump(),
-            after={"to_add": plan.to_add, "to_update": plan.to_update, "to_remove": plan.to_remove},
+            after={name: getattr(plan, name) for name in PlanNumbers.model_fields},
         )
 
 

@@ -129,7 +129,7 @@ async def test_merge_of_one_placeholder(tmp_path: Path, project_type: str) -> No
         await manage.change(sync.engine, connection, by="terminal", team_id=None, merges_profiles=True)
         sync.iterable.faults.add(Fault("answer", answer="500", path="/api/users/merge", contains="p1@example.com"))
         after = [Member(1, "p1@example.com"), Member(2, "p2@example.com")]
-        outcome = await sync.mirror(after, user_id=MPID)
+        outcome = await sync.mirror(after, user_id=MPID, approved=True)
         assert (outcome.run.status, outcome.rejected) == (RunStatus.SUCCEEDED, {"iterable_error": 1})
         assert (outcome.run.merged, outcome.counts["updated"]) == (1, 1)
         assert sync.emails() == {"1@placeholder.email", "p2@example.com"}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block, ButtonElement, PlainTextInputElement
 
-from bot.features.approval.warnings import headline, is_large_removal, size_change, warnings
+from bot.features.approval.warnings import headline, is_large_removal, merges_before, size_change, warnings
 from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, plan_value
 from bot.features.runs.result_messages import causes, merging, notes
 from bot.features.runs.run_view import COMMENT_MAX, RunView, comment, origin, reason
@@ -51,6 +51,7 @@ _CHECKS = {
     GuardName.MASS_REPLACEMENT: "Journeys may start again. Was the User ID setting changed?",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
     GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
+    GuardName.PROFILE_MERGES: "Approve only if each of these people should have one profile.",
     GuardName.REPAIR: "Approve only if no other tool feeds this list.",
     GuardName.ADOPTED_LIST: "Approve only if no other tool fills this list from now on.",
     GuardName.CHANGED_PLAN: "Look at the numbers again before you approve.",
@@ -241,7 +242,7 @@ def changed(view: RunView) -> Message:
     approvers_text = " ".join(person(each) for each in approvers(view)) or "No one can approve this yet"
     text = (
         f"{approvers_text}: the plan changed since you looked. It was {replaced.to_add:,} to add, "
-        f"{replaced.to_update:,} to update and {replaced.to_remove:,} to remove; "
+        f"{replaced.to_update:,} to update and {replaced.to_remove:,} to remove{merges_before(replaced)}; "
         f"now it is {_numbers(plan)}. Please review it again."
     )
     return text_message(text)

@@ -8,7 +8,7 @@ from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import section
 from bot.ui.formatting import moment, number, plural, share
 from bot.ui.list_words import campaign_lines, freeze_words
-from core.models.run import REPAIR, GuardName, RunPlan
+from core.models.run import REPAIR, GuardName, PlanNumbers, RunPlan
 
 # A removal is large above this share of the list, if it concerns more than this number of people.
 LARGE_SHARE, LARGE_FROM = 0.20, 100
@@ -43,6 +43,11 @@ def size_change(plan: RunPlan) -> str:
     return f"{number(size)} → {plural(after, 'person', 'people')}{changes}"
 
 
+def merges_before(replaced: PlanNumbers) -> str:
+    """Return how many profiles the plan before would have merged, to be appended; "" if none."""
+    return f", up to {replaced.to_merge:,} profiles to merge" if replaced.to_merge else ""
+
+
 def warnings(view: RunView, plan: RunPlan) -> list[Block]:
     """Return all warnings that an approver should read before the numbers."""
     lines = []
@@ -50,7 +55,7 @@ def warnings(view: RunView, plan: RunPlan) -> list[Block]:
         replaced = plan.replaces
         lines.append(
             f":arrows_counterclockwise: *Changed since you looked.* Before: {replaced.to_add:,} to add, "
-            f"{replaced.to_update:,} to update, {replaced.to_remove:,} to remove."
+            f"{replaced.to_update:,} to update, {replaced.to_remove:,} to remove{merges_before(replaced)}."
         )
     if view.newer_source_at is not None and plan.source_at is not None:
         lines.append(

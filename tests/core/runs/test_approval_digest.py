@@ -82,8 +82,8 @@ async def test_changed_plan_has_an_audit_entry(sync: Sync) -> None:
     async with sync.engine.database.read() as db:
         entries = await audit_log.of(db, [f"run:{newer.id}"])
     (entry,) = [each for each in entries if each.action is AuditAction.RUN_PLAN_CHANGED]
-    assert entry.before == {"to_add": 0, "to_update": 0, "to_remove": 390}
-    assert entry.after == {"to_add": 0, "to_update": 0, "to_remove": 190}
+    assert entry.before == {"to_add": 0, "to_update": 0, "to_remove": 390, "to_merge": 0}
+    assert entry.after == {"to_add": 0, "to_update": 0, "to_remove": 190, "to_merge": 0}
 
 
 async def approve_out_of_order(sync: Sync, path: Path) -> Run:

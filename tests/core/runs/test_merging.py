@@ -11,12 +11,13 @@ from core.delivery import call_interval
 from core.errors import ValidationError
 from core.identity import ProjectType, UserIdField
 from core.iterable import IterableClient, NoRateLimit
-from core.models.run import RunStatus
-from core.store import audit_log, connections, mappings
+from core.models.run import GuardName, RunStatus
+from core.runs import executor
+from core.store import approvals, audit_log, connections, mappings
 from core.store.mappings import RemovalPolicy
 from sandbox.iterable import Fault
 from tests.clock import QuickClock
-from tests.core.harness import LIST, OTHER_LIST, Member, Outcome, Sync, syncing
+from tests.core.harness import LIST, OTHER_LIST, Decision, Member, Outcome, Sync, decide, syncing
 
 MPID = UserIdField.MPID
 MERGE, RENAME, SUBSCRIBE = "/api/users/merge", "/api/users/updateEmail", "/api/lists/subscribe"
@@ -107,7 +108,13 @@ async def test_profile_is_merged(sync: Sync) -> None:
     assert preview.run.plan is not None
     assert preview.run.plan.to_merge == 2
     assert sent(sync, mark) == []
-    outcome = await sync.mirror(AFTER, user_id=MPID)
+    waiting = (await sync.mirror(AFTER, user_id=MPID)).run
+    assert (waiting.status, sent(sync, mark)) == (RunStatus.NEEDS_APPROVAL, [])
+    assert waiting.plan is not None
+    assert [(guard.name, guard.message.split(" in ")[0]) for guard in waiting.plan.guards] == [
+        (GuardName.PROFILE_MERGES, "Up to 2 profiles")
+    ]
+    outcome = await sync.approve(waiting.id)
     assert (outcome.counts, outcome.run.merged) == ({"members": 3, "updated": 2, "unchanged": 1}, 1)
     assert sorted(sent(sync, mark)) == [(SUBSCRIBE, 200), (MERGE, 200), (RENAME, 200), (RENAME, 409)]
     # a wait of a second belongs to the rate limiter
@@ -131,6 +138,23 @@ async def test_merging_is_turned_off_after_the_plan(sync: Sync) -> None:
     assert MERGE not in dict(sent(sync, mark))
 
 
+async def test_merging_is_turned_on_after_the_approval(sync: Sync) -> None:
+    """A plan that is made again with merging, after it was approved without, needs approval again."""
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, (await sync.latest()).mapping_id, removal_policy=RemovalPolicy.ASK)
+    planned = (await sync.mirror(AFTER[:2], user_id=MPID)).run
+    assert await decide(sync.engine, planned.id, worker=sync.engine.presence.id) is Decision.RECORDED
+    await allow_merging(sync)
+    async with sync.engine.database.write() as db:
+        await approvals.discard_plan(db, planned.id)
+    mark = last(sync)
+    await executor.execute(sync.engine, planned.id)
+    again = (await sync.outcome(planned.id)).run
+    assert again.plan is not None
+    assert (again.status, again.plan.to_merge, sent(sync, mark)) == (RunStatus.NEEDS_APPROVAL, 2, [])
+    assert {guard.name for guard in again.plan.guards} >= {GuardName.CHANGED_PLAN, GuardName.PROFILE_MERGES}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -143,7 +167,7 @@ async def test_merge_that_is_refused(sync: Sync, answer: str) -> None:
     """Then both profiles remain, as without merging."""
     await allow_merging(sync)
     sync.iterable.faults.add(Fault("answer", path=MERGE, answer=answer))
-    outcome = await sync.mirror(AFTER, user_id=MPID)
+    outcome = await sync.mirror(AFTER, user_id=MPID, approved=True)
     assert (outcome.run.status, outcome.run.merged) == (RunStatus.SUCCEEDED, 0)
     await again(sync)
     assert profiles(sync) == {*EXPECTED, "1@placeholder.email"}
@@ -164,7 +188,7 @@ async def test_run_fails_in_the_middle_and_is_resumed(sync: Sync, path: str, app
     """Whether the lost request took effect or not, the resumed run ends like an undisturbed one."""
     await allow_merging(sync)
     sync.iterable.faults.add(Fault("error", path=path, status=503, applied=applied))
-    stopped = (await sync.mirror(AFTER, user_id=MPID)).run
+    stopped = (await sync.mirror(AFTER, user_id=MPID, approved=True)).run
     assert stopped.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     outcome = await sync.resume(stopped.id)
@@ -177,7 +201,7 @@ async def test_person_on_two_lists(sync: Sync) -> None:
     """On another list of ours the merged person is not counted as certain, and the next sync adds them there."""
     await sync.mirror([Member(1)], user_id=MPID, list_id=OTHER_LIST, audience="Other")
     await allow_merging(sync)
-    await sync.mirror(AFTER, user_id=MPID)
+    await sync.mirror(AFTER, user_id=MPID, approved=True)
     await sync.mirror([Member(1, "one@example.com")], user_id=MPID, list_id=OTHER_LIST, audience="Other")
     sync.iterable.state.project().apply_waiting()
     assert sync.emails(OTHER_LIST) == {"one@example.com"}
@@ -206,7 +230,7 @@ async def test_hybrid_project(tmp_path: Path, is_on: bool) -> None:
         async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, limiter=NoRateLimit()) as client:
             await client.subscribe(OTHER_LIST, [("one@example.com", None), ("two@example.com", "other")])
         await allow_merging(sync, is_on=is_on)
-        outcome = await sync.mirror([*AFTER[:2], Member(3, "three@example.com")], user_id=MPID)
+        outcome = await sync.mirror([*AFTER[:2], Member(3, "three@example.com")], user_id=MPID, approved=True)
         assert outcome.run.plan is not None
         assert (outcome.run.merged, outcome.run.plan.to_merge) == ((1, 3) if is_on else (0, 0))
         assert outcome.rejected == {"iterable_conflict": 1 if is_on else 2}
