@@ -97,8 +97,9 @@ def count_outside(con: duckdb.DuckDBPyConnection, *, merges: bool = False) -> Ou
 
     `merges`: a rename may merge profiles, so that it has to be approved, too.
     """
-    [of_merges] = con.execute(_MERGES_OUTSIDE).fetchall()[0] if merges else [0]
-    return OutsideApproval(*con.execute(_OUTSIDE).fetchall()[0], of_merges)
+    to_add, to_update, to_remove = con.execute(_OUTSIDE).fetchall()[0]
+    [to_merge] = con.execute(_MERGES_OUTSIDE).fetchall()[0] if merges else [0]
+    return OutsideApproval(to_add, to_update, to_remove, to_merge)
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
