@@ -19,7 +19,8 @@ class Vault:
     def __init__(self, keys: list[str]) -> None:
         """Take Fernet keys, newest first. Raises SettingsError if one is invalid."""
         try:
-            self._fernet = MultiFernet([Fernet(key.strip()) for key in keys])
+            fernets = [Fernet(key.strip()) for key in keys]
+            self._newest, self._fernet = fernets[0], MultiFernet(fernets)
         except ValueError:
             raise SettingsError(
                 "ITERABLE_SYNC_SECRET_KEY is not a key (32 bytes in URL-safe base64). Make one with: "
@@ -40,6 +41,14 @@ class Vault:
                 "saved with. Append the former key to the new one, separated by a comma, or save the connection again."
             ) from None
 
+    def rotate(self, token: bytes) -> bytes:
+        """Return the secret encrypted with the newest key: unchanged if it is. Raises SettingsError if no key fits."""
+        try:
+            self._newest.decrypt(token)
+        except InvalidToken:
+            return self.encrypt(self.decrypt(token))
+        return token
+
 
 def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
     """Return a vault with the keys of the setting, or with the key file in the data directory, created if missing.
@@ -52,12 +61,45 @@ def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
     if not path.exists():
         _make_key(path)
     try:
-        return Vault([path.read_text(encoding="ascii")])
+        return Vault(_keys_in(path))
     except (SettingsError, ValueError):
         raise SettingsError(
             f"{path} no longer contains a key. Restore it from a backup; without it, saved API keys can't be decrypted "
             "and have to be saved again (delete the file, and a new key is made)."
         ) from None
+
+
+def add_key(data_dir: Path) -> Vault:
+    """Add a new key to the key file before the present one, and return the vault with both.
+
+    If the file has two keys already, an earlier change was interrupted: then none is added.
+    """
+    path = data_dir / KEY_FILE
+    keys = _keys_in(path)
+    if len(keys) == 1:
+        keys = [Fernet.generate_key().decode(), *keys]
+        _replace_keys(path, keys)
+    return Vault(keys)
+
+
+def drop_old_keys(data_dir: Path) -> None:
+    """Leave only the newest key in the key file."""
+    path = data_dir / KEY_FILE
+    _replace_keys(path, _keys_in(path)[:1])
+
+
+def _keys_in(path: Path) -> list[str]:
+    """Return the keys in a key file, newest first: one, and the one before while it is being replaced."""
+    return path.read_text(encoding="ascii").split() or [""]
+
+
+def _replace_keys(path: Path, keys: list[str]) -> None:
+    """Replace the key file atomically."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE, delete=False) as file:  # its mode is 0600
+        file.write("\n".join(keys).encode("ascii"))
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
 
 
 def _make_key(path: Path) -> None:

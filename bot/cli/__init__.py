@@ -20,6 +20,7 @@ from bot.cli.commands import (
     demo,
     doctor,
     mappings,
+    rekey,
     run_decisions,
     runs,
     sandbox,
@@ -66,6 +67,7 @@ app.command()(why.why)
 app.command()(verify.verify)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(rekey.rekey)
 
 
 def _print_version(*, is_asked: bool) -> None:

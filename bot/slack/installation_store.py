@@ -10,7 +10,7 @@ from typing import Any
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
 from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStore
-from sqlalchemy import MetaData, Table, Text, delete, select, text
+from sqlalchemy import Column, MetaData, Table, Text, delete, select, text
 from sqlalchemy.types import TypeDecorator
 
 from core.settings import Settings
@@ -133,6 +133,16 @@ async def open_stores(
         for metadata in (installations.metadata, states.metadata):
             await db.run_sync(_create, metadata)
     return installations, states
+
+
+def encrypted_columns() -> list[Column[Any]]:
+    """Return the columns of Slack's tables that contain encrypted text, as it is stored."""
+    store = AsyncSQLAlchemyInstallationStore
+    tables = (
+        store.build_installations_table(MetaData(), store.default_installations_table_name),
+        store.build_bots_table(MetaData(), store.default_bots_table_name),
+    )
+    return [table.c[name] for table in tables for name in _SECRET if name in table.c]
 
 
 def _create(connection: Any, metadata: MetaData) -> None:

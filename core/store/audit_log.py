@@ -60,6 +60,7 @@ class AuditAction(StrEnum):
     ALERT_MUTED = "alert.muted"
     TOKEN_CREATED = "token.created"  # noqa: S105  # the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    SECRET_KEY_REPLACED = "secret_key.replaced"  # noqa: S105
     LOOKED_UP = "person.looked_up"
     ERASED = "person.erased"
     WORKSPACE_SUSPENDED = "workspace.suspended"

@@ -29,6 +29,9 @@ metadata = MetaData(
     }
 )
 
+#: The `info` of a column whose values are encrypted with the secret key: `reencryption` encrypts them again.
+ENCRYPTED = {"encrypted": True}
+
 # SQLite assigns row ids only to a column declared INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -39,7 +42,7 @@ connections = Table(
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     # NULL: the key is in the environment (ITERABLE_API_KEY) and is not stored
-    Column("api_key", LargeBinary),
+    Column("api_key", LargeBinary, info=ENCRYPTED),
     Column("key_last4", Text, nullable=False),
     # a digest of the first key: connections with the same digest share a rate limit
     Column("project", Text, nullable=False, key="rate_limit_key"),
@@ -91,7 +94,7 @@ mparticle_accounts = Table(
     Column("account_id", Text, nullable=False),
     Column("client_id", Text, nullable=False),
     # encrypted
-    Column("client_secret", LargeBinary, nullable=False),
+    Column("client_secret", LargeBinary, nullable=False, info=ENCRYPTED),
     Column("created_at", Float, nullable=False),
     # when mParticle refused the credentials; NULL: they worked last
     Column("refused_at", Float),
@@ -347,7 +350,7 @@ field_values = Table(
     "change_fields",
     metadata,
     Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info=ENCRYPTED),
 )
 
 #: The members that have been synced to a mapping's list, each with its identity.
@@ -528,7 +531,7 @@ inbox = Table(
     # bits of the identities that are present only as hashes: 1 the email, 2 the customer id
     Column("hashed", Integer, nullable=False, key="hashed_fields"),
     # the attributes in the message that are data fields of the mapping, encrypted; NULL: none
-    Column("fields", Text, key="sealed_fields"),
+    Column("fields", Text, key="sealed_fields", info=ENCRYPTED),
     # when it was received; NULL: delivered, and only its time stamp is kept, against older changes that arrive later
     Column("waiting_since", Float, key="pending_since"),
     # the run that has claimed it
@@ -593,7 +596,7 @@ erasures = Table(
     metadata,
     Column("id", Text, primary_key=True),
     # encrypted, as JSON
-    Column("identities", LargeBinary, nullable=False),
+    Column("identities", LargeBinary, nullable=False, info=ENCRYPTED),
     # as in `erased`; NULL means ""
     Column("account_id", Text),
     Column("at", Float, nullable=False),
@@ -606,7 +609,7 @@ salts = Table(
     "salts",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("value", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False, info=ENCRYPTED),
 )
 
 #: When mappings are synced without a person: a cron expression, a new file, or another mapping that succeeded.
@@ -647,7 +650,7 @@ file_sources = Table(
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
     # a folder, a prefix, a pattern or one file; without what is secret in it, which `sealed` has, encrypted
     Column("address", Text, nullable=False),
-    Column("sealed", Text),
+    Column("sealed", Text, info=ENCRYPTED),
     # how its files are read (core.models.run.RunRequest: columns, sheet), as JSON
     Column("columns", Text, nullable=False, server_default="{}"),
     Column("sheet", Text),
