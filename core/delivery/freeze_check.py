@@ -17,4 +17,6 @@ _HELD = {
 async def is_frozen(db: AsyncConnection, run: Run) -> bool:
     """Return whether a run has changes left that a freeze of its mapping holds back."""
     freeze = await freezes.of_mapping(db, run.mapping_id)
-    return freeze is not None and not _HELD[freeze.holds].isdisjoint(await batches.phases_left(db, run.id))
+    if freeze is None:
+        return False
+    return not _HELD[freeze.holds].isdisjoint(left.phase for left in await batches.phases_left(db, run.id))

@@ -64,8 +64,10 @@ class Recorder:
 
     async def record_traffic(self) -> None:
         """Write the request counts that were not written with an outcome."""
-        async with self._database.write() as db:
-            await runs.count(db, self._run.id, self._worker, self._new_traffic())
+        increase = self._new_traffic()
+        if any(increase.values()):
+            async with self._database.write() as db:
+                await runs.count(db, self._run.id, self._worker, increase)
 
     async def _write(self, records: list[_PendingRecord]) -> None:
         try:

@@ -22,7 +22,7 @@ from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
 from core.models.run import Run, RunFrozenError, RunStoppedError, StopReason
 from core.store import batches, ledger, lists
-from core.store.batches import Batch, BatchStatus
+from core.store.batches import Batch, BatchStatus, OpenPhase
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
 from core.vault import Vault
@@ -73,7 +73,7 @@ class Uploader:
         self._recorder = Recorder(database, run, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
-        self._phase_left = True
+        self._planned = 0
         self._failure: Exception | None = None
 
     async def run(self) -> None:
@@ -86,10 +86,11 @@ class Uploader:
         try:
             async with self._database.read() as db:
                 phases = await batches.phases_left(db, self._run.id)
-            if Phase.UPDATE in phases or Phase.RENAME in phases:
+            if {left.phase for left in phases} & {Phase.UPDATE, Phase.RENAME}:
                 await self._sender.load_former_attempts()
-            for phase in phases:
-                await (self._apply_quietly(phase) if phase in (Phase.RETAIN, Phase.RELEASE) else self._send_all(phase))
+            for left in phases:
+                is_quiet = left.phase in (Phase.RETAIN, Phase.RELEASE)
+                await (self._apply_quietly(left.phase) if is_quiet else self._send_all(left))
         finally:
             watching.cancel()
             await asyncio.wait([watching])
@@ -131,16 +132,17 @@ class Uploader:
             if not planned:
                 return
 
-    async def _send_all(self, phase: Phase) -> None:
-        async with self._database.read() as db:  # sent by a former attempt, which recorded no answer
-            sent = await batches.open_batches(
-                db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=phase, vault=self._vault
-            )
+    async def _send_all(self, left: OpenPhase) -> None:
+        if left.sent:  # by a former attempt, which recorded no answer
+            async with self._database.read() as db:
+                sent = await batches.open_batches(
+                    db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=left.phase, vault=self._vault
+                )
             self._claimed.extend(sent)
-        self._phase_left = True
+        self._planned = left.planned  # no batches are added while this run holds the list lock
         async with asyncio.TaskGroup() as senders:
-            for _ in range(_concurrency(self._run.rate)):
-                senders.create_task(self._send_some(phase), name=f"send {self._run.id}")
+            for _ in range(min(left.planned + left.sent, _concurrency(self._run.rate))):
+                senders.create_task(self._send_some(left.phase), name=f"send {self._run.id}")
         if self._failure is not None:
             raise self._failure
 
@@ -155,17 +157,16 @@ class Uploader:
     async def _claim(self, phase: Phase) -> Batch | None:
         """Return the next batch, marked as sent on disk, or None if the phase has no more."""
         async with self._claiming:
-            if not self._claimed and self._phase_left:
+            if not self._claimed and self._planned > 0:
                 size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
+                    await self._check(db)
                     planned = await batches.open_batches(
                         db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase, vault=self._vault
                     )
-                    if planned:  # otherwise there is nothing left to stop
-                        await self._check(db)
                     await batches.set_state(db, [batch.id for batch in planned], BatchStatus.SENT)
                 self._claimed.extend(planned)
-                self._phase_left = len(planned) == size  # no new batches are planned while this run holds the list lock
+                self._planned -= size
             return self._claimed.popleft() if self._claimed else None
 
     async def _check(self, db: AsyncConnection) -> None:

@@ -11,13 +11,11 @@ mParticle's hosted extension makes placeholders of two shapes: `<mpid>@placehold
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from core.errors import InputError
 from core.identity import PLACEHOLDER_DOMAIN
 from core.models.run import OthersOnList, SyncMode
 from core.planning.list_people import load_people
-from core.planning.workspace import run
+from core.planning.workspace import Workspace, run
 
 # A mapping id that no mapping has. It is larger than any, because the smallest retaining row is recorded.
 _NO_MAPPING = 2**62
@@ -107,7 +105,7 @@ class AdoptedList:
 
 
 async def adopt_list(
-    con: duckdb.DuckDBPyConnection, people: Path, mapping_id: int, others: OthersOnList, mode: SyncMode
+    con: Workspace, people: Path, mapping_id: int, others: OthersOnList, mode: SyncMode
 ) -> AdoptedList:
     """Add the people on a list to the table `ledger` of a planning, and return their numbers.
 
@@ -124,7 +122,7 @@ async def adopt_list(
     return await run(con, _match, con, mapping_id, others_leave)
 
 
-def _match(con: duckdb.DuckDBPyConnection, mapping_id: int, others_leave: bool) -> AdoptedList:
+def _match(con: Workspace, mapping_id: int, others_leave: bool) -> AdoptedList:
     domain, mapping = {"domain": PLACEHOLDER_DOMAIN}, {"mapping_id": mapping_id}
     con.execute(_MATCHED)
     con.execute(_RENAMED, domain | mapping)

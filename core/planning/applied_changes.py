@@ -4,13 +4,11 @@ For each member, a run's stored batches contain the change and the ledger's row 
 module replays them in their order and compares the outcome with the current ledger.
 """
 
-import duckdb
-
 from core.errors import NOT_KEPT, InputError
 from core.identity import ProjectType
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, decode
 from core.planning.schema import create
-from core.planning.workspace import insert, run
+from core.planning.workspace import Workspace, insert, run
 from core.store import batches, rejections
 from core.store.batches import BatchStatus
 from core.store.database import Database
@@ -67,7 +65,7 @@ FROM first_changes JOIN last_changes USING (member_key) LEFT JOIN current USING 
 """
 
 
-async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Database, undone: str) -> None:
+async def load_applied_changes(con: Workspace, database: Database, undone: str) -> None:
     """Fill `applied_changes` and `rejected_by_undone_run`. Raises InputError if the run's batches were deleted."""
     con.execute(create("applied_changes", "rejected_by_undone_run"))
     after = 0
@@ -86,12 +84,12 @@ async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Databas
             await run(con, insert, con, "rejected_by_undone_run", [(key,) for key in member_keys])
 
 
-def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> None:
+def compute_reversals(con: Workspace, mapping_id: int, project_type: ProjectType) -> None:
     """Create the table `reversals` from `applied_changes` and the current `ledger`."""
     con.execute(_REVERSALS, {"mapping_id": mapping_id, "by_user_id": project_type is ProjectType.USER_ID})
 
 
-def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, is_confirmed: bool) -> None:
+def _load_batch(con: Workspace, batch_id: int, phase: Phase, members: str, is_confirmed: bool) -> None:
     rows = []
     primary, primary_counts = "", False
     for index, entry in enumerate(decode(members).entries):

@@ -7,11 +7,9 @@ changes to other people is not covered.
 
 from dataclasses import dataclass
 
-import duckdb
-
 from core.models.batch import Operation, Phase, decode
 from core.planning.schema import create
-from core.planning.workspace import insert, run
+from core.planning.workspace import Workspace, insert, run
 from core.store import batches
 from core.store.batches import BatchStatus
 from core.store.database import Database
@@ -55,7 +53,9 @@ _MERGES_OUTSIDE = """
 SELECT count(*) FROM classified
 WHERE needs_rename AND outcome = 'update'
     AND member_key NOT IN (SELECT member_key FROM approved_changes WHERE kind = 'rename')
-    AND (email, user_id) IN (SELECT (email, user_id) FROM approved_changes WHERE kind IN ('add', 'update'))
+    AND EXISTS (SELECT 1 FROM approved_changes WHERE kind IN ('add', 'update')
+        AND approved_changes.email IS NOT DISTINCT FROM classified.email
+        AND approved_changes.user_id IS NOT DISTINCT FROM classified.user_id)
 """
 
 
@@ -74,7 +74,7 @@ class OutsideApproval:
         return self.to_add + self.to_update + self.to_remove + self.to_merge
 
 
-async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> bool:
+async def load_approved_changes(con: Workspace, database: Database, run_id: str) -> bool:
     """Create the table `approved_changes` from the batches of a run that are still planned.
 
     Returns False if there are none: then nothing of the approved plan is left to compare with.
@@ -92,7 +92,7 @@ async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Databa
                 await run(con, _load_batch, con, batch.phase, batch.members)
 
 
-def count_outside(con: duckdb.DuckDBPyConnection, *, merges: bool = False) -> OutsideApproval:
+def count_outside(con: Workspace, *, merges: bool = False) -> OutsideApproval:
     """Count the changes of a plan (the tables that `core.planning.diff` creates) that were not approved.
 
     `merges`: a rename may merge profiles, so that it has to be approved, too.
@@ -102,7 +102,7 @@ def count_outside(con: duckdb.DuckDBPyConnection, *, merges: bool = False) -> Ou
     return OutsideApproval(to_add, to_update, to_remove, to_merge)
 
 
-def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
+def _load_batch(con: Workspace, phase: Phase, members: str) -> None:
     # a duplicate in a removal batch was approved as a removal
     kinds = {**_KINDS, Operation.DUPLICATE: "remove"} if phase is Phase.REMOVE else _KINDS
     rows = [

@@ -1,6 +1,6 @@
 """Batching: the classified members, split into batches in the order in which they are sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import duckdb
@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 from core.identity import PLACEHOLDER_DOMAIN
 from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.planning.field_batches import bounds_by_size, fields_of_batches
+from core.planning.schema import columns_of
+from core.planning.small_workspace import SmallWorkspace
+from core.planning.workspace import Workspace
 from core.store.batches import Draft
 
 # Rows that are fetched at once.
@@ -33,18 +36,12 @@ _OUTDATED_DUPLICATES = """
 """
 # The ledger's row of each member before the run began, so that the run can be undone. If the run was planned again,
 # that is the row that its first plan found, not the current one.
-_WITH_PREVIOUS = """
-CREATE VIEW {name}_with_previous AS SELECT members.* REPLACE (
-    coalesce(previous_plan.in_ledger, members.in_ledger) AS in_ledger,
-    if(previous_plan.in_ledger IS NULL, members.ledger_email, previous_plan.email) AS ledger_email,
-    if(previous_plan.in_ledger IS NULL, members.ledger_user_id, previous_plan.user_id) AS ledger_user_id)
-FROM {name} AS members LEFT JOIN previous_plan USING (member_key)
-"""
-_REMOVALS_WITH_PREVIOUS = """
-CREATE VIEW removals_with_previous AS SELECT removals.* REPLACE (
-    coalesce(previous_plan.in_ledger, removals.in_ledger) AS in_ledger)
-FROM removals LEFT JOIN previous_plan USING (member_key)
-"""
+_PREVIOUS = {
+    "in_ledger": "coalesce(previous_plan.in_ledger, members.in_ledger)",
+    "ledger_email": "if(previous_plan.in_ledger IS NULL, members.ledger_email, previous_plan.email)",
+    "ledger_user_id": "if(previous_plan.in_ledger IS NULL, members.ledger_user_id, previous_plan.user_id)",
+}
+_CHANGING_TABLES = ("classified", "unrecorded_duplicates", "removals")
 _FORMER_STATE = """CASE WHEN in_ledger THEN coalesce(to_json(ledger_email), 'null') || ','
     || coalesce(to_json(ledger_user_id), 'null') ELSE '' END"""
 _SUBSCRIBE = f"""
@@ -92,13 +89,17 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.RELEASE: (
         """
         SELECT CASE WHEN is_leaver THEN 'x' ELSE 'o' END AS role, member_key, email, user_id,
-            retaining_row.mapping_id || ',' || to_json(retaining_row.member_key) AS more, member_key AS place
+            retaining_mapping || ',' || to_json(retaining_key) AS more, member_key AS place
         FROM removal_candidates JOIN retained_by USING (member_key) WHERE in_ledger
         UNION ALL
-        SELECT 'x', $former || key, min(email), min(user_id),
-            min(retaining_row).mapping_id || ',' || to_json(min(retaining_row).member_key), $former || key
-        FROM (SELECT *, former_key(email, user_id) AS key FROM removal_candidates JOIN retained_by USING (member_key)
-            WHERE NOT is_leaver) GROUP BY key""",
+        SELECT 'x', $former || key, first_email, first_user_id, retaining_mapping || ',' || to_json(retaining_key),
+            $former || key
+        FROM (SELECT *, min(email) OVER (PARTITION BY key) AS first_email,
+                min(user_id) OVER (PARTITION BY key) AS first_user_id,
+                row_number() OVER (PARTITION BY key ORDER BY retaining_mapping, retaining_key) AS position
+            FROM (SELECT *, former_key(email, user_id) AS key FROM removal_candidates
+                JOIN retained_by USING (member_key) WHERE NOT is_leaver) AS former)
+        WHERE position = 1""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
 }
@@ -142,7 +143,7 @@ _MAY_HAVE = {
     Phase.RELEASE: {"retained by another"},
 }
 _COUNT = """
-SELECT count(*), min(role), max(role), count(*) FILTER (role = 'f' OR more <> '' OR place <> member_key)
+SELECT count(*), min(role), max(role), count(*) FILTER (WHERE role = 'f' OR more <> '' OR place <> member_key)
 FROM ({entries})
 """
 
@@ -152,24 +153,26 @@ SLICE = 500_000
 SAMPLE = 20_000
 
 
-def prepare(con: duckdb.DuckDBPyConnection, *, with_fields: bool = False) -> list[Phase]:
+def prepare(con: Workspace, *, with_fields: bool = False) -> list[Phase]:
     """Create the tables that batches need in addition to those of `core.planning.diff`.
 
     Returns the phases that may have batches. `with_fields`: the run sends data fields.
     """
     con.execute(_UNRECORDED_DUPLICATES + (_OUTDATED_DUPLICATES if with_fields else ""))
-    if con.execute("SELECT count(*) FROM previous_plan").fetchall()[0][0]:
-        con.execute(_WITH_PREVIOUS.format(name="classified"))
-        con.execute(_WITH_PREVIOUS.format(name="unrecorded_duplicates"))
-        con.execute(_REMOVALS_WITH_PREVIOUS)
-    else:
-        for name in ("classified", "unrecorded_duplicates", "removals"):
-            con.execute(f"CREATE VIEW {name}_with_previous AS SELECT * FROM {name}")
+    is_planned_again = con.execute("SELECT count(*) FROM previous_plan").fetchall()[0][0] > 0
+    for table in _CHANGING_TABLES:
+        members = _with_previous(table) if is_planned_again else f"SELECT * FROM {table}"
+        con.execute(f"CREATE VIEW {table}_with_previous AS {members}")
     present = {outcome for (outcome,) in con.execute(_PRESENT).fetchall()}
     return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
 
-def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bool = False) -> Iterator[Draft]:
+def _with_previous(table: str) -> str:
+    columns = (f"{_PREVIOUS.get(name, f'members.{name}')} AS {name}" for name in columns_of(table))
+    return f"SELECT {', '.join(columns)} FROM {table} AS members LEFT JOIN previous_plan USING (member_key)"
+
+
+def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> Iterator[Draft]:
     """Yield the batches of a phase, ready to be stored. `with_fields`: with data fields, if the phase sends any."""
     with_fields = with_fields and phase in (Phase.UPDATE, Phase.ADD)
     entries, values = _ENTRIES[phase]
@@ -184,8 +187,7 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase, *, with_fields: bo
     query = _AS_JSON.format(sorted=ordered.format(entries=entries), fields=", fields" if with_fields else "")
     rest: pa.Table | None = None
     for low, high in _slices(con, entries, values, count):
-        reader = con.cursor().sql(query, params={**values, "low": low, "high": high}).to_arrow_reader(CHUNK)
-        for chunk in _within_memory(reader):
+        for chunk in _chunks(con, query, {**values, "low": low, "high": high}):
             rows = pa.Table.from_batches([chunk])
             rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
             # a batch ends before the leading entry that would be one too many
@@ -209,9 +211,13 @@ def _within_memory(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         raise
 
 
-def _slices(
-    con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str], count: int
-) -> Iterator[tuple[str, str | None]]:
+def _chunks(con: Workspace, query: str, values: dict[str, str | None]) -> Iterable[pa.RecordBatch]:
+    if isinstance(con, SmallWorkspace):
+        return con.batches(query, values)
+    return _within_memory(con.cursor().sql(query, params=values).to_arrow_reader(CHUNK))
+
+
+def _slices(con: Workspace, entries: str, values: dict[str, str], count: int) -> Iterator[tuple[str, str | None]]:
     """Yield ranges of places (start included, end excluded), in order, with about SLICE of `count` entries each."""
     bounds: list[str] = []
     if count > SLICE:

@@ -16,7 +16,8 @@ from core.models.run import Run
 from core.planning.field_types import FieldType, clash_words, types_of, value_of
 from core.planning.ledger_lookup import MOST_LOOKED_UP
 from core.planning.schema import create, statements
-from core.planning.workspace import insert, run
+from core.planning.small_workspace import SmallWorkspace
+from core.planning.workspace import Workspace, insert, run
 from core.sources import Source
 from core.sources.field_columns import TABLE
 from core.sources.sql_expressions import literal
@@ -54,7 +55,7 @@ class FieldSettings(StoredFields):
 
 
 async def load_fields(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     database: Database,
     settings: FieldSettings | None,
     source: Source,
@@ -75,6 +76,7 @@ async def load_fields(
     await load_digests(con, database, planned.mapping_id, only_known=only_known)
     if not source.has_fields:
         return (f"{source.file_name} has no columns besides identities, so no data fields are sent.",)
+    assert not isinstance(con, SmallWorkspace), "data fields are planned in DuckDB"
     return await run(con, _load_values, con, settings, planned.user_id_field, infer=source.infers_types)
 
 
@@ -121,9 +123,7 @@ def _key(name: str) -> str:
     return f'"{name}":'
 
 
-async def load_digests(
-    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, *, only_known: bool = False
-) -> None:
+async def load_digests(con: Workspace, database: Database, mapping_id: int, *, only_known: bool = False) -> None:
     """Fill `ledger_digests` with the digests of the data fields that were sent last to a mapping's members.
 
     `only_known`: those in the table `ledger` are enough.
@@ -139,7 +139,7 @@ async def load_digests(
             await run(con, insert, con, "ledger_digests", [tuple(row) for row in rows])
 
 
-def find_changed(con: duckdb.DuckDBPyConnection, salt: str, *, keys_are_known: bool) -> None:
+def find_changed(con: Workspace, salt: str, *, keys_are_known: bool) -> None:
     """Create the table `changed_fields`: members whose data fields differ from those that were sent last."""
     diff = statements("diff.sql")
     if not keys_are_known:

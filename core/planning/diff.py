@@ -33,13 +33,12 @@ The statements are in sql/diff.sql, the tables that they create in sql/schema.sq
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.data_fields import find_changed
 from core.planning.schema import statements
+from core.planning.workspace import Workspace
 
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
@@ -67,7 +66,7 @@ class DiffCounts:
 
 
 def diff_against_ledger(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     *,
     mapping_id: int,
     field: UserIdField,
@@ -131,13 +130,19 @@ def diff_against_ledger(
     con.execute(diff["create_known_leavers"], mapping)
     con.execute(diff["create_removal_candidates"], placeholder)
     con.execute(diff["reject_unknown_leavers"])
-    any_candidate = _value(con, "SELECT count(*) FROM removal_candidates")
-    con.execute(diff["create_retained_by" if any_candidate else "create_empty_retained_by"], mapping)
+    _find_retaining_rows(con, diff, mapping)
     con.execute(diff["create_removals"])
     return _counts(con, diff)
 
 
-def _counts(con: duckdb.DuckDBPyConnection, diff: dict[str, str]) -> DiffCounts:
+def _find_retaining_rows(con: Workspace, diff: dict[str, str], mapping: dict[str, int]) -> None:
+    if _value(con, "SELECT count(*) FROM removal_candidates"):
+        con.execute(diff["create_retained_by"], mapping)
+    else:
+        con.execute(diff["create_empty_retained_by"])
+
+
+def _counts(con: Workspace, diff: dict[str, str]) -> DiffCounts:
     outcomes: dict[str, int] = dict(con.execute(diff["count_outcomes"]).fetchall())
     left, to_remove, retained_leavers = con.execute(diff["count_leavers"]).fetchall()[0]
     return DiffCounts(
@@ -150,5 +155,5 @@ def _counts(con: duckdb.DuckDBPyConnection, diff: dict[str, str]) -> DiffCounts:
     )
 
 
-def _value(con: duckdb.DuckDBPyConnection, query: str) -> Any:
+def _value(con: Workspace, query: str) -> Any:
     return con.execute(query).fetchall()[0][0]

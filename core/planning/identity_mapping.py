@@ -4,8 +4,6 @@ Most members need only lower case and trimmed spaces (the patterns in core/ident
 Only the others pass through Python.
 """
 
-import duckdb
-
 from core.identity import (
     PLAIN_EMAIL_MAX_LENGTH,
     PLAIN_EMAIL_PATTERN,
@@ -19,7 +17,8 @@ from core.identity import (
     resolve_subscriber,
 )
 from core.planning.schema import create
-from core.planning.workspace import insert
+from core.planning.small_workspace import SmallWorkspace
+from core.planning.workspace import Workspace, insert
 from core.sources.grouping import SHARED_ID_PREFIX
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
@@ -75,7 +74,7 @@ _FORGET_SHARED_IDS = f"DELETE FROM source WHERE starts_with(profile, '{SHARED_ID
 
 
 def map_members(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     field: UserIdField,
     project_type: ProjectType = ProjectType.EMAIL,
     *,
@@ -87,20 +86,26 @@ def map_members(
     `with_removals`: rows of members that have left the audience become leavers; otherwise they are ignored. `live`: the
     rows contain which identities are present only as hashes.
     """
-    hashed = "hashed" if live else "0"
+    hashed = "hashed" if live or isinstance(con, SmallWorkspace) else "0"
     con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
     if with_removals:
         _map_leavers(con, field, project_type, hashed)
     if field is UserIdField.CUSTOMER_ID:
         con.execute(_REJECT_SHARED_IDS, {"by_user_id": project_type is ProjectType.USER_ID})
         con.execute(_FORGET_SHARED_IDS)
+    if isinstance(con, SmallWorkspace):  # Python maps a few members sooner than the patterns are compiled
+        con.execute(create("desired"))
+        members = f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE member"
+        _map_rows(con, members, field, project_type)
+        return
     con.execute(_IRREGULAR_MEMBERS.format(hashed=hashed, plain=_is_plain(field, project_type)))
     con.execute(_LEAVE_PLAIN)
     con.execute(_BECOME_DESIRED)
     if con.execute(_SOME_TO_NORMALIZE).fetchone() is not None:
         con.execute(_NORMALIZE_EMAILS)
     con.execute(_USER_ID[field])
-    _map_irregular_members(con, field, project_type)
+    irregular = "SELECT profile, mpid, email, customer_id, hashed FROM irregular_members"
+    _map_rows(con, irregular, field, project_type)
 
 
 def _is_plain(field: UserIdField, project_type: ProjectType) -> str:
@@ -112,8 +117,8 @@ def _is_plain(field: UserIdField, project_type: ProjectType) -> str:
     return f"coalesce((email IS NULL OR ({email})) AND {user_id} IS NOT NULL AND {_PLAIN_USER_ID[field]}, false)"
 
 
-def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField, project_type: ProjectType) -> None:
-    rows = con.cursor().execute("SELECT profile, mpid, email, customer_id, hashed FROM irregular_members")
+def _map_rows(con: Workspace, query: str, field: UserIdField, project_type: ProjectType) -> None:
+    rows = con.cursor().execute(query)
     while chunk := rows.fetchmany(CHUNK):
         desired, rejected = [], []
         for profile, mpid, email, customer_id, hashes in chunk:
@@ -126,7 +131,7 @@ def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField, p
         insert(con, "rejected", rejected)
 
 
-def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, project_type: ProjectType, hashed: str) -> None:
+def _map_leavers(con: Workspace, field: UserIdField, project_type: ProjectType, hashed: str) -> None:
     rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE NOT member")
     while chunk := rows.fetchmany(CHUNK):
         leavers: list[tuple[str, str | None, str | None, bool, str | None]] = []

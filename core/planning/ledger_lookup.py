@@ -8,10 +8,8 @@ No other row changes an outcome.
 
 from collections.abc import Sequence
 
-import duckdb
-
 from core.identity import ProjectType
-from core.planning.workspace import fill_ledger, load_ledger, run
+from core.planning.workspace import Workspace, fill_ledger, load_ledger, run
 from core.store import ledger
 from core.store.database import Database
 from core.store.ledger import Entry
@@ -29,7 +27,7 @@ _HAS_OTHER_KEY = ("customer:", "email:")
 
 
 async def load_relevant_ledger(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     database: Database,
     mapping_id: int,
     mapping_ids: Sequence[int],

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import duckdb
-
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.planning.schema import create
-from core.planning.workspace import insert, load_ledger, run, workspace
+from core.planning.workspace import Workspace, insert, load_ledger, run, workspace
 from core.store.database import Database
 
 # Lines that are read at once.
@@ -58,7 +56,7 @@ class ListDifference:
     extra: int
 
 
-async def load_people(con: duckdb.DuckDBPyConnection, people: Path) -> None:
+async def load_people(con: Workspace, people: Path) -> None:
     """Create the table `list_people` from a file with an email or user id a line."""
     con.execute(create("people_on_list"))
     with people.open(encoding="utf-8") as lines:
@@ -67,7 +65,7 @@ async def load_people(con: duckdb.DuckDBPyConnection, people: Path) -> None:
     await run(con, con.execute, _NORMALIZE)
 
 
-def find_differences(con: duckdb.DuckDBPyConnection) -> ListDifference:
+def find_differences(con: Workspace) -> ListDifference:
     """Create `list_missing` and `list_extra` from `list_people` and `ledger`, and return the numbers."""
     con.execute(_MISSING, {"former": FORMER_IDENTITY_PREFIX})
     con.execute(_EXTRA)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from core.models.run import Run, SyncMode
 from core.planning.data_fields import FieldSettings
 from core.planning.schema import create
-from core.planning.workspace import insert, run
+from core.planning.workspace import Workspace, insert, run
 from core.sources import Source, SourceFormat
 from core.sources.field_columns import TABLE, create_values
 from core.store import inbox, live_attributes
@@ -16,7 +16,7 @@ from core.store.database import Database
 
 # The table that core/sources creates, plus which identities are present only as hashes.
 _SOURCE = """
-CREATE OR REPLACE TABLE source (
+CREATE TABLE source (
     profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR, hashed INTEGER)
 """
 _STRING = pa.string()
@@ -30,6 +30,8 @@ _ROWS = pa.schema(
         ("hashed", pa.int32()),
     ]
 )
+#: A row of it: member key, mpid, is member, email, customer id, hashed identities.
+SourceRow = tuple[str, int | None, bool, str | None, str | None, int]
 _CHUNK = 20_000
 
 _FORGET_OLDER = """
@@ -37,26 +39,30 @@ DELETE FROM newer_changes WHERE (event_ms > coalesce(if(in_source, row_ms, NULL)
 """
 # A mirror keeps members that a newer live change has added, under the identity of that change.
 _KEEP = """
-INSERT INTO desired BY NAME SELECT member_key, email, user_id, false AS is_counted FROM ledger
+INSERT INTO desired (member_key, email, user_id, is_counted) SELECT member_key, email, user_id, false FROM ledger
 WHERE mapping_id = $mapping_id AND member_key IN (SELECT member_key FROM newer_changes WHERE is_member)
     AND member_key NOT IN (SELECT member_key FROM desired)
 """
 
 
-async def load_live_changes(
-    con: duckdb.DuckDBPyConnection, database: Database, live_run: Run, fields: FieldSettings | None = None
-) -> Source:
-    """Create the table `source` from the live changes of a run, and return the description of that source.
-
-    With `fields`, also create the table `source_fields` from their attributes.
-    """
+async def claimed_changes(database: Database, live_run: Run) -> list[SourceRow]:
+    """Return the live changes of a run as rows of the table `source`."""
     async with database.read() as db:
         changes = await inbox.claimed_by(db, live_run.id)
-        sealed = [] if fields is None else await inbox.attributes_claimed_by(db, live_run.id)
-    if fields is not None:
-        await run(con, _make_fields, con, fields, sealed)
-    rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
-    await run(con, _make_source, con, rows)
+    return [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
+
+
+async def load_attributes(
+    con: duckdb.DuckDBPyConnection, database: Database, live_run: Run, fields: FieldSettings
+) -> None:
+    """Create the table `source_fields` from the attributes in the live changes of a run."""
+    async with database.read() as db:
+        sealed = await inbox.attributes_claimed_by(db, live_run.id)
+    await run(con, _make_fields, con, fields, sealed)
+
+
+def live_source(rows: Sequence[SourceRow], *, has_fields: bool) -> Source:
+    """Return the description of the live changes of a run."""
     return Source(
         shape=SourceFormat.LIVE,
         is_snapshot=False,
@@ -66,13 +72,13 @@ async def load_live_changes(
         rows=len(rows),
         has_mpid=True,
         as_of=None,
-        has_fields=fields is not None,
+        has_fields=has_fields,
         infers_types=False,
     )
 
 
 async def load_newer_changes(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     database: Database,
     mapping_id: int,
     *,
@@ -90,7 +96,7 @@ async def load_newer_changes(
                 await run(con, insert, con, "newer_changes", [(*row, False, None) for row in rows])
 
 
-async def exclude_newer_live_changes(con: duckdb.DuckDBPyConnection, source: Source) -> None:
+async def exclude_newer_live_changes(con: Workspace, source: Source) -> None:
     """Delete the members from a file's `source` that have a newer live change, and older changes from `newer_changes`.
 
     An export takes minutes to hours and scans each person at another time: a row is as old as its own time stamp. A
@@ -98,13 +104,11 @@ async def exclude_newer_live_changes(con: duckdb.DuckDBPyConnection, source: Sou
     meantime the export looked for that person. Deletes no member if the file has no time stamps.
     """
     oldest = None if source.oldest is None else int(source.oldest.timestamp() * 1000)
-    await run(con, con.execute, _FORGET_OLDER, {"oldest": oldest})
-    await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT member_key FROM newer_changes)")
+    await run(con, lambda: con.execute(_FORGET_OLDER, {"oldest": oldest}))
+    await run(con, lambda: con.execute("DELETE FROM source WHERE profile IN (SELECT member_key FROM newer_changes)"))
 
 
-async def exclude_changed_since(
-    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
-) -> int:
+async def exclude_changed_since(con: Workspace, database: Database, mapping_id: int, since: float) -> int:
     """Delete the members from the rest of a file's plan that have a live change newer than `since` (UTC seconds).
 
     Returns the number of counted members among them.
@@ -118,13 +122,14 @@ async def exclude_changed_since(
     return excluded
 
 
-async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: SyncMode) -> None:
+async def restore_newer(con: Workspace, mapping_id: int, mode: SyncMode) -> None:
     """Add the excluded members to `desired`, uncounted, that a newer live change has added. Mirrors only."""
     if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer_changes WHERE is_member").fetchall()[0][0]:
-        await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
+        await run(con, lambda: con.execute(_KEEP, {"mapping_id": mapping_id}))
 
 
-def _make_source(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
+def fill_source(con: Workspace, rows: Sequence[SourceRow]) -> None:
+    """Create the table `source` with these rows."""
     con.execute(_SOURCE)
     insert(con, "source", rows, _ROWS)
 

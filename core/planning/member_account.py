@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import duckdb
-
 from core.errors import NotAccountedForError
 from core.identity import PLACEHOLDER_DOMAIN, RejectionReason
 from core.models.batch import FORMER_IDENTITY_PREFIX
+from core.planning.workspace import Workspace
 from core.sources import Source
 
 # Members that the ledger knows under the same email, and that have lost the identity that was sent as the user id. (A
@@ -24,7 +23,7 @@ SELECT count(*) FROM ledger_keys WHERE NOT starts_with(ledger_key, 'customer:')
 _LOST_EMAILS = f"""
 SELECT count(*) FROM rejected JOIN ledger USING (member_key)
 WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_EMAIL.value}'
-    AND ledger.email NOT LIKE '%@{PLACEHOLDER_DOMAIN}'
+    AND NOT ends_with(ledger.email, '@{PLACEHOLDER_DOMAIN}')
 """
 # In a userID-based project.
 _LOST_SUBSCRIBERS = f"""
@@ -52,7 +51,7 @@ def check_rows(source: Source, profiles: int) -> None:
         )
 
 
-def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: Source) -> IdentityProblems:
+def identity_problems(con: Workspace, mapping_id: int, source: Source) -> IdentityProblems:
     """Count the identity problems in the workspace, after the diff."""
     lost_mpids = 0
     if source.has_mpid:
@@ -65,5 +64,5 @@ def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: S
     )
 
 
-def _count(con: duckdb.DuckDBPyConnection, sql: str, **values: int) -> int:
+def _count(con: Workspace, sql: str, **values: int) -> int:
     return int(con.execute(sql, values).fetchall()[0][0])

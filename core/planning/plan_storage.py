@@ -1,16 +1,15 @@
 """The storage of a plan: drafts of its batches, and its rejections, in short transactions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 
-import duckdb
-
 from core.models.batch import Phase
 from core.planning import batching
-from core.planning.workspace import run
+from core.planning.small_workspace import SmallWorkspace
+from core.planning.workspace import Workspace, run
 from core.store import batches, rejections
 from core.store.batches import BatchStatus, Draft
 from core.store.database import Database, to_the_end
@@ -22,25 +21,10 @@ BATCHES_A_WRITE = 25
 REJECTIONS_A_WRITE = 5_000
 BATCHES_A_DROP = 200
 
-
-async def store_rejections(
-    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, *, with_words: bool = False
-) -> None:
-    """Store the rows of the table `rejected` as the rejections of a run, `with_words` from `rejection_words`."""
-    rows = con.cursor()
-    query = "SELECT member_key, email, customer_id, reason FROM rejected ORDER BY member_key"
-    if with_words:
-        query = (
-            "SELECT rejected.*, words FROM rejected LEFT JOIN rejection_words USING (member_key) ORDER BY member_key"
-        )
-    await run(con, rows.execute, query)
-    while chunk := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
-        await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in chunk]))
-
-
-async def _add_rejections(database: Database, run_id: str, rejected: list[Rejection]) -> None:
-    async with database.write() as db:
-        await rejections.add(db, run_id, rejected)
+_REJECTED = "SELECT member_key, email, customer_id, reason FROM rejected ORDER BY member_key NULLS LAST"
+_REJECTED_WITH_WORDS = (
+    "SELECT rejected.*, words FROM rejected LEFT JOIN rejection_words USING (member_key) ORDER BY member_key NULLS LAST"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +35,62 @@ class Work:
     renames: int
 
 
-async def store_batches(
-    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, vault: Vault | None = None
-) -> Work:
+async def store_plan(con: Workspace, database: Database, run_id: str, vault: Vault | None) -> Work:
+    """Store the rejections of a run and the drafts of its batches. Returns what these take.
+
+    `vault` encrypts their data fields; None: the run sends none.
+    """
+    if not isinstance(con, SmallWorkspace):
+        await store_rejections(con, database, run_id, with_words=vault is not None)
+        return await store_batches(con, database, run_id, vault)
+    rejected = [Rejection(*row) for row in con.execute(_REJECTED).fetchall()]
+    drafts = [draft for phase in batching.prepare(con) for draft in batching.iter_drafts(con, phase)]
+    if rejected or drafts:
+        await to_the_end(_add_plan(database, run_id, rejected, drafts))
+    return _with(Work(0, 0), drafts)
+
+
+async def _add_plan(database: Database, run_id: str, rejected: list[Rejection], drafts: list[Draft]) -> None:
+    async with database.write() as db:
+        await rejections.add(db, run_id, rejected)
+        await batches.add_drafts(db, run_id, drafts)
+
+
+async def store_rejections(con: Workspace, database: Database, run_id: str, *, with_words: bool = False) -> None:
+    """Store the rows of the table `rejected` as the rejections of a run, `with_words` from `rejection_words`."""
+    rows = await run(con, lambda: con.cursor().execute(_REJECTED_WITH_WORDS if with_words else _REJECTED))
+    while chunk := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
+        await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in chunk]))
+
+
+async def _add_rejections(database: Database, run_id: str, rejected: list[Rejection]) -> None:
+    async with database.write() as db:
+        await rejections.add(db, run_id, rejected)
+
+
+async def store_batches(con: Workspace, database: Database, run_id: str, vault: Vault | None = None) -> Work:
     """Store the drafts of all phases and return what they take.
 
     `vault` encrypts their data fields; None: the run sends none.
     """
-    requests = renames = 0
-    with_fields = vault is not None
+    work, with_fields = Work(0, 0), vault is not None
     for phase in await run(con, batching.prepare, con, with_fields=with_fields):
         drafts = batching.iter_drafts(con, phase, with_fields=with_fields)
         async with aclosing(_prefetch(con, drafts)) as pieces:
             async for piece in pieces:
                 await to_the_end(_add_drafts(database, run_id, piece, vault))
-                if phase is Phase.RENAME:
-                    renames += sum(draft.sent_size for draft in piece)
-                elif phase not in (Phase.RETAIN, Phase.RELEASE):
-                    requests += len(piece)
-    return Work(requests + renames, renames)
+                work = _with(work, piece)
+    return work
 
 
-async def _prefetch(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
+def _with(work: Work, drafts: Sequence[Draft]) -> Work:
+    """Add what these batches take."""
+    renames = sum(draft.sent_size for draft in drafts if draft.phase is Phase.RENAME)
+    others = sum(draft.phase not in (Phase.RENAME, Phase.RETAIN, Phase.RELEASE) for draft in drafts)
+    return Work(work.requests + renames + others, work.renames + renames)
+
+
+async def _prefetch(con: Workspace, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
     """Yield drafts in pieces. The next piece is computed while the caller writes the previous one."""
     piece = await run(con, _next_batch, drafts)
     while piece:

@@ -1,14 +1,10 @@
 """Planning a run from its source: which changes it would make to the list, and which members can't be synced."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import sources
-from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.data_fields import MOST_FIELDS
@@ -22,23 +18,15 @@ from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, c
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
-from core.planning.live_source import (
-    exclude_newer_live_changes,
-    load_live_changes,
-    load_newer_changes,
-    restore_newer,
-)
-from core.planning.member_account import IdentityProblems, check_rows, identity_problems
-from core.planning.plan_files import is_small, paths_of
-from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
+from core.planning.live_source import restore_newer
+from core.planning.member_account import IdentityProblems, identity_problems
+from core.planning.plan_storage import discard_drafts, store_plan
 from core.planning.removal_limits import removal_note
+from core.planning.run_source import open_source, sync_mode
 from core.planning.source_guards import LAST_RUNS, History
-from core.planning.suppression import exclude_erased, reject_erased, reject_forgotten, reject_suppressed
-from core.planning.workspace import load_ledger, run, workspace
+from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
+from core.planning.workspace import load_ledger, run, scalar
 from core.sources import Source
-from core.sources.audience_ref import split_variant
-from core.sources.content_digest import check_unchanged, fingerprint
-from core.sources.field_columns import keep_members
 from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -74,17 +62,20 @@ async def plan_run(
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
     """
-    await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
     async with database.read() as db:
+        is_planned_again = await batches.has_stored(db, planned.id)
         target, mappings_of_list, revision = await load_targets(db, planned)
         mapping_ids = [mapping.id for mapping in mappings_of_list]
-        # only guards need the size, and live changes have none
-        ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
-    reads = [] if planned.request.live else paths_of(planned)
-    async with workspace(data_dir, planned.id, memory_mb, small=is_small(planned, ledger_size), reads=reads) as con:
+        # only guards and the choice of a workspace need the sizes, and live changes look up the rows that they need
+        sizes = {} if planned.request.live else await ledger.sizes(db, mapping_ids)
+    if is_planned_again:
+        await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
+    ledger_size = sizes.get(target.id, 0)
+    opening = open_source(database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()))
+    async with opening as opened:
+        con, source, source_digest = opened.con, opened.source, opened.digest
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
-        source, source_digest = await _read(con, database, planned, target, erased, fields)
-        mode = _mode(planned, target, source)
+        mode = sync_mode(planned, target, source)
         # no leavers are computed for a mapping that keeps them
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
         in_source = scalar(con, "SELECT count(*) FROM source WHERE member")
@@ -124,12 +115,9 @@ async def plan_run(
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count = scalar(con, _COUNT_FORGOTTEN)
         to_replace = scalar(con, "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1")
-        await store_rejections(con, database, planned.id, with_words=fields is not None)
-        work = await store_batches(con, database, planned.id, None if fields is None else fields.vault)
-    async with database.read() as db:
-        history = await _history(db, target.id, mode)
-        deltas = await runs.delta_history(db, target.id)
-        read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
+        work = await store_plan(con, database, planned.id, None if fields is None else fields.vault)
+    is_from = (source_digest, address or planned.request.path)
+    history, deltas, read_at = await _before(database, planned, target.id, mode, source, *is_from)
     numbers = PlannedNumbers(
         members,
         counts.left,
@@ -189,6 +177,18 @@ def _removal_note(source: Source, mode: SyncMode, before: DeltaHistory, left: in
     return removal_note(DeltaHistory(before.files + 1, before.removals + left, source.shape))
 
 
+async def _before(
+    database: Database, planned: Run, mapping_id: int, mode: SyncMode, source: Source, digest: str, address: str
+) -> tuple[History, DeltaHistory, float | None]:
+    """Return what guards and notes compare a plan with, and when its source was made. Live changes need neither."""
+    if planned.request.live:
+        return History(), DeltaHistory(), None
+    async with database.read() as db:
+        history = await _history(db, mapping_id, mode)
+        deltas = await runs.delta_history(db, mapping_id)
+        return history, deltas, await _read_first_at(db, planned, source, digest, address)
+
+
 async def _history(db: AsyncConnection, mapping_id: int, mode: SyncMode) -> History:
     latest = await approvals.latest_source(db, mapping_id)
     sizes = await approvals.last_sizes(db, mapping_id, mode, LAST_RUNS)
@@ -220,92 +220,6 @@ async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: P
     await approvals.set_digest(db, planned, result.plan, digest, is_approved=result.is_approved)
 
 
-async def _read(
-    con: duckdb.DuckDBPyConnection,
-    database: Database,
-    planned: Run,
-    target: AudienceMapping,
-    erased: SuppressionList | None,
-    fields: FieldSettings | None,
-) -> tuple[Source, str]:
-    """Read the run's members into the table `source`. Returns the source's description, and the digest of its bytes."""
-    digest = ""
-    if planned.request.live:
-        source = await load_live_changes(con, database, planned, fields)
-        erased = None  # the inbox accepts no change that is older than an erasure
-    else:
-        paths = paths_of(planned)
-        await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
-        before = await run(con, fingerprint, paths)
-        source = await _read_file(con, database, planned, target, [] if fields is None else list(fields.choices))
-        await run(con, check_unchanged, paths, before)
-        check_rows(source, scalar(con, "SELECT count(*) FROM source"))
-        digest = before.digest if before is not None else ""
-        await exclude_newer_live_changes(con, source)
-    await exclude_erased(con, erased)
-    if source.has_fields:
-        await run(con, keep_members, con)
-    return source, digest
-
-
-async def _read_file(
-    con: duckdb.DuckDBPyConnection,
-    database: Database,
-    planned: Run,
-    target: AudienceMapping,
-    fields: Sequence[str],
-) -> Source:
-    """Read the run's files. If they contain several audiences, read the request's, or else the mapping's.
-
-    If the request names no columns, the columns of an earlier run of the mapping are used, if the files have them.
-    """
-    request = planned.request
-    paths, columns = paths_of(planned), request.columns
-    if not columns:
-        async with database.read() as db:
-            columns = await runs.columns_chosen_before(db, target.id)
-
-    async def read(audience: str | None) -> Source:
-        nonlocal columns
-        try:
-            return await run(
-                con,
-                sources.read,
-                paths,
-                con,
-                audience=audience,
-                variant=target.audience_name,
-                columns=columns,
-                sheet=request.sheet,
-                fields=fields,
-            )
-        except ColumnNotFoundError:
-            if request.columns:
-                raise
-            columns = {}
-        return await read(audience)
-
-    try:
-        return await read(request.audience)
-    except SeveralAudiencesError:
-        is_variant = split_variant(target.audience_name) is not None
-        mapped = target.audience_name if is_variant else target.audience_id or target.audience_name
-        if mapped is None:
-            raise
-        return await read(mapped)
-
-
-def _mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode:
-    mode = planned.request.mode or (SyncMode(target.mode) if target.mode != "auto" else None)
-    if mode is SyncMode.MIRROR and not source.is_snapshot:
-        raise InputError(
-            "contains additions and removals, not a whole audience, so the list can't be made equal to it. "
-            "Choose the mode delta, or no mode.",
-            path=source.file_name,
-        )
-    return mode or (SyncMode.MIRROR if source.is_snapshot else SyncMode.DELTA)
-
-
 async def load_targets(db: AsyncConnection, run_: Run) -> tuple[AudienceMapping, list[AudienceMapping], int]:
     """Return the run's mapping, all mappings of its list, and the revision of the list's ledger."""
     target = await mappings.by_id(db, run_.mapping_id)
@@ -313,8 +227,3 @@ async def load_targets(db: AsyncConnection, run_: Run) -> tuple[AudienceMapping,
     assert target is not None
     assert state is not None
     return target, await mappings.of_connection(db, run_.connection_id, run_.list_id), state.ledger_revision
-
-
-def scalar(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    """Return the number that a query yields."""
-    return int(con.execute(query).fetchall()[0][0])

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import duckdb
-
 from core.identity import ProjectType
 from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
 from core.models.run import Run, RunPlan, SyncMode, digest_of
@@ -15,9 +13,9 @@ from core.planning.diff import diff_against_ledger
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.live_source import exclude_changed_since
 from core.planning.plan_storage import BATCHES_A_WRITE, drop_batches, store_batches
-from core.planning.planner import load_targets, scalar
+from core.planning.planner import load_targets
 from core.planning.schema import TABLES, create
-from core.planning.workspace import insert, load_ledger, run, workspace
+from core.planning.workspace import Workspace, insert, load_ledger, run, scalar, workspace
 from core.store import approvals, batches, runs
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
@@ -121,7 +119,7 @@ async def _publish(
             await approvals.ask_again(db, unfinished, unapproved_plan, digest)
 
 
-def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> int:
+def _exclude(con: Workspace, mapping_id: int, project_type: ProjectType) -> int:
     """Delete the members from the rest of an undo that other runs have changed. Returns the number of counted ones."""
     compute_reversals(con, mapping_id, project_type)
     con.execute(_SUPERSEDED, {"mapping_id": mapping_id})
@@ -134,9 +132,7 @@ def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: Proj
     return unchanged
 
 
-async def _load_rest(
-    con: duckdb.DuckDBPyConnection, database: Database, run_id: str, fields: StoredFields | None
-) -> None:
+async def _load_rest(con: Workspace, database: Database, run_id: str, fields: StoredFields | None) -> None:
     """Fill `desired`, `leavers`, `previous_plan` and `data_fields` from the batches that are still planned."""
     vault = None if fields is None else fields.vault
     after = 0
@@ -152,7 +148,7 @@ async def _load_rest(
             await run(con, _load_batch, con, batch)
 
 
-def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def _load_batch(con: Workspace, batch: Batch) -> None:
     desired, leavers, previous = [], [], []
     for entry in batch.entries:
         op, member_key, email, user_id, extra = entry

@@ -27,6 +27,12 @@ def create(*tables: str) -> str:
 
 
 @cache
+def columns_of(table: str) -> tuple[str, ...]:
+    """Return the names of the columns of a working table."""
+    return tuple(name for name, _ in _COLUMN.findall(statements("schema.sql")[table]))
+
+
+@cache
 def arrow_schema(table: str) -> pa.Schema:
     """Return the columns of a working table that Python fills, as an Arrow schema."""
     columns = _COLUMN.findall(statements("schema.sql")[table])

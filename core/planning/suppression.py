@@ -5,11 +5,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.identity import UserIdField
 from core.iterable import FailureReason
 from core.planning.schema import create
-from core.planning.workspace import insert, run
+from core.planning.small_workspace import SmallWorkspace
+from core.planning.workspace import Workspace, insert, run
 from core.store.erasures import SuppressionList
 from core.store.rejections import ERASED
 from core.store.suppressions import KIND
@@ -39,7 +41,7 @@ CREATE OR REPLACE {kind} digests_in_source AS
 SELECT member_key, unhex(sha256(lower(trim({column})))) AS digest FROM desired WHERE {column} IS NOT NULL
 """
 _FORGOTTEN = """
-CREATE OR REPLACE TABLE forgotten_in_source AS
+CREATE TABLE forgotten_in_source AS
 SELECT member_key, email, user_id, {customer_id} AS customer_id, is_counted FROM desired
 WHERE member_key IN (SELECT member_key FROM forgotten_keys)
 """
@@ -53,16 +55,14 @@ _CUSTOMER_ID = {UserIdField.CUSTOMER_ID: "user_id", UserIdField.MPID: "NULL::VAR
 
 
 async def reject_suppressed(
-    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, suppressed: SuppressionList | None
+    con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList | None
 ) -> None:
     """Move members from `desired` to `rejected` if Iterable has rejected exactly these identities for good."""
     if suppressed is not None:
         await run(con, _reject_suppressed, con, mapping_id, field, suppressed)
 
 
-def _reject_suppressed(
-    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, suppressed: SuppressionList
-) -> None:
+def _reject_suppressed(con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList) -> None:
     con.execute(create("suppressed_digests"))
     insert(con, "suppressed_digests", [(digest,) for digest in suppressed.digests])
     values = {"mapping_id": mapping_id, "salt": suppressed.salt, "kind": KIND}
@@ -72,7 +72,7 @@ def _reject_suppressed(
 
 
 async def reject_forgotten(
-    con: duckdb.DuckDBPyConnection,
+    con: Workspace,
     mapping_id: int,
     field: UserIdField,
     emails: Path | None,
@@ -88,13 +88,28 @@ async def reject_forgotten(
             await run(con, _reject_forgotten, con, mapping_id, field, column, path)
 
 
-def _reject_forgotten(
-    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, column: str, path: Path
-) -> None:
+def _reject_forgotten(con: Workspace, mapping_id: int, field: UserIdField, column: str, path: Path) -> None:
+    con.execute("DROP TABLE IF EXISTS forgotten_keys")
+    con.execute("DROP TABLE IF EXISTS forgotten_in_source")
+    con.execute("CREATE TABLE forgotten_keys (member_key VARCHAR)")
+    if isinstance(con, SmallWorkspace):
+        con.insert("forgotten_keys", ["member_key"], _find_few(con, column, path))
+    else:
+        _find_forgotten(con, column, path)
+    con.execute(_FORGOTTEN.format(column=column, customer_id=_CUSTOMER_ID[field]))
+    con.execute(
+        "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM forgotten_in_source WHERE is_counted",
+        {"reason": FailureReason.FORGOTTEN.value},
+    )
+    con.execute(_FORMER_OF_FORGOTTEN, {"mapping_id": mapping_id})
+    con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM forgotten_in_source)")
+
+
+def _find_forgotten(con: duckdb.DuckDBPyConnection, column: str, path: Path) -> None:
+    """Fill the table `forgotten_keys` with the members whose digest is in a file."""
     # a table saves hashing the members once more for each part of the file
     kind = "VIEW" if path.stat().st_size <= HASHES_AT_ONCE * _DIGEST.byte_width else "TABLE"
     con.execute(_WITH_DIGEST.format(kind=kind, column=column))
-    con.execute("CREATE OR REPLACE TABLE forgotten_keys (member_key VARCHAR)")
     for digests in _read_digests(path):
         con.register("forgotten_digests", digests)
         con.execute(
@@ -103,13 +118,17 @@ def _reject_forgotten(
         )
         con.unregister("forgotten_digests")
     con.execute(f"DROP {kind} digests_in_source")
-    con.execute(_FORGOTTEN.format(column=column, customer_id=_CUSTOMER_ID[field]))
-    con.execute(
-        "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM forgotten_in_source WHERE is_counted",
-        {"reason": FailureReason.FORGOTTEN.value},
-    )
-    con.execute(_FORMER_OF_FORGOTTEN, {"mapping_id": mapping_id})
-    con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM forgotten_in_source)")
+
+
+def _find_few(con: SmallWorkspace, column: str, path: Path) -> list[tuple[str]]:
+    """Return the keys of the members whose digest is in a file."""
+    query = f"SELECT sha256(lower(trim({column}))), member_key FROM desired WHERE {column} IS NOT NULL"
+    members = [(bytes.fromhex(digest), key) for digest, key in con.execute(query).fetchall()]
+    wanted = pa.array([digest for digest, _ in members], _DIGEST)
+    matching: set[bytes] = set()
+    for digests in _read_digests(path):
+        matching.update(digests["digest"].filter(pc.is_in(digests["digest"], value_set=wanted)).to_pylist())
+    return [(key,) for digest, key in members if digest in matching]
 
 
 def _read_digests(path: Path) -> Iterator[pa.Table]:
@@ -121,17 +140,17 @@ def _read_digests(path: Path) -> Iterator[pa.Table]:
             yield pa.table({"digest": digests})
 
 
-async def exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | None) -> None:
+async def exclude_erased(con: Workspace, erased: SuppressionList | None) -> None:
     """Delete the members from `source` that asked to be erased, and list them in `erased_in_source`."""
     await run(con, _exclude_erased, con, erased)
 
 
-async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
+async def reject_erased(con: Workspace) -> int:
     """Add the erased members to `rejected`, without their identities. Returns their number."""
     return await run(con, _reject_erased, con)
 
 
-def _exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | None) -> None:
+def _exclude_erased(con: Workspace, erased: SuppressionList | None) -> None:
     con.execute(create("erased_in_source", "erased_digests"))
     if erased is None:
         return
@@ -140,6 +159,6 @@ def _exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | No
     con.execute("DELETE FROM source WHERE profile IN (SELECT member_key FROM erased_in_source)")
 
 
-def _reject_erased(con: duckdb.DuckDBPyConnection) -> int:
+def _reject_erased(con: Workspace) -> int:
     con.execute("INSERT INTO rejected SELECT NULL, NULL, NULL, $reason FROM erased_in_source", {"reason": ERASED})
     return int(con.execute("SELECT count(*) FROM erased_in_source").fetchall()[0][0])

@@ -7,8 +7,6 @@ stays on the list. It can be interrupted, resumed and undone.
 from dataclasses import asdict
 from pathlib import Path
 
-import duckdb
-
 from core.identity import ProjectType
 from core.models.run import Run, RunPlan, SyncMode
 from core.planning.applied_changes import compute_reversals, load_applied_changes
@@ -16,9 +14,9 @@ from core.planning.approval_rules import PlanResult, with_open_guards
 from core.planning.diff import diff_against_ledger
 from core.planning.guards import check_project_type, undo_guard
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import load_targets, scalar
+from core.planning.planner import load_targets
 from core.planning.schema import TABLES, create
-from core.planning.workspace import load_ledger, run, workspace
+from core.planning.workspace import Workspace, load_ledger, run, scalar, workspace
 from core.store import ledger
 from core.store.database import Database
 
@@ -77,7 +75,7 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
     return with_open_guards(undo, PlanResult(plan, SyncMode.DELTA, revision), guards, None)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> None:
+def _fill(con: Workspace, mapping_id: int, project_type: ProjectType) -> None:
     compute_reversals(con, mapping_id, project_type)
     con.execute(_DESIRED)
     con.execute(_LEAVERS)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from core.errors import SettingsError
 from core.planning.schema import arrow_schema, create
+from core.planning.small_workspace import SmallWorkspace
 from core.settings import WORK
 from core.sources.source_file import is_pattern
 from core.sources.sql_expressions import literal
@@ -26,6 +27,8 @@ from core.store.database import Database
 
 P = ParamSpec("P")
 T = TypeVar("T")
+#: Where a planning happens: DuckDB, or for few members SQLite in memory.
+Workspace = duckdb.DuckDBPyConnection | SmallWorkspace
 
 #: DuckDB's memory limits, in MB; the rest spills to the workspace's directory. Ten million members fit the first limit.
 #: If a planning runs out of memory, it starts again with the next limit.
@@ -97,8 +100,23 @@ def _lock(con: duckdb.DuckDBPyConnection, directory: Path, reads: Sequence[Path]
     con.execute("SET lock_configuration = true")
 
 
-async def run(con: duckdb.DuckDBPyConnection, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do blocking work on a workspace in a thread. On cancellation, interrupt the work and wait for its end."""
+@asynccontextmanager
+async def small_workspace() -> AsyncIterator[SmallWorkspace]:
+    """Open an empty workspace for few members, and forget it at the end of the block."""
+    con = SmallWorkspace()
+    try:
+        yield con
+    finally:
+        con.close()
+
+
+async def run(con: Workspace, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Do blocking work on a workspace in a thread. On cancellation, interrupt the work and wait for its end.
+
+    In a small workspace the work takes less time than the change of threads.
+    """
+    if isinstance(con, SmallWorkspace):
+        return work(*args, **named)
     task = asyncio.create_task(asyncio.to_thread(work, *args, **named))
     try:
         return await asyncio.shield(task)
@@ -109,7 +127,7 @@ async def run(con: duckdb.DuckDBPyConnection, work: Callable[P, T], *args: P.arg
         raise
 
 
-async def load_ledger(con: duckdb.DuckDBPyConnection, database: Database, mapping_ids: Sequence[int]) -> None:
+async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[int]) -> None:
     """Copy the ledger of these mappings into the table `ledger`."""
     con.execute(create("ledger"))
     async with database.read() as db:
@@ -117,19 +135,25 @@ async def load_ledger(con: duckdb.DuckDBPyConnection, database: Database, mappin
             await run(con, insert, con, "ledger", rows)
 
 
-def fill_ledger(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
+def fill_ledger(con: Workspace, rows: Sequence[Sequence[object]]) -> None:
     """Create the table `ledger` with these rows."""
     con.execute(create("ledger"))
     insert(con, "ledger", rows)
 
 
-def insert(
-    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[object]], schema: pa.Schema | None = None
-) -> None:
+def insert(con: Workspace, table: str, rows: Sequence[Sequence[object]], schema: pa.Schema | None = None) -> None:
     """Append rows to a table. Its columns are those in sql/schema.sql, unless a schema is given."""
     if rows:
         schema = arrow_schema(table) if schema is None else schema
+        if isinstance(con, SmallWorkspace):
+            con.insert(table, schema.names, rows)
+            return
         columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
         con.register("chunk", pa.table(columns, schema=schema))
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # no name from outside
         con.unregister("chunk")
+
+
+def scalar(con: Workspace, query: str) -> int:
+    """Return the number that a query yields."""
+    return int(con.execute(query).fetchall()[0][0])

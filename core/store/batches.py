@@ -6,12 +6,12 @@ from enum import StrEnum
 from functools import cached_property
 
 import orjson
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import BatchColumns, BatchEntry, BatchFields, Phase, decode
 from core.store import clock, field_values
-from core.store.tables import batch_members, batches, runs
+from core.store.tables import batch_members, batches, rejections, runs
 from core.vault import Vault
 
 # A doubt that no run has looked at for so many seconds is given up: the list is not synced any longer.
@@ -68,6 +68,8 @@ class Batch(Draft):
 
 async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft], vault: Vault | None = None) -> None:
     """Store batches of a plan in progress. `vault` encrypts their data fields, if they have any."""
+    if not drafts:
+        return
     rows = [
         {
             "run_id": run_id,
@@ -91,8 +93,17 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft], 
 
 async def publish(db: AsyncConnection, run_id: str) -> None:
     """Make the drafts of a run its plan, and supersede what remains of the plan before."""
-    await _move(db, run_id, BatchStatus.PLANNED, BatchStatus.SUPERSEDED)
-    await _move(db, run_id, BatchStatus.DRAFT, BatchStatus.PLANNED)
+    planned, draft = BatchStatus.PLANNED.value, BatchStatus.DRAFT.value
+    becomes = case((batches.c.status == planned, BatchStatus.SUPERSEDED.value), else_=planned)
+    which = (batches.c.run_id == run_id, batches.c.status.in_([planned, draft]))
+    await db.execute(update(batches).where(*which).values(status=becomes))
+
+
+async def has_stored(db: AsyncConnection, run_id: str) -> bool:
+    """Return whether a run has batches or rejections, of an earlier planning."""
+    tables = (batches, rejections)
+    has_any = or_(*(select(table.c.id).where(table.c.run_id == run_id).exists() for table in tables))
+    return bool((await db.execute(select(has_any))).scalar_one())
 
 
 async def open_batches(
@@ -194,14 +205,25 @@ async def set_state(db: AsyncConnection, ids: Sequence[int], state: BatchStatus)
     await db.execute(_SET_STATE, {"ids": list(ids), "to_state": state.value})
 
 
-async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
+@dataclass(frozen=True, slots=True)
+class OpenPhase:
+    """A phase of a run that has unfinished batches, and how many of them are planned and sent."""
+
+    phase: Phase
+    planned: int
+    sent: int
+
+
+async def phases_left(db: AsyncConnection, run_id: str) -> list[OpenPhase]:
     """Return the phases that have unfinished batches, in order."""
+    is_planned, is_sent = (batches.c.status == each.value for each in (BatchStatus.PLANNED, BatchStatus.SENT))
     query = (
-        select(batches.c.phase)
-        .distinct()
-        .where(batches.c.run_id == run_id, batches.c.status.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value]))
+        select(batches.c.phase, func.count().filter(is_planned), func.count().filter(is_sent))
+        .where(batches.c.run_id == run_id, or_(is_planned, is_sent))
+        .group_by(batches.c.phase)
+        .order_by(batches.c.phase)
     )
-    return sorted(Phase(phase) for (phase,) in (await db.execute(query)))
+    return [OpenPhase(Phase(phase), *counts) for phase, *counts in await db.execute(query)]
 
 
 async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
@@ -231,9 +253,3 @@ async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], 
     )
     result = await db.execute(delete(batches).where(batches.c.id.in_(chosen)))
     return int(result.rowcount)
-
-
-async def _move(db: AsyncConnection, run_id: str, before: BatchStatus, after: BatchStatus) -> None:
-    await db.execute(
-        update(batches).where(batches.c.run_id == run_id, batches.c.status == before.value).values(status=after.value)
-    )

@@ -215,6 +215,12 @@ async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
     return int((await db.execute(query)).scalar_one())
 
 
+async def sizes(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, int]:
+    """Return the number of ledger rows of each of these mappings that has any."""
+    query = select(ledger.c.mapping_id, func.count()).where(ledger.c.mapping_id.in_(mapping_ids))
+    return {mapping_id: int(count) for mapping_id, count in await db.execute(query.group_by(ledger.c.mapping_id))}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A member in the ledger. If not `is_confirmed`, it may or may not be on the list."""

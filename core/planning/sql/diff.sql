@@ -99,18 +99,18 @@ WHERE data_fields.digest IS DISTINCT FROM ledger_digests.digest;
 -- behind. (An interrupted rename leaves its row unconfirmed.) In a hybrid project the update itself gives the user the
 -- new email, but if users may be merged, another user with that email is looked for first.
 CREATE TABLE joined AS
+WITH known AS (SELECT * FROM ledger WHERE mapping_id = $mapping_id)
 SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.email, desired.user_id,
     desired.is_counted, desired.member_key IS NOT NULL AS in_source, known.member_key IS NOT NULL AS in_ledger,
     known.email AS ledger_email, known.user_id AS ledger_user_id,
     coalesce(known.is_confirmed, false) AS is_confirmed,
     coalesce(known.is_confirmed AND (known.email = desired.email OR desired.email IS NULL)
         AND known.user_id IS NOT DISTINCT FROM desired.user_id, false) AS is_unchanged,
-    $renames AND in_ledger AS is_known_by_mpid,
+    $renames AND known.member_key IS NOT NULL AS is_known_by_mpid,
     desired.email <> desired.member_key || '@' || $placeholder_domain
         AND coalesce(known.email = desired.member_key || '@' || $placeholder_domain, NOT known.is_confirmed)
-        AND (is_known_by_mpid OR ($merges AND in_ledger AND known.email IS NOT NULL)) AS needs_rename
-FROM desired
-FULL JOIN (SELECT * FROM ledger WHERE mapping_id = $mapping_id) AS known ON known.member_key = desired.member_key;
+        AND known.member_key IS NOT NULL AND ($renames OR ($merges AND known.email IS NOT NULL)) AS needs_rename
+FROM desired FULL JOIN known ON (known.member_key = desired.member_key);
 
 -- name: mark_changed_fields
 UPDATE joined SET is_unchanged = false
@@ -142,7 +142,7 @@ CREATE TABLE duplicate_profiles AS
 SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile FROM joined
     WHERE in_source AND hash(subscriber_key(email, user_id)) IN (
-        SELECT hash(subscriber_key(email, user_id)) FROM desired GROUP BY ALL HAVING count(*) > 1)
+        SELECT hash(subscriber_key(email, user_id)) FROM desired GROUP BY 1 HAVING count(*) > 1)
     WINDOW same_subscriber AS (PARTITION BY subscriber_key(email, user_id) ORDER BY is_counted DESC, is_unchanged DESC,
         coalesce(NOT is_other_subscriber(ledger_email, ledger_user_id, email, user_id), false) DESC,
         email IS NULL, member_key)
@@ -155,7 +155,7 @@ SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile
     FROM joined ANTI JOIN duplicate_profiles USING (member_key)
     WHERE in_source AND hash(user_id) IN (
-        SELECT hash(user_id) FROM desired WHERE user_id IS NOT NULL GROUP BY ALL HAVING count(*) > 1)
+        SELECT hash(user_id) FROM desired WHERE user_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1)
     WINDOW same_subscriber AS (PARTITION BY user_id ORDER BY is_counted DESC, is_unchanged DESC,
         coalesce(ledger_user_id = user_id, false) DESC, member_key)
 ) WHERE member_key <> primary_profile;
@@ -168,11 +168,11 @@ INSERT INTO duplicate_profiles SELECT * FROM duplicates_by_user_id;
 
 -- name: create_on_list_by_other_mapping
 CREATE TABLE on_list_by_other_mapping AS
-SELECT desired.member_key
-FROM desired SEMI JOIN (SELECT * FROM ledger WHERE mapping_id <> $mapping_id AND is_confirmed) AS others
-ON subscriber_key(others.email, others.user_id) = subscriber_key(desired.email, desired.user_id)
+WITH others AS (SELECT * FROM ledger WHERE mapping_id <> $mapping_id AND is_confirmed)
+SELECT desired.member_key FROM desired SEMI JOIN others ON (
+    subscriber_key(others.email, others.user_id) = subscriber_key(desired.email, desired.user_id)
     AND (desired.email IS NULL OR desired.email = others.email)
-    AND (desired.user_id IS NULL OR desired.user_id = others.user_id);
+    AND (desired.user_id IS NULL OR desired.user_id = others.user_id));
 
 -- name: create_merged
 -- Members who are on the list already, under another profile: one that leaves or, in a delta ($any), any other. mParticle
@@ -263,12 +263,12 @@ WITH keeping AS (
     FROM removal_candidates JOIN keeping ON keeping.user_id = removal_candidates.user_id
     WHERE is_kept_by_user_id(removal_candidates.email)
 )
-SELECT member_key, min({'mapping_id': mapping_id, 'member_key': keeping_key}) AS retaining_row
-FROM pairs GROUP BY member_key;
+SELECT member_key, mapping_id AS retaining_mapping, keeping_key AS retaining_key FROM (
+    SELECT *, row_number() OVER (PARTITION BY member_key ORDER BY mapping_id, keeping_key) AS position FROM pairs)
+WHERE position = 1;
 
 -- name: create_empty_retained_by
-CREATE TABLE retained_by AS
-SELECT NULL::VARCHAR AS member_key, {'mapping_id': $mapping_id, 'member_key': NULL::VARCHAR} AS retaining_row LIMIT 0;
+CREATE TABLE retained_by (member_key VARCHAR, retaining_mapping BIGINT, retaining_key VARCHAR);
 
 -- name: create_removals
 -- Of several identities with the same subscriber, the first is sent: that of a counted leaver, if there is one.

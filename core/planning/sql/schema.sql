@@ -260,7 +260,8 @@ CREATE TABLE removal_candidates (
 -- Who keeps such an identity on the list after all. Created by diff.sql.
 CREATE TABLE retained_by (
     member_key VARCHAR,
-    retaining_row STRUCT(mapping_id BIGINT, member_key VARCHAR)
+    retaining_mapping BIGINT,    -- the smallest mapping id, and its smallest key
+    retaining_key VARCHAR
 );
 
 -- name: unrecorded_duplicates

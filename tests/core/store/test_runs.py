@@ -205,7 +205,8 @@ async def test_batches_in_order(database: Database) -> None:
         await batches.add_drafts(db, other, [draft(Phase.UPDATE, 1)])
         await batches.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
         await batches.publish(db, run_id)
-        assert await batches.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
+        left = await batches.phases_left(db, run_id)
+        assert [each.phase for each in left] == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
         open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
         assert [batch.members for batch in open_batches] == ["[0]", "[1]", "[2]", "[3]"]
         additions = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10, phase=Phase.ADD)

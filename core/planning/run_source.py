@@ -1,0 +1,196 @@
+"""The source of a run: its files or live changes, read into the workspace in which they are planned.
+
+DuckDB reads files. If there are few members and the ledger is small, they move on to a small workspace, in which live
+changes are planned as well.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from core import sources
+from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
+from core.models.run import Run, SyncMode
+from core.planning.data_fields import FieldSettings
+from core.planning.live_source import (
+    claimed_changes,
+    exclude_newer_live_changes,
+    fill_source,
+    live_source,
+    load_attributes,
+    load_newer_changes,
+)
+from core.planning.member_account import check_rows
+from core.planning.plan_files import is_small, paths_of
+from core.planning.schema import create
+from core.planning.small_workspace import SMALL_LEDGER, SMALL_MEMBERS, SmallWorkspace, is_supported
+from core.planning.suppression import exclude_erased
+from core.planning.workspace import (
+    Workspace,
+    insert,
+    run,
+    scalar,
+    small_workspace,
+    workspace,
+)
+from core.sources import Source
+from core.sources.audience_ref import split_variant
+from core.sources.content_digest import check_unchanged, fingerprint
+from core.sources.field_columns import keep_members
+from core.store import runs
+from core.store.database import Database
+from core.store.erasures import SuppressionList
+from core.store.mappings import AudienceMapping
+
+_MEMBERS = "SELECT profile, mpid, member, email, customer_id, 0 FROM source"
+# Tables besides `source` that reading fills.
+_OTHERS = ("newer_changes", "erased_in_source")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSource:
+    """A source in the table `source` of a workspace, its description, and the digest of its bytes."""
+
+    con: Workspace
+    source: Source
+    digest: str = ""
+
+
+@asynccontextmanager
+async def open_source(
+    database: Database,
+    data_dir: Path,
+    planned: Run,
+    target: AudienceMapping,
+    memory_mb: int,
+    erased: SuppressionList | None,
+    fields: FieldSettings | None,
+    ledger_size: int,
+) -> AsyncIterator[RunSource]:
+    """Read the members of a run, for the length of the block. `ledger_size` is that of all mappings of the list.
+
+    Raises InputError if a file can't be used.
+    """
+    if planned.request.live:
+        async with _live_changes(database, data_dir, planned, memory_mb, fields) as opened:
+            yield opened
+        return
+    paths, small_files = paths_of(planned), is_small(planned, ledger_size)
+    async with workspace(data_dir, planned.id, memory_mb, small=small_files, reads=paths) as con:
+        await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
+        before = await run(con, fingerprint, paths)
+        source = await _read_file(con, database, planned, target, [] if fields is None else list(fields.choices))
+        await run(con, check_unchanged, paths, before)
+        check_rows(source, scalar(con, "SELECT count(*) FROM source"))
+        digest = before.digest if before is not None else ""
+        await exclude_newer_live_changes(con, source)
+        await exclude_erased(con, erased)
+        if source.has_fields:
+            await run(con, keep_members, con)
+        # additions and removals look up the rows of the ledger that they need
+        rows_needed = ledger_size if sync_mode(planned, target, source) is SyncMode.MIRROR else 0
+        if fields is not None or not await run(con, _has_few, con, planned, rows_needed):
+            yield RunSource(con, source, digest)
+            return
+        async with small_workspace() as small:
+            _move(con, small)
+            yield RunSource(small, source, digest)
+
+
+@asynccontextmanager
+async def _live_changes(
+    database: Database, data_dir: Path, planned: Run, memory_mb: int, fields: FieldSettings | None
+) -> AsyncIterator[RunSource]:
+    rows = await claimed_changes(database, planned)
+    async with contextlib.AsyncExitStack() as stack:
+        con: Workspace
+        if len(rows) <= SMALL_MEMBERS and fields is None and not planned.request.full and is_supported():
+            con = await stack.enter_async_context(small_workspace())
+        else:
+            con = await stack.enter_async_context(workspace(data_dir, planned.id, memory_mb, small=True))
+            if fields is not None:
+                await load_attributes(con, database, planned, fields)
+        await run(con, fill_source, con, rows)
+        await exclude_erased(con, None)  # the inbox accepts no change that is older than an erasure
+        if fields is not None and not isinstance(con, SmallWorkspace):
+            await run(con, keep_members, con)
+        yield RunSource(con, live_source(rows, has_fields=fields is not None))
+
+
+def sync_mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode:
+    """Return the mode of a run: the one asked for, or else the one for this kind of source."""
+    mode = planned.request.mode or (SyncMode(target.mode) if target.mode != "auto" else None)
+    if mode is SyncMode.MIRROR and not source.is_snapshot:
+        raise InputError(
+            "contains additions and removals, not a whole audience, so the list can't be made equal to it. "
+            "Choose the mode delta, or no mode.",
+            path=source.file_name,
+        )
+    return mode or (SyncMode.MIRROR if source.is_snapshot else SyncMode.DELTA)
+
+
+def _has_few(con: duckdb.DuckDBPyConnection, planned: Run, ledger_size: int) -> bool:
+    """Return whether the members that were read, and the ledger, fit into a small workspace."""
+    is_special = planned.request.adopts is not None or planned.request.full
+    if ledger_size > SMALL_LEDGER or is_special or not is_supported():
+        return False
+    return all(scalar(con, f"SELECT count(*) FROM {table}") <= SMALL_MEMBERS for table in ("source", *_OTHERS))
+
+
+def _move(con: duckdb.DuckDBPyConnection, small: Workspace) -> None:
+    """Copy the members that were read to a small workspace."""
+    fill_source(small, con.execute(_MEMBERS).fetchall())
+    small.execute(create(*_OTHERS))
+    for table in _OTHERS:
+        insert(small, table, con.execute(f"SELECT * FROM {table}").fetchall())
+
+
+async def _read_file(
+    con: duckdb.DuckDBPyConnection,
+    database: Database,
+    planned: Run,
+    target: AudienceMapping,
+    fields: Sequence[str],
+) -> Source:
+    """Read the run's files. If they contain several audiences, read the request's, or else the mapping's.
+
+    If the request names no columns, the columns of an earlier run of the mapping are used, if the files have them.
+    """
+    request = planned.request
+    paths, columns = paths_of(planned), request.columns
+    if not columns:
+        async with database.read() as db:
+            columns = await runs.columns_chosen_before(db, target.id)
+
+    async def read(audience: str | None) -> Source:
+        nonlocal columns
+        try:
+            return await run(
+                con,
+                sources.read,
+                paths,
+                con,
+                audience=audience,
+                variant=target.audience_name,
+                columns=columns,
+                sheet=request.sheet,
+                fields=fields,
+            )
+        except ColumnNotFoundError:
+            if request.columns:
+                raise
+            columns = {}
+        return await read(audience)
+
+    try:
+        return await read(request.audience)
+    except SeveralAudiencesError:
+        is_variant = split_variant(target.audience_name) is not None
+        mapped = target.audience_name if is_variant else target.audience_id or target.audience_name
+        if mapped is None:
+            raise
+        return await read(mapped)

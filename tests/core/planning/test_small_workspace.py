@@ -1,0 +1,248 @@
+"""Small plannings happen in SQLite, larger ones in DuckDB: both plan the same changes, from the same statements."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from core.identity import ProjectType, UserIdField
+from core.iterable import DataCenter
+from core.models.batch import BatchEntry, decode
+from core.models.run import Run, RunRequest, SyncMode
+from core.planning import plan_run, run_source
+from core.store import connections, erasures, lists, mappings, runs, tables
+from core.store.batches import BatchStatus
+from core.store.database import Database
+from core.store.erasures import SuppressionList
+from core.store.mappings import RemovalPolicy
+from core.store.suppressions import KIND
+from tests.core.databases import new_sqlite
+from tests.core.harness import LIST, WALKS
+
+# Few values, so that members share identities, and the ledger knows them under others.
+NUMBERS = st.integers(0, 7)
+EMAILS = st.one_of(
+    NUMBERS.map("p{}@example.com".format),
+    NUMBERS.map(" P{}@Example.com ".format),
+    NUMBERS.map("{}@placeholder.email".format),
+    st.sampled_from([None, "", "no address", "ä@exämple.com", "Ä@EXÄMPLE.com", "it's;--@example.com"]),
+)
+CUSTOMER_IDS = st.one_of(NUMBERS.map("c{}".format), NUMBERS.map(str), st.sampled_from([None, "", " ", "é", "x" * 60]))
+KEYS = st.one_of(NUMBERS.map(str), NUMBERS.map("customer:c{}".format), NUMBERS.map("email:p{}@example.com".format))
+LEDGER_COLUMNS = ("mapping_id", "member_key", "email", "user_id", "is_confirmed")
+SUPPRESSED = st.builds("{0}\np{1}@example.com\n{2}".format, KEYS, NUMBERS, st.sampled_from(["", "c1", "c2"]))
+LEDGER_EMAILS = st.one_of(
+    NUMBERS.map("p{}@example.com".format),
+    NUMBERS.map("{}@placeholder.email".format),
+    st.sampled_from([None, "ä@exämple.com"]),
+)
+LEDGER_IDS = st.one_of(NUMBERS.map("c{}".format), NUMBERS.map(str), st.none())
+LEDGER_KEYS = st.one_of(KEYS, NUMBERS.map("former:p{}@example.com".format))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A member that joins or leaves, with the identities in the message or row."""
+
+    key: str
+    joins: bool
+    email: str | None
+    customer_id: str | None
+    hashed: int
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is planned: the changes, what the ledger has, and the settings."""
+
+    changes: list[Change]
+    ledger: dict[tuple[bool, str], tuple[str | None, str | None, bool]]
+    field: UserIdField
+    project_type: ProjectType
+    mode: SyncMode | None
+    policy: RemovalPolicy
+    forgotten: frozenset[str]
+    erased: frozenset[str]
+    suppressed: frozenset[str]
+    """Identities as `core.store.suppressions` has them."""
+
+
+def situations() -> st.SearchStrategy[Situation]:
+    """Situations; `mode` is None for live changes."""
+    change = st.builds(Change, KEYS, st.booleans(), EMAILS, CUSTOMER_IDS, st.sampled_from([0, 0, 0, 1, 2, 3]))
+    identity = st.tuples(LEDGER_EMAILS, LEDGER_IDS, st.sampled_from([True, True, False]))
+    return st.builds(
+        Situation,
+        st.lists(change, min_size=1, max_size=10, unique_by=lambda each: each.key),
+        st.dictionaries(st.tuples(st.booleans(), LEDGER_KEYS), identity, max_size=14),
+        st.sampled_from(UserIdField),
+        st.sampled_from(ProjectType),
+        st.sampled_from([None, None, SyncMode.MIRROR, SyncMode.DELTA]),
+        st.sampled_from([RemovalPolicy.REMOVE, RemovalPolicy.REMOVE, RemovalPolicy.KEEP]),
+        st.frozensets(NUMBERS.map("p{}@example.com".format), max_size=2),
+        st.frozensets(NUMBERS.map("p{}@example.com".format), max_size=1),
+        st.frozensets(
+            st.builds("{0}\np{1}@example.com\n{2}".format, KEYS, NUMBERS, st.sampled_from(["", "c1", "c2"])), max_size=3
+        ),
+    )
+
+
+class Planner:
+    """A database in which situations are planned, each for two mappings of their own."""
+
+    def __init__(self, database: Database, directory: Path) -> None:
+        """Take the parts. No I/O."""
+        self._database = database
+        self._directory = directory
+
+    async def planned(self, situation: Situation) -> Any:
+        """Plan a situation. Returns the plan without its times, its batches, and its rejections."""
+        run = await self._prepared(situation)
+        forgotten = self._directory / "forgotten"
+        forgotten.write_bytes(b"".join(sha256(email.encode()).digest() for email in situation.forgotten))
+        result = await plan_run(
+            self._database,
+            self._directory,
+            run,
+            100,
+            SuppressionList("salt", [erasures.digest("salt", "email", email) for email in situation.erased]),
+            SuppressionList("salt", [erasures.digest("salt", KIND, identity) for identity in situation.suppressed]),
+            forgotten=(forgotten, forgotten),
+        )
+        async with self._database.read() as db:
+            query = (
+                select(
+                    tables.batches.c.phase,
+                    tables.batches.c.sent_size,
+                    tables.batches.c.counted_size,
+                    tables.batch_members.c.members,
+                )
+                .join(tables.batch_members, tables.batch_members.c.batch_id == tables.batches.c.id)
+                .where(tables.batches.c.run_id == run.id, tables.batches.c.status == BatchStatus.DRAFT.value)
+                .order_by(tables.batches.c.id)
+            )
+            rows = await db.execute(query)
+            stored = [(*row[:3], self._comparable(decode(row.members).entries, run)) for row in rows]
+            rejected = select(tables.rejections).where(tables.rejections.c.run_id == run.id)
+            rejections = Counter(tuple(row[2:]) for row in await db.execute(rejected))
+        numbers = result.plan.model_dump(exclude={"source_at", "source_digest"})
+        return numbers, result.plan.guards, result.mode, stored, rejections
+
+    def _comparable(self, entries: list[BatchEntry], run: Run) -> list[BatchEntry]:
+        """Entries with the first of the two mappings as number 0: they refer to mappings by id."""
+        number = run.mapping_id
+        return [
+            entry._replace(extra=tuple(value - number if type(value) is int else value for value in entry.extra))
+            for entry in entries
+        ]
+
+    async def _prepared(self, situation: Situation) -> Run:
+        """Store the run, the ledger of its mapping and of another one, and the changes."""
+        run_id = runs.new_id()
+        async with self._database.write() as db:
+            connection_id = await connections.add(
+                db,
+                name=run_id,
+                api_key=b"",
+                key_last4="",
+                rate_limit_key="",
+                data_center=DataCenter.US,
+                user_id_field=situation.field,
+                requests_per_second=0,
+            )
+            await lists.add(db, connection_id, LIST, "Members", None)
+            ids = [
+                await mappings.add(
+                    db,
+                    connection_id=connection_id,
+                    list_id=LIST,
+                    audience_id=None,
+                    audience_name=name,
+                    removal_policy=situation.policy,
+                )
+                for name in ("One", "Two")
+            ]
+            mapping = await mappings.by_id(db, ids[0])
+            assert mapping is not None
+            is_live = situation.mode is None
+            request = RunRequest(
+                path="" if is_live else str(self._file(situation, run_id)),
+                live=is_live,
+                mode=SyncMode.DELTA if is_live else situation.mode,
+            )
+            await runs.add(
+                db,
+                run_id=run_id,
+                mapping=mapping,
+                mode="delta",
+                user_id_field=situation.field.value,
+                rate=0,
+                request=request,
+            )
+            await runs.change(db, run_id, project_type=situation.project_type)
+            ledger = [
+                dict(zip(LEDGER_COLUMNS, (ids[is_other], key, *row), strict=True))
+                for (is_other, key), row in situation.ledger.items()
+            ]
+            if ledger:
+                await db.execute(insert(tables.ledger), ledger)
+            if is_live:
+                await db.execute(
+                    insert(tables.inbox), [self._waiting(ids[0], run_id, each) for each in situation.changes]
+                )
+            stored = await runs.by_id(db, run_id)
+        assert stored is not None
+        return stored
+
+    def _waiting(self, mapping_id: int, run_id: str, change: Change) -> dict[str, Any]:
+        return {
+            "mapping_id": mapping_id,
+            "member_key": change.key,
+            "is_member": change.joins,
+            "event_ms": 1,
+            "email": change.email,
+            "customer_id": change.customer_id,
+            "hashed_fields": change.hashed,
+            "pending_since": 1.0,
+            "run_id": run_id,
+        }
+
+    def _file(self, situation: Situation, run_id: str) -> Path:
+        """Write the changes as a table: with mpids, if all have one."""
+        path = self._directory / run_id / "audience.csv"
+        path.parent.mkdir()
+        is_delta = situation.mode is SyncMode.DELTA
+        lines = ["mpid,email,customerid" + (",isadd" if is_delta else "")]
+        for each in situation.changes:
+            mpid = each.key if each.key.isdigit() else ""
+            values = [mpid, each.email or "", each.customer_id or ""] + ([str(each.joins).lower()] if is_delta else [])
+            lines.append(",".join(f'"{value}"' for value in values))
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan, the batches with their order, and the rejections are the same, whichever database plans."""
+    with asyncio.Runner() as runner:
+        database = Database(new_sqlite(tmp_path / "data"))
+        planner = Planner(database, tmp_path)
+
+        @settings(max_examples=6 * WALKS, suppress_health_check=list(HealthCheck), deadline=None)
+        @given(situations())
+        def check(situation: Situation) -> None:
+            monkeypatch.setattr(run_source, "SMALL_MEMBERS", 1_000)
+            small = runner.run(planner.planned(situation))
+            monkeypatch.setattr(run_source, "SMALL_MEMBERS", -1)
+            assert small == runner.run(planner.planned(situation))
+
+        try:
+            check()
+        finally:
+            runner.run(database.close())
