@@ -19,6 +19,8 @@ from core.models.run import Run
 from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.database import to_the_end
+from core.store.lists import ListState
+from core.store.mappings import AudienceMapping
 
 # Parts of Iterable may not know a list that is younger than this, in seconds, and show its members late.
 NEW_LIST_S = 300.0
@@ -53,6 +55,11 @@ async def was_just_created(engine: Engine, run: Run) -> bool:
         known = await lists.get(db, run.connection_id, run.list_id)
         mapping = await mappings.by_id(db, run.mapping_id)
     assert mapping is not None
+    return is_just_created(engine, known, mapping)
+
+
+def is_just_created(engine: Engine, known: ListState | None, mapping: AudienceMapping) -> bool:
+    """As `was_just_created`, from the stored list and mapping."""
     created_at = mapping.decided_at or mapping.created_at
     if known is not None and known.list_created_at is not None:
         created_at = known.list_created_at / 1000

@@ -48,8 +48,8 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
             rate=connection.requests_per_second,
             request=request,
             worker_id=engine.presence.id,
+            is_live=True,
         )
-        await runs.change(db, run_id, is_live=True)
     while (
         claimed % MARKED_AT_ONCE == 0
         and claimed < MOST_MEMBERS
@@ -81,31 +81,27 @@ async def execute(engine: Engine, run_id: str) -> RunStatus:
 
 async def finalize(engine: Engine, run_id: str) -> None:
     """Update the inbox, the daily run and the alerts after a run has ended. Idempotent; any process may call it."""
-    async with engine.database.read() as db:
-        ended = await runs.by_id(db, run_id)
-    if ended is not None and ended.is_live and ended.status is RunStatus.SUCCEEDED:
-        while await _mark_done(engine, ended.mapping_id, run_id):
-            pass
+    while not await _finalize_next(engine, run_id):
+        pass
+
+
+async def _finalize_next(engine: Engine, run_id: str) -> bool:
+    """Mark the next changes of a succeeded run as delivered, or else finalize the run. Returns whether it is final."""
     async with engine.database.write() as db:
-        run = await runs.by_id(db, run_id)
-        if run is None or not run.is_live or await live_mappings.lock(db, run.mapping_id) is None:
-            return
-        run = await runs.by_id(db, run_id)  # read again under the lock: no other process can finalize it now
-        if run is None or not run.is_live:
-            return
+        mapping = await live_mappings.lock_of_run(db, run_id)
+        run = await runs.by_id(db, run_id)  # under the lock: no other process can finalize it now
+        if mapping is None or run is None or not run.is_live:
+            return True
         if run.status is RunStatus.SUCCEEDED:
-            await _merge_into_daily_run(db, run)
+            if await inbox.mark_delivered(db, run.mapping_id, run_id, MARKED_AT_ONCE):
+                return False
+            await _merge_into_daily_run(db, run, mapping)
         elif run.status is RunStatus.CANCELLED:  # its changes still have to be delivered
             await inbox.unclaim(db, run.id)
             await runs.change(db, run.id, is_live=False)
         elif run.status is RunStatus.FAILED:
             await alerting.run_failed(db, run, run.error_code, run.error)
-
-
-async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> bool:
-    """Mark the next changes of a succeeded run as delivered. Returns whether there are more."""
-    async with engine.database.write() as db:
-        return await inbox.mark_delivered(db, mapping_id, run_id, MARKED_AT_ONCE)
+    return True
 
 
 async def abandon(engine: Engine, run: Run) -> None:
@@ -143,11 +139,11 @@ def delivery_filter(
     return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now, frozen)
 
 
-async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:
+async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:
     day = live_mappings.day_of(run.finished_at or time.time())
     daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if daily_run_id is None:
-        daily_run_id = await _new_daily_run(db, run)
+        daily_run_id = await _new_daily_run(db, run, mapping)
         await live_mappings.set_day(db, run.mapping_id, day, run_id=daily_run_id)
     await alerting.run_succeeded(db, run)
     if run.counters.added + run.counters.updated + run.counters.removed:
@@ -155,9 +151,7 @@ async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:
     await live_mappings.add_to(db, run, daily_run_id)
 
 
-async def _new_daily_run(db: AsyncConnection, run: Run) -> str:
-    mapping = await live_mappings.lock(db, run.mapping_id)
-    assert mapping is not None
+async def _new_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> str:
     daily_run_id = runs.new_id()
     await runs.add(
         db,

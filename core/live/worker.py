@@ -36,8 +36,9 @@ RECHECK_S = 0.5
 LEAST_LOOK_S = 0.1
 # A run starts before the gathering time is over if this many members are pending.
 ENOUGH_MEMBERS = 1_000
-# How many mappings a worker delivers concurrently.
-MOST_AT_ONCE = 4
+# How many mappings a worker delivers concurrently: they wait for Iterable most of the time. Fewer large batches are
+# planned at once (core/planning_slots.py).
+MOST_AT_ONCE = 16
 # The wait before a failed mapping is retried, in seconds: doubled after each failure, up to the second value.
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.CANCELLED)

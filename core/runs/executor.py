@@ -9,8 +9,9 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,7 +19,7 @@ from core import settings
 from core.connections import data_fields
 from core.connections.campaigns import refresh_campaigns
 from core.connections.forgotten import fetch_forgotten
-from core.connections.lists import ensure_list_known, was_just_created
+from core.connections.lists import ensure_list_known, is_just_created
 from core.connections.new_lists import create_list_of_mapping
 from core.connections.project_type import learn_project_type
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
@@ -40,6 +41,7 @@ from core.models.run import (
 from core.planning import plan_repair, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
+from core.planning.small_workspace import SMALL_MEMBERS
 from core.planning_slots import size_of
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
@@ -47,7 +49,7 @@ from core.runs.addresses import addresses_of, places_of
 from core.runs.approval import confirm_mapping
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.freeze_wait import is_still_frozen, raise_if_frozen
-from core.runs.list_lock import hold_list_lock
+from core.runs.list_lock import ListHold, hold_list_lock
 from core.runs.list_people import people_on_list, save_people, schedule_check, with_enough_memory
 from core.runs.lookup import require, require_run
 from core.runs.outcome import outlasting_outages, record_outcome
@@ -56,9 +58,10 @@ from core.runs.rejected_members import rejected_in
 from core.runs.run_end import on_run_ended
 from core.runs.submission import check_may_run
 from core.sources.fetch import fetch_files
-from core.store import approvals, clock, connections, doubts, erasures, lists, mappings, runs, suppressions
+from core.store import approvals, clock, connections, doubts, erasures, inbox, lists, mappings, runs, suppressions
 from core.store.connections import Connection
-from core.store.mappings import is_new_list
+from core.store.lists import ListState
+from core.store.mappings import AudienceMapping, is_new_list
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +80,17 @@ class UploadEnd(Enum):
     """Another run changed the list, and nothing was sent: the run has to be planned again from the start."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """An upload that has begun: the ledger of its list has this revision."""
+
+    run: Run
+    connection: Connection
+    revision: int
+    is_just_created: bool
+    """Whether parts of Iterable may not know the list yet."""
+
+
 _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
 
@@ -87,14 +101,31 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
     Earlier runs of the mapping are executed first if they have to be. Raises NotFoundError if there is no such run, and
     StorageError if not even a failure could be recorded.
     """
-    run = await require_run(engine, run_id)
-    if run.status not in _NOT_YET_PLANNED:
-        return run.status
+    return await _plan_in_turn(engine, run_id, uploads=False)
+
+
+@outlasting_outages
+async def _plan_and_upload(engine: Engine, run_id: str) -> RunStatus:
+    """As `plan`, and upload the changes at once if nothing has to come in between."""
+    return await _plan_in_turn(engine, run_id, uploads=True)
+
+
+async def _plan_in_turn(engine: Engine, run_id: str, *, uploads: bool) -> RunStatus:
+    async with engine.database.read() as db:
+        run = await require(db, run_id)
+        if run.status not in _NOT_YET_PLANNED:
+            return run.status
+        is_list_known = await lists.get(db, run.connection_id, run.list_id) is not None
+        connection = await connections.by_id(db, run.connection_id)
     async with record_outcome(engine, run_id):
-        await stoppable(engine, run_id, ensure_list_known(engine, run))
-        await stoppable(engine, run_id, learn_project_type(engine, run.connection_id))
-        while not await _plan(engine, run):
-            for earlier in await _earlier_runs(engine, run):
+        if not is_list_known:
+            await stoppable(engine, run_id, ensure_list_known(engine, run))
+        if connection is not None and connection.project_type is None:
+            await stoppable(engine, run_id, learn_project_type(engine, run.connection_id))
+        while not await _plan(engine, run, uploads=uploads):
+            async with engine.database.read() as db:
+                unfinished = await _earlier_runs(db, run)
+            for earlier in unfinished:
                 if earlier.is_frozen and await is_still_frozen(engine, run.mapping_id):
                     raise RunFrozenError
                 await _finish_earlier_run(engine, run, earlier)
@@ -125,13 +156,20 @@ async def apply(engine: Engine, run_id: str) -> RunStatus:
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run and upload its changes. Returns its status. Raises what `plan` and `apply` raise."""
-    status = await plan(engine, run_id)
-    return await apply(engine, run_id) if status is RunStatus.RUNNING else status
+    run = await require_run(engine, run_id)
+    if run.status in _NOT_YET_PLANNED:
+        status = await _plan_and_upload(engine, run_id)
+        if status is not RunStatus.RUNNING or (await require_run(engine, run_id)).is_frozen:
+            return status
+    return await apply(engine, run_id)
 
 
 @asynccontextmanager
-async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[None]:
-    """Hold the list lock of a planned run. A new list is created first, because its run was approved."""
+async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[ListHold[Run]]:
+    """Hold the list lock of a planned run, which may have changed during the wait for the list.
+
+    A new list is created first, because its run was approved.
+    """
     if is_new_list(run.list_id):
         async with engine.database.read() as db:
             await check_may_run(db, run.mapping_id)
@@ -143,53 +181,71 @@ async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[None]:
             await _record_refused_key(engine, connection)
             raise
         run = await require_run(engine, run.id)
-    async with hold_list_lock(engine, run):
-        yield
+
+    async def begin(db: AsyncConnection) -> Run:
+        current = await require(db, run.id)
+        if current.status is RunStatus.RUNNING and current.ledger_revision is None:
+            await approvals.discard_plan(db, run.id)
+        elif current.status is RunStatus.RUNNING:
+            await check_may_run(db, run.mapping_id)
+        return current
+
+    async with hold_list_lock(engine, run, begin) as hold:
+        yield hold
 
 
 async def _apply(engine: Engine, run: Run) -> bool:
     """Upload the changes of a planned run. Returns False, with nothing sent, if it has to be planned again first."""
-    run_id = run.id
-    async with record_outcome(engine, run_id), _hold_list(engine, run):
-        async with engine.database.read() as db:
-            run = await require(db, run_id)  # it may have changed during the wait for the list
-            if run.status is RunStatus.RUNNING and run.ledger_revision is not None:
-                await check_may_run(db, run.mapping_id)
-        if run.status is RunStatus.RUNNING and run.ledger_revision is None:
-            async with owned_write(engine, run_id) as db:
-                await approvals.discard_plan(db, run_id)
+    async with record_outcome(engine, run.id), _hold_list(engine, run) as hold:
+        if hold.begun.status is RunStatus.RUNNING and hold.begun.ledger_revision is None:
             return False
-        if run.status is RunStatus.RUNNING:
+        if hold.begun.status is RunStatus.RUNNING:
             await raise_if_frozen(engine, run)
-            while (end := await _upload(engine, run_id)) is UploadEnd.STALE:
-                logger.info("run %s: another run changed the list; planning the rest again", run_id)
-                await raise_if_stopped(engine, run_id)
-                await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)  # so that runs that keep changing it take turns
-            if end is UploadEnd.DISCARDED:
-                return False
-            if end is UploadEnd.DONE:
-                await _succeed(engine, run_id)
+            return await _upload_rest(engine, run.id, hold, None)
     return True
 
 
-async def _begin_upload(engine: Engine, run: Run) -> int:
-    """Record that a run uploads, and update the other runs of its mapping. Returns the list's new ledger revision.
+async def _upload_rest(engine: Engine, run_id: str, hold: ListHold[Any], begun: _Upload | None) -> bool:
+    """Upload what is left of a plan, and end the run. `begun`: this upload has been begun already.
+
+    Returns False, with nothing sent, if the run has to be planned again first.
+    """
+    while (end := await _upload(engine, run_id, begun)) is UploadEnd.STALE:
+        begun = None
+        logger.info("run %s: another run changed the list; planning the rest again", run_id)
+        await raise_if_stopped(engine, run_id)
+        await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)  # so that runs that keep changing it take turns
+    if end is UploadEnd.DONE:
+        await _succeed(engine, run_id, hold)
+    return end is not UploadEnd.DISCARDED
+
+
+async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: ListState) -> _Upload:
+    """Record that a run uploads, and update the other runs of its mapping.
 
     A mirror run replaces earlier runs as soon as it uploads; until then, while it may wait for approval, they are still
     needed. Later mirror runs that wait for approval have to be planned again, because the list changes.
     """
-    earlier = await _earlier_runs(engine, run) if run.mode is SyncMode.MIRROR else []
-    async with owned_write(engine, run.id) as db:
-        await _name_audience(db, run)
-        await _supersede_waiting(db, earlier, run)
-        if not run.request.live:  # the run of a file skips the members that changed live since
-            await approvals.discard_plans_after(db, run)
+    mapping, connection = await mappings.by_id(db, run.mapping_id), await connections.by_id(db, run.connection_id)
+    assert mapping is not None
+    assert connection is not None
+    await _name_audience(db, run, mapping)
+    if run.mode is SyncMode.MIRROR:
+        await _supersede_waiting(db, await _earlier_runs(db, run), run)
+    if not run.request.live:  # the run of a file skips the members that changed live since
+        await approvals.discard_plans_after(db, run)
+    if mapping.project_type is not run.project_type:
         await mappings.change(db, run.mapping_id, project_type=run.project_type)
-        await confirm_mapping(db, run)
-        await runs.set_phase(db, run.id, RunPhase.UPLOADING)
-        revision = await lists.bump(db, run.connection_id, run.list_id)
-        await runs.change(db, run.id, ledger_revision=revision)
-    return revision
+    await confirm_mapping(db, run)
+    revision = await lists.bump(db, run.connection_id, run.list_id)
+    await runs.change(
+        db,
+        run.id,
+        phase=RunPhase.UPLOADING,
+        waiting_for_run_id=None,
+        ledger_revision=revision,
+    )
+    return _Upload(run, connection, revision, is_just_created(engine, state, mapping))
 
 
 async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: Run) -> None:
@@ -198,37 +254,78 @@ async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: 
         await runs.set_status(db, earlier.id, RunStatus.CANCELLED, error=error, cancel_reason=reason)
 
 
-async def _plan(engine: Engine, run: Run) -> bool:
-    """Plan a run. Returns False, with no plan stored, if an earlier run has to end first."""
-    async with hold_list_lock(engine, run):
+async def _plan(engine: Engine, run: Run, *, uploads: bool) -> bool:
+    """Plan a run. Returns False, with no plan stored, if an earlier run has to end first.
+
+    `uploads`: upload its changes while the list is held, unless a person has to approve them or the list is new.
+    """
+
+    async def begin(db: AsyncConnection) -> Run | None:
+        return await _begin_planning(db, run)
+
+    async with hold_list_lock(engine, run, begin) as hold:
+        if hold.begun is None:  # planned during the wait for the list
+            return True
+        planned = await stoppable(engine, run.id, _read_and_plan(engine, hold.begun))
         async with owned_write(engine, run.id) as db:
-            if (await require(db, run.id)).status not in _NOT_YET_PLANNED:  # planned during the wait for the list
-                return True
-            await check_may_run(db, run.mapping_id)
-            started = run.started_at or await clock.now(db)
-            connection = await connections.by_id(db, run.connection_id)
-            assert connection is not None
-            known = connection.project_type or ProjectType.EMAIL
-            await runs.change(db, run.id, status=RunStatus.PLANNING, started_at=started, project_type=known)
-            run = run.model_copy(update={"project_type": known})
-            await runs.set_phase(db, run.id, RunPhase.PLANNING)
-            await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
-            await doubts.note(db, run.connection_id, run.list_id)
-        planned = await stoppable(engine, run.id, _read_and_plan(engine, run))
-        earlier = [] if run.request.dry_run else await _earlier_runs(engine, run)
-        if earlier and planned.mode is not SyncMode.MIRROR:
-            return False
-        async with owned_write(engine, run.id) as db:
-            await publish_plan(db, run, engine.presence.id, planned)
-            if run.request.dry_run:
-                await runs.set_status(db, run.id, RunStatus.PLANNED)
-            elif planned.plan.guards:
-                await runs.set_status(db, run.id, RunStatus.NEEDS_APPROVAL)
-                await approvals.note_change(db, run.id, planned.plan)
-            else:
-                await _supersede_waiting(db, earlier, run)
-                await runs.change(db, run.id, status=RunStatus.RUNNING)
+            earlier = [] if run.request.dry_run else await _earlier_runs(db, run)
+            if earlier and planned.mode is not SyncMode.MIRROR:
+                return False
+            uploads = await _publish(db, hold.begun, engine.presence.id, planned, earlier) and uploads
+            begun = await _begin_at_once(engine, db, hold.begun, planned) if uploads else None
+        if uploads and not is_new_list(run.list_id):
+            await raise_if_frozen(engine, hold.begun)
+            return await _upload_rest(engine, run.id, hold, begun)
     return True
+
+
+async def _begin_planning(db: AsyncConnection, run: Run) -> Run | None:
+    """Record that a run is planned. Returns the run, or None if it was planned already."""
+    current = await require(db, run.id)
+    if current.status not in _NOT_YET_PLANNED:
+        return None
+    await check_may_run(db, run.mapping_id)
+    connection = await connections.by_id(db, run.connection_id)
+    assert connection is not None
+    known = connection.project_type or ProjectType.EMAIL
+    await runs.change(
+        db,
+        run.id,
+        status=RunStatus.PLANNING,
+        started_at=run.started_at or await clock.now(db),
+        project_type=known,
+        phase=RunPhase.PLANNING,
+        waiting_for_run_id=None,
+    )
+    await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
+    await doubts.note(db, run.connection_id, run.list_id)
+    return run.model_copy(update={"project_type": known})
+
+
+async def _publish(db: AsyncConnection, run: Run, worker: str, planned: PlanResult, earlier: list[Run]) -> bool:
+    """Store the plan of a run. Returns whether it may be uploaded without an approval."""
+    await publish_plan(db, run, worker, planned)
+    if run.request.dry_run:
+        await runs.set_status(db, run.id, RunStatus.PLANNED)
+    elif planned.plan.guards:
+        await runs.set_status(db, run.id, RunStatus.NEEDS_APPROVAL)
+        await approvals.note_change(db, run.id, planned.plan)
+    else:
+        await _supersede_waiting(db, earlier, run)
+        await runs.change(db, run.id, status=RunStatus.RUNNING)
+        return True
+    return False
+
+
+async def _begin_at_once(engine: Engine, db: AsyncConnection, run: Run, planned: PlanResult) -> _Upload | None:
+    """Begin the upload of a micro-batch with its plan. Returns None if other runs have changed the ledger meanwhile.
+
+    Files may be held back by a freeze, which is asked about after that.
+    """
+    state = await lists.get(db, run.connection_id, run.list_id)
+    if not run.request.live or state is None or state.ledger_revision != planned.revision:
+        return None
+    return await _begin_upload(engine, db, run.model_copy(update={"plan": planned.plan, "mode": planned.mode}), state)
 
 
 async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
@@ -248,6 +345,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
+        needs_slot = not run.request.live or await inbox.claimed_count(db, run.id) > SMALL_MEMBERS
     assert connection is not None
     if not run.request.live:
         await refresh_campaigns(engine, connection)
@@ -267,8 +365,8 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
-        if not request.live:  # micro-batches have slots of their own (core/live/worker.py)
-            size = await asyncio.to_thread(size_of, fetched)
+        if needs_slot:
+            size = await asyncio.to_thread(size_of, [] if request.live else fetched)
             await stack.enter_async_context(engine.planning_slots.hold(size))
         return await with_enough_memory(
             lambda mb: plan_run(
@@ -298,33 +396,14 @@ async def _plan_repair(engine: Engine, run: Run) -> PlanResult:
         return await with_enough_memory(lambda mb: plan_repair(engine.database, data_dir, run, people, mb))
 
 
-async def _upload(engine: Engine, run_id: str) -> UploadEnd:
+async def _upload(engine: Engine, run_id: str, begun: _Upload | None) -> UploadEnd:
     """Upload the remaining changes of a run, unless they exceed what was approved."""
-    run = await require_run(engine, run_id)
-    list_key = (run.connection_id, run.list_id)
-    async with owned_write(engine, run_id) as db:
-        await reconcile_in_doubt(db, *list_key, run_id)
-        state = await lists.get(db, *list_key)
-        connection = await connections.by_id(db, run.connection_id)
-        assert state is not None
-        assert connection is not None
-        if state.ledger_revision != run.ledger_revision:
-            await reconcile_in_doubt(db, *list_key, "")
-    if state.ledger_revision != run.ledger_revision and _is_compared_again(run):
-        async with owned_write(engine, run_id) as db:
-            await approvals.discard_plan(db, run_id)
-        return UploadEnd.DISCARDED
-    if state.ledger_revision != run.ledger_revision:
-        data_dir, worker = engine.settings.data_dir, engine.presence.id
-        fields = await data_fields.stored_fields(engine) if run.plan is not None and run.plan.fields else None
-        is_covered = await with_enough_memory(
-            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb, fields))
-        )
-        if not is_covered:
-            return UploadEnd.ASKS
-    revision = await _begin_upload(engine, run)
+    upload = begun or await _resume_upload(engine, run_id)
+    if isinstance(upload, UploadEnd):
+        return upload
+    run, connection = upload.run, upload.connection
     async with engine.client(connection, rate=run.rate) as client:
-        if await was_just_created(engine, run):
+        if upload.is_just_created:
             client.expect_new_list(run.list_id)
         try:
             merges = connection.merges_profiles and run.plan is not None and run.plan.to_merge > 0
@@ -333,7 +412,7 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
                 client,
                 run,
                 engine.presence.id,
-                revision,
+                upload.revision,
                 engine.stopping,
                 engine.vault,
                 merges=merges,
@@ -357,6 +436,34 @@ def _is_compared_again(run: Run) -> bool:
     return run.requests == 0 and depends
 
 
+async def _resume_upload(engine: Engine, run_id: str) -> _Upload | UploadEnd:
+    """Begin the upload of a run whose plan was stored before. Its rest is planned again if the list has changed.
+
+    Returns how the upload ends instead if the rest exceeds what was approved, or can't be planned from the ledger.
+    """
+    async with owned_write(engine, run_id) as db:
+        run = await require(db, run_id)
+        list_key = (run.connection_id, run.list_id)
+        await reconcile_in_doubt(db, *list_key, run_id)
+        state = await lists.get(db, *list_key)
+        assert state is not None
+        if state.ledger_revision == run.ledger_revision:
+            return await _begin_upload(engine, db, run, state)
+        await reconcile_in_doubt(db, *list_key, "")
+        if _is_compared_again(run):
+            await approvals.discard_plan(db, run_id)
+            return UploadEnd.DISCARDED
+    data_dir, worker = engine.settings.data_dir, engine.presence.id
+    fields = await data_fields.stored_fields(engine) if run.plan is not None and run.plan.fields else None
+    is_covered = await with_enough_memory(
+        lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb, fields))
+    )
+    if not is_covered:
+        return UploadEnd.ASKS
+    async with owned_write(engine, run_id) as db:
+        return await _begin_upload(engine, db, run, state)
+
+
 async def _record_refused_key(engine: Engine, connection: Connection) -> None:
     """Record that Iterable refused a connection's key, so that no run uses it until it is replaced.
 
@@ -366,9 +473,11 @@ async def _record_refused_key(engine: Engine, connection: Connection) -> None:
         await connections.refused(db, connection)
 
 
-async def _succeed(engine: Engine, run_id: str) -> None:
+async def _succeed(engine: Engine, run_id: str, hold: ListHold[Any]) -> None:
     async with owned_write(engine, run_id) as db:
         run = await require(db, run_id)
+        if not run.counters.rejected:
+            await hold.release(db)
         if run.counters.missing:
             error = NotAccountedForError(
                 f"The numbers do not add up: {run.counters.missing} members are not accounted for. The list may be "
@@ -380,13 +489,15 @@ async def _succeed(engine: Engine, run_id: str) -> None:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
             await schedule_check(db, run)
             await on_run_ended(db, run, RunStatus.SUCCEEDED)
-    await suppress_rejected(engine, run)
+    if run.counters.rejected:  # before another run plans for this list
+        await suppress_rejected(engine, run)
+    else:
+        hold.is_released = True
 
 
-async def _earlier_runs(engine: Engine, run: Run) -> list[Run]:
+async def _earlier_runs(db: AsyncConnection, run: Run) -> list[Run]:
     """Return the unfinished runs of the same mapping that were created before this one and have to end first."""
-    async with engine.database.read() as db:
-        unfinished = await runs.unfinished(db, mapping_id=run.mapping_id)
+    unfinished = await runs.unfinished(db, mapping_id=run.mapping_id)
     return [
         earlier
         for earlier in unfinished
@@ -456,12 +567,12 @@ async def is_in_progress(engine: Engine, run: Run) -> bool:
     return run.status.is_active and run.worker_id is not None and not await engine.presence.is_dead(run.worker_id)
 
 
-async def _name_audience(db: AsyncConnection, run: Run) -> None:
+async def _name_audience(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:
     """Record the audience of the mapping, so that a file of another audience is noticed."""
     assert run.plan is not None
     audience = (run.plan.audience_id, run.plan.audience_name)
-    mapping = await mappings.by_id(db, run.mapping_id)
-    assert mapping is not None
+    if audience == (mapping.audience_id, mapping.audience_name):
+        return
     if is_other_audience(mapping, *audience):  # an approver accepted the change
         await mappings.set_audience(db, mapping.id, *audience)
     else:

@@ -1,8 +1,12 @@
 """The list lock: one run at a time works on a list, across all processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.models.run import Run
@@ -11,15 +15,35 @@ from core.runs.cancellation import raise_if_stopped, wait_for_run
 from core.runs.lookup import require_run
 from core.store import lists, runs
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class ListHold(Generic[T]):
+    """The lock of a list, while a run holds it. `begun` is what the first transaction under the lock returned."""
+
+    begun: T
+    _list_key: tuple[int, int]
+    _worker: str
+    is_released: bool = False
+    """Set this when a transaction with `release` is committed."""
+
+    async def release(self, db: AsyncConnection) -> None:
+        """Release the lock in the caller's transaction, which ends the run."""
+        await lists.release(db, *self._list_key, self._worker)
+
 
 @asynccontextmanager
-async def hold_list_lock(engine: Engine, run: Run) -> AsyncIterator[None]:
+async def hold_list_lock(
+    engine: Engine, run: Run, begin: Callable[[AsyncConnection], Awaitable[T]]
+) -> AsyncIterator[ListHold[T]]:
     """Hold the lock of the run's list for the length of the block. Waits until the list is free.
 
-    Raises RunStoppedError if the run is to stop, and TakenOverError if it belongs to another process.
+    `begin` is called in the transaction that acquires the lock. Raises RunStoppedError if the run is to stop, and
+    TakenOverError if it belongs to another process.
     """
     list_key = (run.connection_id, run.list_id)
-    while not await _acquire(engine, run, list_key):
+    while (hold := await _acquire(engine, run, list_key, begin)) is None:
         async with engine.database.read() as db:
             state = await lists.get(db, *list_key)
         if state is None:  # the list was created meanwhile and has another id now
@@ -34,33 +58,40 @@ async def hold_list_lock(engine: Engine, run: Run) -> AsyncIterator[None]:
         await raise_if_stopped(engine, run.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
     try:
-        yield
+        yield hold
     finally:
-        await _release(engine, list_key)
+        if hold.is_released:
+            engine.held.discard(list_key)
+        else:
+            await _release(engine, list_key)
 
 
-async def _acquire(engine: Engine, run: Run, list_key: tuple[int, int]) -> bool:
-    """Lock a list for a run if it is free. Returns whether it is locked now.
+async def _acquire(
+    engine: Engine, run: Run, list_key: tuple[int, int], begin: Callable[[AsyncConnection], Awaitable[T]]
+) -> ListHold[T] | None:
+    """Lock a list for a run, and begin, if the list is free. Returns None if it is not.
 
     Raises TakenOverError if the run belongs to another process.
     """
     if list_key in engine.held:
-        return False
+        return None
     engine.held.add(list_key)
+    hold: ListHold[T] | None = None
     try:
         async with engine.database.write() as db:
             if list_key in engine.not_given_back:
                 await lists.release(db, *list_key, engine.presence.id)
             await runs.take(db, run.id, engine.presence.id)
-            taken = await lists.acquire(db, *list_key, run.id, engine.presence.id)
+            if await lists.acquire(db, *list_key, run.id, engine.presence.id):
+                hold = ListHold(await begin(db), list_key, engine.presence.id)
     except BaseException:  # the commit may have succeeded nevertheless
         engine.not_given_back.add(list_key)
         engine.held.discard(list_key)
         raise
     engine.not_given_back.discard(list_key)
-    if not taken:
+    if hold is None:
         engine.held.discard(list_key)
-    return taken
+    return hold
 
 
 async def release_stale_locks(engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """Durable workflows for runs: the only module that knows the workflow engine (DBOS Transact).
 
-DBOS carries a started run to its end: it records the start of the run and the end of each step. Our own tables have
-what a step has done, so a step can be repeated at any point. That is why two steps are enough, and why an interrupted
-upload resumes at its first open batch.
+DBOS carries a started run to its end: it records the start and the end of each attempt. Our own tables have what a run
+has done, so an attempt can be repeated at any point. That is why it needs no steps, and why an interrupted upload
+resumes at its first open batch.
 
 Each attempt of a run is one workflow. The queue is the table of runs: `run_worker` claims queued runs, one at a time
 for a list, and takes over the runs of dead processes.
@@ -34,20 +34,9 @@ ATTEMPTS_AT_ONCE = 500
 _engine: Engine | None = None
 
 
-@DBOS.step(name="plan")
-async def _plan(run_id: str) -> str:
-    return await executor.plan(running_engine(), run_id)
-
-
-@DBOS.step(name="apply")
-async def _apply(run_id: str) -> str:
-    return await executor.apply(running_engine(), run_id)
-
-
 @DBOS.workflow(name="run")
 async def _run(run_id: str) -> str:
-    status = await _plan(run_id)
-    return await _apply(run_id) if status == RunStatus.RUNNING else status
+    return await executor.execute(running_engine(), run_id)
 
 
 @asynccontextmanager

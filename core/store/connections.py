@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType, UserIdField
@@ -185,9 +185,12 @@ async def by_name(db: AsyncConnection, name: str, team_id: str | None) -> Connec
     return _one((await db.execute(query)).mappings().first())
 
 
+_BY_ID = select(connections).where(connections.c.id == bindparam("wanted"))
+
+
 async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
     """Find a connection by its id."""
-    return _one((await db.execute(select(connections).where(connections.c.id == connection_id))).mappings().first())
+    return _one((await db.execute(_BY_ID, {"wanted": connection_id})).mappings().first())
 
 
 async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:

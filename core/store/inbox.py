@@ -207,6 +207,12 @@ async def attributes_claimed_by(db: AsyncConnection, run_id: str) -> list[tuple[
     return [(member_key, sealed) for member_key, sealed in await db.execute(query)]
 
 
+async def claimed_count(db: AsyncConnection, run_id: str) -> int:
+    """Return how many changes a run has claimed."""
+    query = select(func.count()).select_from(inbox).where(inbox.c.run_id == run_id)
+    return int((await db.execute(query)).scalar_one())
+
+
 async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
     """Mark up to `limit` claimed rows of a run as delivered: keep their time stamps, delete their identities.
 

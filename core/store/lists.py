@@ -21,16 +21,18 @@ class ListState:
     locked_by_worker_id: str | None
 
 
+_GET = select(
+    lists.c.name,
+    lists.c.list_created_at,
+    lists.c.ledger_revision,
+    lists.c.locked_by_run_id,
+    lists.c.locked_by_worker_id,
+).where(lists.c.connection_id == bindparam("connection"), lists.c.list_id == bindparam("list"))
+
+
 async def get(db: AsyncConnection, connection_id: int, list_id: int) -> ListState | None:
     """Find a list."""
-    query = select(
-        lists.c.name,
-        lists.c.list_created_at,
-        lists.c.ledger_revision,
-        lists.c.locked_by_run_id,
-        lists.c.locked_by_worker_id,
-    ).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
-    row = (await db.execute(query)).first()
+    row = (await db.execute(_GET, {"connection": connection_id, "list": list_id})).first()
     return None if row is None else ListState(*row)
 
 

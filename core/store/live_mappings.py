@@ -191,6 +191,14 @@ async def lock(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
     return None if row is None else mappings.from_row(row)
 
 
+async def lock_of_run(db: AsyncConnection, run_id: str) -> AudienceMapping | None:
+    """As `lock`, for the mapping of a run. Returns None if there is no such run."""
+    mapping_id = select(runs_table.c.mapping_id).where(runs_table.c.id == run_id).scalar_subquery()
+    query = select(mappings_table).where(mappings_table.c.id == mapping_id).with_for_update(key_share=True)
+    row = (await db.execute(query)).mappings().first()
+    return None if row is None else mappings.from_row(row)
+
+
 async def add_to(db: AsyncConnection, run: Run, sum_id: str) -> None:
     """Merge a micro batch into its daily run: counters, batches and rejections. Then delete it."""
     numbers = {**run.counters.model_dump(), "requests": run.requests, "retries": run.retries}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Text, and_, bindparam, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
@@ -180,9 +180,12 @@ async def add(
     return int(result.scalar_one())
 
 
+_BY_ID = select(mappings).where(mappings.c.id == bindparam("wanted"))
+
+
 async def by_id(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
     """Find a mapping by its id."""
-    row = (await db.execute(select(mappings).where(mappings.c.id == mapping_id))).mappings().first()
+    row = (await db.execute(_BY_ID, {"wanted": mapping_id})).mappings().first()
     return None if row is None else from_row(row)
 
 

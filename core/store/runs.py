@@ -60,6 +60,7 @@ async def add(
     started_by: str | None = None,
     channel: str | None = None,
     undo_of: str | None = None,
+    is_live: bool = False,
 ) -> None:
     """Store a new run, queued. `worker_id` is the process that will execute it (None: any worker)."""
     # The runs of a list are ordered by this time, even if the clock was set back.
@@ -82,14 +83,20 @@ async def add(
             started_by=started_by,
             channel=channel,
             undo_of=undo_of,
+            is_live=is_live,
             created_at=created_at,
         )
     )
 
 
+# Statements that each run executes several times are built once: that takes longer than executing them.
+_BY_ID = select(runs).where(runs.c.id == bindparam("wanted"))
+_HOLDER = select(runs.c.worker_id, runs.c.status).where(runs.c.id == bindparam("wanted")).with_for_update()
+
+
 async def by_id(db: AsyncConnection, run_id: str) -> Run | None:
     """Find a run by its id."""
-    return _one((await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first())
+    return _one((await db.execute(_BY_ID, {"wanted": run_id})).mappings().first())
 
 
 async def queued_count(db: AsyncConnection, connection_id: int) -> int:
@@ -418,8 +425,7 @@ async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
     Raises TakenOverError if the run belongs to another worker, or this worker was declared dead: then any worker may
     resume it.
     """
-    query = select(runs.c.worker_id, runs.c.status).where(runs.c.id == run_id).with_for_update()
-    current = (await db.execute(query)).first()
+    current = (await db.execute(_HOLDER, {"wanted": run_id})).first()
     if current is not None and current.worker_id == worker:
         return
     if current is None or current.worker_id is not None or current.status == RunStatus.INTERRUPTED.value:

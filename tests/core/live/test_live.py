@@ -51,6 +51,13 @@ async def connection_id(service: Live) -> int:
     return (await service.mapping()).connection_id
 
 
+async def mark_delivered(service: Live, mapping_id: int, run_id: str) -> None:
+    """Mark the changes of a run as delivered, with the lock that its finalizing has."""
+    async with service.engine.database.write() as db:
+        assert await store.lock_of_run(db, run_id) is not None
+        await inbox.mark_delivered(db, mapping_id, run_id, micro_batch.MARKED_AT_ONCE)
+
+
 async def test_changes_reach_the_list(tmp_path: Path, database_url: str) -> None:
     """Members who join are added to the list, leavers are removed, and the day's numbers match."""
     async with firehosing(tmp_path, database_url) as service:
@@ -825,7 +832,7 @@ async def test_writes_and_claims_do_not_deadlock(tmp_path: Path, database_url: s
         if action == "clear":
             run_id = await micro_batch.create_micro_batch(service.engine, mapping)
             assert run_id is not None
-            await micro_batch._mark_done(service.engine, mapping.id, run_id)
+            await mark_delivered(service, mapping.id, run_id)
         async with service.engine.database.write() as db:
             await inbox.put(db, change_of(1))
             concurrent = asyncio.create_task(claim() if action == "claim" else clear())
@@ -849,7 +856,7 @@ async def test_concurrent_change_is_not_lost(tmp_path: Path, database_url: str, 
 
         async def mark() -> None:
             assert run_id is not None
-            await micro_batch._mark_done(service.engine, mapping.id, run_id)
+            await mark_delivered(service, mapping.id, run_id)
 
         run_id = await micro_batch.create_micro_batch(service.engine, mapping) if action == "mark as done" else None
         before = time.time()
