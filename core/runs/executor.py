@@ -226,8 +226,8 @@ async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: Li
     A mirror run replaces earlier runs as soon as it uploads; until then, while it may wait for approval, they are still
     needed. Later mirror runs that wait for approval have to be planned again, because the list changes.
     """
-    mapping, connection = await mappings.by_id(db, run.mapping_id), await connections.by_id(db, run.connection_id)
-    assert mapping is not None
+    mapping = await check_may_run(db, run.mapping_id)  # it may have been paused while the run was planned
+    connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     await _name_audience(db, run, mapping)
     if run.mode is SyncMode.MIRROR:
@@ -345,7 +345,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
-        needs_slot = not run.request.live or await inbox.claimed_count(db, run.id) > SMALL_MEMBERS
+        is_small = run.request.live and await inbox.claimed_count(db, run.id) <= SMALL_MEMBERS
     assert connection is not None
     if not run.request.live:
         await refresh_campaigns(engine, connection)
@@ -365,7 +365,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
-        if needs_slot:
+        if not is_small or fields is not None:  # then DuckDB plans it (core/planning/run_source.py)
             size = await asyncio.to_thread(size_of, [] if request.live else fetched)
             await stack.enter_async_context(engine.planning_slots.hold(size))
         return await with_enough_memory(
