@@ -2,6 +2,11 @@
 
 Opening DuckDB and planning a handful of changes in it takes 100 ms of CPU, and SQLite takes 3. The rules of planning
 are written once, in DuckDB's SQL; what SQLite words differently is translated here. A property test compares both.
+
+The translation knows the SQL of this package, not all of DuckDB's. SQLite refuses most of the rest as an error of
+syntax. What it would accept and understand differently is refused here: other functions, other joins, LIKE (which
+ignores case), `/` (which rounds), `[` and double quotes (which quote names). Two differences are left to the author:
+SQLite sorts NULL first, so say NULLS LAST; and it has no boolean type, so don't turn a boolean into text.
 """
 
 import hashlib
@@ -38,13 +43,21 @@ _WORDS = (
     (re.compile(r"\bchr\("), "char("),
     (re.compile(r"\bto_json\("), "json_quote("),
     (re.compile(r"\bhash\("), "quote("),  # DuckDB compares hashes to save memory; like them, quote(NULL) is not NULL
-    (re.compile(r"::\w+"), ""),
+    (re.compile(r"\b(NULL|json_quote\(\w+\))::VARCHAR\b"), r"\1"),
 )
+# What SQLite would take for an alias, or understand differently.
+_REFUSED = re.compile(r"\b(?:SEMI|ANTI|ASOF|POSITIONAL|LIKE|ILIKE|GLOB)\b|::|[/\"\[]", re.IGNORECASE)
+_CALL = re.compile(r"\b(\w+)\(")
+# The functions that both have, under these names, with the same results. (Those of _FUNCTIONS are added.)
+_CALLED = {"coalesce", "iif", "char", "json_quote", "quote", "count", "min", "max", "row_number", "first_value"}
 
 
 def is_supported() -> bool:
-    """Return whether this Python's SQLite has all that planning needs: `UPDATE ... FROM` came with 3.33."""
-    return sqlite3.sqlite_version_info >= (3, 33)
+    """Return whether this Python's SQLite has all that planning needs.
+
+    `UPDATE ... FROM` came with 3.33, and since 3.38 the functions for JSON are always there.
+    """
+    return sqlite3.sqlite_version_info >= (3, 38)
 
 
 class SmallWorkspace:
@@ -58,7 +71,10 @@ class SmallWorkspace:
             self._con.create_function(name, arguments, function, deterministic=True)
 
     def execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
-        """Execute statements in DuckDB's SQL. Returns the cursor of the last one."""
+        """Execute statements in DuckDB's SQL. Returns the cursor of the last one.
+
+        Raises ValueError if a statement has something that SQLite would understand differently.
+        """
         cursor = self._con.cursor()
         for statement in _statements(query):
             macro = _MACRO.fullmatch(statement)
@@ -102,6 +118,8 @@ def _translated(statement: str, macros: tuple[Macro, ...]) -> str:
     statement = _with_plain_joins(statement)
     for words, others in _WORDS:
         statement = words.sub(others, statement)
+    if refused := [*_REFUSED.findall(statement), *(name for name in _CALL.findall(statement) if name not in _CALLED)]:
+        raise ValueError(f"SQLite does not have this, or understands it differently: {refused[0]!r} in {statement}")
     return statement
 
 
@@ -123,12 +141,14 @@ def _with_plain_joins(statement: str) -> str:
         left, kind, right, how = match.groups()
         end = _closing(statement, match.end())
         condition = statement[match.end() : end]
+        if how == "ON" and kind == "ANTI":
+            raise ValueError(f"An anti join needs USING: {statement}")
         if how == "ON":
             rows = f"SELECT DISTINCT {left}.* FROM {left} JOIN {right} ON ({condition})"
         else:
-            negation = "NOT " if kind == "ANTI" else ""
             keys = f"SELECT {condition} FROM {right} WHERE {condition} IS NOT NULL"
-            rows = f"SELECT * FROM {left} WHERE {condition} {negation}IN ({keys})"
+            matches = f"{condition} IN ({keys})"
+            rows = f"SELECT * FROM {left} WHERE {f'({matches}) IS NOT TRUE' if kind == 'ANTI' else matches}"
         statement = f"{statement[: match.start()]}({rows}) AS {left}{statement[end + 1 :]}"
     return statement
 
@@ -168,12 +188,22 @@ def _ends_with(text: str | None, end: str) -> bool | None:
 
 
 def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()
+    """As in DuckDB: each character by itself, and one for each (Python has two for the Turkish capital I)."""
+    return None if text is None else "".join(character.lower()[0] for character in text)
 
 
+def _trim(text: str | None) -> str | None:
+    """As in DuckDB: without spaces of all kinds, but with tabs and line breaks."""
+    return None if text is None else text.strip(_SPACES)
+
+
+# The category Zs of Unicode.
+_SPACES = " \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _FUNCTIONS = (
     ("sha256", 1, _sha256),
     ("starts_with", 2, _starts_with),
     ("ends_with", 2, _ends_with),
     ("lower", 1, _lower),
+    ("trim", 1, _trim),
 )
+_CALLED.update(name for name, _, _ in _FUNCTIONS)

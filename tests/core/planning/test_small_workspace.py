@@ -1,23 +1,28 @@
 """Small plannings happen in SQLite, larger ones in DuckDB: both plan the same changes, from the same statements."""
 
 import asyncio
+import json
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
 from core.models.batch import BatchEntry, decode
 from core.models.run import Run, RunRequest, SyncMode
-from core.planning import plan_run, run_source
-from core.store import connections, erasures, lists, mappings, runs, tables
+from core.planning import plan_run, publish_plan, run_source
+from core.planning.approval_rules import PlanResult, had_approval
+from core.planning.small_workspace import SmallWorkspace
+from core.store import approvals, connections, erasures, lists, mappings, runs, tables
 from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -46,6 +51,10 @@ LEDGER_EMAILS = st.one_of(
 LEDGER_IDS = st.one_of(NUMBERS.map("c{}".format), NUMBERS.map(str), st.none())
 LEDGER_KEYS = st.one_of(KEYS, NUMBERS.map("former:p{}@example.com".format))
 
+LedgerRow = tuple[str | None, str | None, bool]
+# When the file of a situation was made, in seconds.
+FILE_S = 1_594_167_374
+
 
 @dataclass(frozen=True)
 class Change:
@@ -63,7 +72,7 @@ class Situation:
     """What is planned: the changes, what the ledger has, and the settings."""
 
     changes: list[Change]
-    ledger: dict[tuple[bool, str], tuple[str | None, str | None, bool]]
+    ledger: dict[tuple[bool, str], LedgerRow]
     field: UserIdField
     project_type: ProjectType
     mode: SyncMode | None
@@ -72,16 +81,22 @@ class Situation:
     erased: frozenset[str]
     suppressed: frozenset[str]
     """Identities as `core.store.suppressions` has them."""
+    merges: bool
+    newer: dict[str, bool]
+    """Members with a live change after the file was made, and whether it adds them."""
+    later: dict[tuple[bool, str], LedgerRow] | None
+    """The ledger when the run is planned again after its plan was approved; None: it is planned once."""
 
 
 def situations() -> st.SearchStrategy[Situation]:
     """Situations; `mode` is None for live changes."""
     change = st.builds(Change, KEYS, st.booleans(), EMAILS, CUSTOMER_IDS, st.sampled_from([0, 0, 0, 1, 2, 3]))
     identity = st.tuples(LEDGER_EMAILS, LEDGER_IDS, st.sampled_from([True, True, False]))
+    ledgers = st.dictionaries(st.tuples(st.booleans(), LEDGER_KEYS), identity, max_size=14)
     return st.builds(
         Situation,
         st.lists(change, min_size=1, max_size=10, unique_by=lambda each: each.key),
-        st.dictionaries(st.tuples(st.booleans(), LEDGER_KEYS), identity, max_size=14),
+        ledgers,
         st.sampled_from(UserIdField),
         st.sampled_from(ProjectType),
         st.sampled_from([None, None, SyncMode.MIRROR, SyncMode.DELTA]),
@@ -91,6 +106,9 @@ def situations() -> st.SearchStrategy[Situation]:
         st.frozensets(
             st.builds("{0}\np{1}@example.com\n{2}".format, KEYS, NUMBERS, st.sampled_from(["", "c1", "c2"])), max_size=3
         ),
+        st.booleans(),
+        st.dictionaries(KEYS, st.booleans(), max_size=3),
+        st.one_of(st.none(), st.none(), ledgers),
     )
 
 
@@ -107,15 +125,10 @@ class Planner:
         run = await self._prepared(situation)
         forgotten = self._directory / "forgotten"
         forgotten.write_bytes(b"".join(sha256(email.encode()).digest() for email in situation.forgotten))
-        result = await plan_run(
-            self._database,
-            self._directory,
-            run,
-            100,
-            SuppressionList("salt", [erasures.digest("salt", "email", email) for email in situation.erased]),
-            SuppressionList("salt", [erasures.digest("salt", KIND, identity) for identity in situation.suppressed]),
-            forgotten=(forgotten, forgotten),
-        )
+        result = await self._plan(run, situation, forgotten)
+        if situation.later is not None:
+            run = await self._approved(run, result, situation.later)
+            result = await self._plan(run, situation, forgotten)
         async with self._database.read() as db:
             query = (
                 select(
@@ -134,6 +147,43 @@ class Planner:
             rejections = Counter(tuple(row[2:]) for row in await db.execute(rejected))
         numbers = result.plan.model_dump(exclude={"source_at", "source_digest"})
         return numbers, result.plan.guards, result.mode, stored, rejections
+
+    async def _plan(self, run: Run, situation: Situation, forgotten: Path) -> PlanResult:
+        return await plan_run(
+            self._database,
+            self._directory,
+            run,
+            100,
+            SuppressionList("salt", [erasures.digest("salt", "email", email) for email in situation.erased]),
+            SuppressionList("salt", [erasures.digest("salt", KIND, identity) for identity in situation.suppressed]),
+            forgotten=(forgotten, forgotten),
+            merges=situation.merges,
+        )
+
+    async def _approved(self, run: Run, result: PlanResult, later: dict[tuple[bool, str], LedgerRow]) -> Run:
+        """Approve a plan, and discard it, because the ledger has changed."""
+        async with self._database.write() as db:
+            await runs.assign_worker(db, run.id, "one")
+            await publish_plan(db, run, "one", result)
+            await approvals.set_digest(db, run, result.plan, "digest", is_approved=True)
+            await approvals.discard_plan(db, run.id)
+            numbers = (run.mapping_id, run.mapping_id + 1)
+            await db.execute(delete(tables.ledger).where(tables.ledger.c.mapping_id.in_(numbers)))
+            await self._fill_ledger(db, numbers, later)
+            stored = await runs.by_id(db, run.id)
+        assert stored is not None
+        assert had_approval(stored)
+        return stored
+
+    async def _fill_ledger(
+        self, db: AsyncConnection, numbers: tuple[int, int], ledger: dict[tuple[bool, str], LedgerRow]
+    ) -> None:
+        rows = [
+            dict(zip(LEDGER_COLUMNS, (numbers[is_other], key, *row), strict=True))
+            for (is_other, key), row in ledger.items()
+        ]
+        if rows:
+            await db.execute(insert(tables.ledger), rows)
 
     def _comparable(self, entries: list[BatchEntry], run: Run) -> list[BatchEntry]:
         """Entries with the first of the two mappings as number 0: they refer to mappings by id."""
@@ -187,21 +237,21 @@ class Planner:
                 request=request,
             )
             await runs.change(db, run_id, project_type=situation.project_type)
-            ledger = [
-                dict(zip(LEDGER_COLUMNS, (ids[is_other], key, *row), strict=True))
-                for (is_other, key), row in situation.ledger.items()
-            ]
-            if ledger:
-                await db.execute(insert(tables.ledger), ledger)
+            await self._fill_ledger(db, (ids[0], ids[1]), situation.ledger)
             if is_live:
                 await db.execute(
                     insert(tables.inbox), [self._waiting(ids[0], run_id, each) for each in situation.changes]
                 )
+            elif situation.newer:
+                await mappings.change(db, ids[0], is_live=True)
+                later = [Change(key, joins, None, None, 0) for key, joins in situation.newer.items()]
+                rows = [self._waiting(ids[0], None, each) | {"event_ms": FILE_S * 1000 + 1} for each in later]
+                await db.execute(insert(tables.inbox), rows)
             stored = await runs.by_id(db, run_id)
         assert stored is not None
         return stored
 
-    def _waiting(self, mapping_id: int, run_id: str, change: Change) -> dict[str, Any]:
+    def _waiting(self, mapping_id: int, run_id: str | None, change: Change) -> dict[str, Any]:
         return {
             "mapping_id": mapping_id,
             "member_key": change.key,
@@ -219,10 +269,12 @@ class Planner:
         path = self._directory / run_id / "audience.csv"
         path.parent.mkdir()
         is_delta = situation.mode is SyncMode.DELTA
-        lines = ["mpid,email,customerid" + (",isadd" if is_delta else "")]
+        lines = ["timestamp,mpid,email,customerid" + (",isadd" if is_delta else "")]
         for each in situation.changes:
             mpid = each.key if each.key.isdigit() else ""
-            values = [mpid, each.email or "", each.customer_id or ""] + ([str(each.joins).lower()] if is_delta else [])
+            values = [str(FILE_S), mpid, each.email or "", each.customer_id or ""] + (
+                [str(each.joins).lower()] if is_delta else []
+            )
             lines.append(",".join(f'"{value}"' for value in values))
         path.write_text("\n".join(lines) + "\n")
         return path
@@ -246,3 +298,58 @@ def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.Monke
             check()
         finally:
             runner.run(database.close())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM (SELECT 1 AS a) ANTI JOIN t USING (a)",
+        "SELECT * FROM t ANTI JOIN (SELECT 1 AS a) AS others USING (a)",
+        "SELECT * FROM t ANTI JOIN others ON (t.a = others.a)",
+        "SELECT * FROM t WHERE a LIKE 'x'",
+        "SELECT a / 2 FROM t",
+        "SELECT a[1] FROM t",
+        'SELECT "a" FROM t',
+        "SELECT a::BIGINT FROM t",
+        "SELECT length(a) FROM t",
+        "SELECT format('{}', a) FROM t",
+    ],
+)
+def test_what_sqlite_understands_differently_is_refused(statement: str) -> None:
+    """A statement that SQLite would execute with another meaning raises an error instead."""
+    workspace = SmallWorkspace()
+    workspace.execute("CREATE TABLE t (a VARCHAR); CREATE TABLE others (a VARCHAR)")
+    with pytest.raises(ValueError, match=r"SQLite does not have this|needs USING"):
+        workspace.execute(statement)
+    workspace.close()
+
+
+def test_functions_are_the_same() -> None:
+    """Functions that planning calls yield the same in both, also for letters and spaces that are not ASCII."""
+    texts = ["ΣΑΣ İ\u00a0", "\u3000\tÄẞ\u2003", " A ", "", None, 'é"\\\n\x01']
+    small = SmallWorkspace()
+    query = "SELECT lower($a), trim($a), sha256($a), starts_with($a, ' '), ends_with($a, ' ')"
+    with duckdb.connect() as con:
+        for text in texts:
+            assert small.execute(query, {"a": text}).fetchall() == con.execute(query, {"a": text}).fetchall()
+            quoted = [database.execute("SELECT to_json($a)", {"a": text}).fetchall()[0][0] for database in (small, con)]
+            assert text is None or json.loads(quoted[0]) == json.loads(quoted[1]) == text
+    small.close()
+
+
+def test_joins_are_the_same() -> None:
+    """Semi, anti and full joins yield the same rows in both, also with NULL on either side."""
+    tables_ = "CREATE TABLE a (k VARCHAR, x VARCHAR); CREATE TABLE b (k VARCHAR, y VARCHAR);"
+    rows = "INSERT INTO a VALUES ('1', 'p'), ('2', 'q'), (NULL, 'r'); INSERT INTO b VALUES ('2', 's'), (NULL, 't');"
+    small = SmallWorkspace()
+    with duckdb.connect() as con:
+        for database in (small, con):
+            database.execute(tables_ + rows)
+        for query in (
+            "SELECT a.x FROM a SEMI JOIN b USING (k)",
+            "SELECT a.x FROM a ANTI JOIN b USING (k)",
+            "SELECT a.x FROM a SEMI JOIN b ON (b.k = a.k AND b.y <> a.x)",
+            "SELECT a.x, b.y FROM a FULL JOIN b ON (b.k = a.k) WHERE a.k IS NOT NULL OR b.k IS NOT NULL",
+        ):
+            assert Counter(small.execute(query).fetchall()) == Counter(con.execute(query).fetchall()), query
+    small.close()
