@@ -25,6 +25,7 @@ from core.automation.due_work import DueWork
 from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
+from core.notifications.dispatcher import Dispatcher
 from core.runs import worker, workflows
 
 
@@ -68,6 +69,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         parts: dict[str, Part] = {
             "worker": partial(worker.run_worker, engine, DueWork(engine)),
             "live worker": partial(live.work, engine),
+            "dispatcher": Dispatcher(engine).run,
         }
         if slack is None:
             parts["log notifier"] = LogNotifier(engine, services.wake).run

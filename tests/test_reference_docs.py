@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import jsonschema
 import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
@@ -17,6 +18,7 @@ from bot import metrics
 from bot.cli import app
 from bot.cli.exit_codes import ExitCode
 from bot.web.metrics import _Stored
+from core.models.events import Event, EventType
 from core.models.run import RunStatus, SyncMode
 from core.reporting.rejection_reasons import EXPLANATIONS
 from core.reporting.run_report import RunReport
@@ -25,7 +27,7 @@ from core.sources import table_columns
 from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
-from tools import api, formats, iterable_answers
+from tools import api, events, formats, iterable_answers
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
@@ -165,6 +167,16 @@ def test_iterable_answers() -> None:
 def test_api() -> None:
     """The page on the HTTP API is what `python -m tools.api` writes from the operations."""
     assert DOCUMENTS["docs/reference/api.md"] == api.page()
+
+
+def test_events() -> None:
+    """The reference has exactly the events that exist, an example, and the schema of `python -m tools.events`."""
+    rows = table_rows(section("docs/reference/events.md", "Events"))
+    assert [code(row[0]) for row in rows] == [each.value for each in EventType]
+    (example,) = code_blocks("docs/reference/events.md", "json")
+    Event.model_validate_json(example)
+    jsonschema.validate(json.loads(example), events.schema())
+    assert events.PATH.read_text(encoding="utf-8") == events.schema_text()
 
 
 def test_formats() -> None:

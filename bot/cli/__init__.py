@@ -17,10 +17,12 @@ from bot.cli.commands import (
     audit,
     backup,
     connections,
+    deliveries,
     demo,
     doctor,
     mappings,
     rekey,
+    routes,
     run_decisions,
     runs,
     sandbox,
@@ -58,6 +60,8 @@ app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(routes.app, name="routes")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

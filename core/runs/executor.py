@@ -58,7 +58,7 @@ from core.runs.rejected_members import rejected_in
 from core.runs.run_end import on_run_ended
 from core.runs.submission import check_may_run
 from core.sources.fetch import fetch_files
-from core.store import approvals, clock, connections, doubts, erasures, inbox, lists, mappings, runs, suppressions
+from core.store import approvals, connections, doubts, erasures, inbox, lists, mappings, runs, suppressions
 from core.store.connections import Connection
 from core.store.lists import ListState
 from core.store.mappings import AudienceMapping, is_new_list
@@ -288,15 +288,7 @@ async def _begin_planning(db: AsyncConnection, run: Run) -> Run | None:
     connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     known = connection.project_type or ProjectType.EMAIL
-    await runs.change(
-        db,
-        run.id,
-        status=RunStatus.PLANNING,
-        started_at=run.started_at or await clock.now(db),
-        project_type=known,
-        phase=RunPhase.PLANNING,
-        waiting_for_run_id=None,
-    )
+    await runs.begin(db, run, known)
     await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
     await doubts.note(db, run.connection_id, run.list_id)
     return run.model_copy(update={"project_type": known})

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import clock
+from core.store import clock, outbox
 from core.store.rows import by_key
 from core.store.slack_messages import DONE
 from core.store.tables import alerts, slack_messages
@@ -60,7 +60,9 @@ async def open_(
         )
         .returning(alerts.c.id)
     )
-    return int(result.scalar_one())
+    alert_id = int(result.scalar_one())
+    await outbox.alert_opened(db, alert_id, 0.0)
+    return alert_id
 
 
 async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
@@ -109,6 +111,7 @@ async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
 async def close(db: AsyncConnection, alert_id: int, outcome: AlertOutcome) -> None:
     """Close an alert."""
     await change(db, alert_id, closed_at=await clock.now(db), outcome=outcome)
+    await outbox.alert_closed(db, alert_id)
 
 
 class AlertUpdate(TypedDict, total=False):

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import CancelReason, PlanNumbers, Run, RunPlan, RunRequest, RunStatus, SyncMode
-from core.store import audit_log, clock
+from core.store import audit_log, clock, outbox
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.runs import waited
 from core.store.tables import batches, runs
@@ -157,6 +157,7 @@ async def ask_again(db: AsyncConnection, run: Run, plan: RunPlan, digest: str) -
             approval_wait_s=waited(now),
         )
     )
+    await outbox.run_has_status(db, run.id, RunStatus.NEEDS_APPROVAL)
     await note_change(db, run.id, plan)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import clock
+from core.store import clock, outbox
 from core.store.tables import audit_log
 
 #: The actors that are not people in Slack: a message from mParticle, and the command line.
@@ -61,11 +61,28 @@ class AuditAction(StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105  # the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SECRET_KEY_REPLACED = "secret_key.replaced"  # noqa: S105
+    ROUTE_ADDED = "route.added"
+    ROUTE_REMOVED = "route.removed"
+    ROUTE_TESTED = "route.tested"
+    DELIVERIES_REPLAYED = "route.replayed"
     LOOKED_UP = "person.looked_up"
     ERASED = "person.erased"
     WORKSPACE_SUSPENDED = "workspace.suspended"
     WORKSPACE_RESTORED = "workspace.restored"
     WORKSPACE_ERASED = "workspace.erased"
+
+
+#: The actions that change a mapping: webhooks carry them.
+MAPPING_CHANGES = frozenset(
+    {
+        AuditAction.MAPPING_PROPOSED,
+        AuditAction.MAPPING_APPROVED,
+        AuditAction.MAPPING_DECLINED,
+        AuditAction.MAPPING_CHANGED,
+        AuditAction.MAPPING_PAUSED,
+        AuditAction.MAPPING_RESUMED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,8 @@ async def add(
             after=json.dumps(after) if after is not None else None,
         )
     )
+    if action in MAPPING_CHANGES:
+        await outbox.mapping_changed(db, int(subject.removeprefix("mapping:")), action.value, actor)
 
 
 async def last_id(db: AsyncConnection) -> int:

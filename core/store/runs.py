@@ -23,7 +23,7 @@ from core.models.run import (
     StopReason,
     SyncMode,
 )
-from core.store import clock
+from core.store import clock, outbox
 from core.store.mappings import AudienceMapping
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
@@ -280,7 +280,25 @@ async def cancel_stopped(db: AsyncConnection, run: Run, reason: CancelReason, er
             cancel_reason=reason.value,
         )
     )
+    if result.rowcount:
+        await outbox.run_has_status(db, run.id, RunStatus.CANCELLED)
     return bool(result.rowcount)
+
+
+async def begin(db: AsyncConnection, run: Run, project_type: ProjectType) -> None:
+    """Record that the planning of a run begins. If it begins for the first time, the run starts now."""
+    started_at = run.started_at or await clock.now(db)
+    await change(
+        db,
+        run.id,
+        status=RunStatus.PLANNING,
+        started_at=started_at,
+        project_type=project_type,
+        phase=RunPhase.PLANNING,
+        waiting_for_run_id=None,
+    )
+    if run.started_at is None:
+        await outbox.run_started(db, run.id)
 
 
 async def lock(db: AsyncConnection, run_id: str) -> Run | None:
@@ -487,6 +505,7 @@ async def set_status(
         column_candidates=json.dumps(column_candidates) if column_candidates else None,
         cancel_reason=cancel_reason,
     )
+    await outbox.run_has_status(db, run_id, status)
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:

@@ -694,3 +694,61 @@ source_files = Table(
     Column("run_id", Text),
     Index(None, "mapping_id", "address", unique=True),
 )
+
+#: Where notifications go: webhooks, PagerDuty, e-mail, Slack.
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    # core.store.routes.RouteKind
+    Column("kind", Text, nullable=False),
+    # the workspace and the connection whose events it gets; NULL: all
+    Column("team_id", Text),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE")),
+    # the events that it gets, as a JSON array: "alert.opened", "run.*"
+    Column("events", Text, nullable=False),
+    # it gets only alerts that Slack has not shown
+    Column("fallback", Boolean, nullable=False, server_default=false(), key="is_fallback"),
+    # what people see of its address: a host, or the id of a channel
+    Column("target", Text, nullable=False),
+    # its address and secrets, encrypted (core/notifications/route_secrets.py); NULL: it has none
+    Column("sealed", LargeBinary),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "name", unique=True),
+    Index(None, "connection_id"),
+)
+
+#: Events on their way to a route, and those that have arrived.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # the order of events
+    Column("number", Id, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("route_id", Id, ForeignKey("routes.id", ondelete="CASCADE"), nullable=False),
+    # the event (core.models.events.Event), as JSON, and its type
+    Column("event_type", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    # core.store.deliveries.DeliveryStatus
+    Column("status", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    # when it is sent next (NULL: not again), and when it is given up
+    Column("next_at", Float),
+    Column("expires_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # the HTTP or SMTP status of the last attempt (NULL: no answer), and why it failed
+    Column("status_code", Integer),
+    Column("error", Text),
+    Column("delivered_at", Float),
+    # what it is about, as kind and id: events of one subject are sent in order. And the alert that it is about
+    Column("subject", Text, nullable=False),
+    Column("alert_id", Id),
+    # a person asked for it to be sent again
+    Column("replayed", Boolean, nullable=False, server_default=false(), key="is_replayed"),
+    Index(None, "next_at"),
+    Index(None, "route_id", "subject"),
+    Index(None, "alert_id"),
+    Index(None, "created_at"),
+)

@@ -19,6 +19,7 @@ from core.store.tables import (
     mappings,
     mparticle_accounts,
     rejections,
+    routes,
     runs,
     slack_messages,
 )
@@ -29,7 +30,8 @@ _BY_RUN = (batches, rejections)
 
 
 async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
-    """Pause a workspace's active mappings, delete its API keys, revoke its tokens. Returns its connections' ids.
+    """Pause a workspace's active mappings, delete its API keys and routes, revoke its tokens. Returns its connections'
+    ids.
 
     So is their access to mParticle's platform API. `key_rejected_at` is set, so that our answers ask mParticle to stop
     sending.
@@ -47,6 +49,7 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
     await db.execute(delete(mparticle_accounts).where(mparticle_accounts.c.connection_id.in_(ids)))
     usable = (api_tokens.c.team_id == team_id, api_tokens.c.revoked_at.is_(None))
     await db.execute(update(api_tokens).where(*usable).values(revoked_at=now))
+    await db.execute(delete(routes).where(routes.c.team_id == team_id))
     active = mappings.c.status == MappingStatus.ACTIVE.value
     await db.execute(
         update(mappings)

@@ -13,9 +13,10 @@ def worker() -> ExitCode:
 
 
 async def _work(session: Session) -> ExitCode:
-    from bot.supervisor import supervise
+    from bot.supervisor import Part, supervise
     from core import live
     from core.automation.due_work import DueWork
+    from core.notifications.dispatcher import Dispatcher
     from core.runs import worker
 
     logging.getLogger(worker.__name__).setLevel(logging.INFO)  # reports runs that are taken over
@@ -26,9 +27,10 @@ async def _work(session: Session) -> ExitCode:
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
-            parts = {
+            parts: dict[str, Part] = {
                 "worker": partial(worker.run_worker, engine, DueWork(engine)),
                 "live worker": partial(live.work, engine),
+                "dispatcher": Dispatcher(engine).run,
             }
             async with supervise(engine, **parts):
                 session.terminal.say(f"Worker {engine.presence.id} waits for runs. Press Ctrl-C to stop it.")

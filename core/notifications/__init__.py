@@ -1,0 +1,1 @@
+"""Notifications to other programs: routes, and the delivery of events to them."""

@@ -1,0 +1,1 @@
+"""Local receivers of notifications, for tests and for trying them out."""

@@ -1,0 +1,66 @@
+"""`iterable-sync routes` and `deliveries` on the command line."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from bot.cli.exit_codes import ExitCode
+from tests.bot.cli.commands import Commands
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Takes what is sent to /hook."""
+
+    def do_POST(self) -> None:
+        """Answer a request."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/hook" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    """The address of a receiver, which runs in a thread because the commands take the event loop."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_routes(run: Commands) -> None:
+    """A route is added with a secret that is printed once, tested, listed with its deliveries, and removed."""
+    with _receiver() as url:
+        made = run.here("routes", "add", "ops", "--webhook", f"{url}/hook", "--event", "run.*")
+        secret = made.out.strip()
+        assert secret.startswith("whsec_")
+        assert run.here("routes", "add", "ops", "--webhook", url).code == ExitCode.BAD_INPUT
+        assert run.here("routes", "add", "wrong", "--webhook", f"{url}/other").code == ExitCode.OK
+        tested = run.here("routes", "test", "ops")
+        assert (tested.code, "works" in tested.out) == (ExitCode.OK, True)
+        refused = run.here("routes", "test", "wrong")
+        assert (refused.code, "it answered 404" in refused.out) == (ExitCode.FAILED, True)
+    listed = run.here("routes", "list").out
+    assert url in listed
+    assert "/hook" not in listed
+    assert secret not in listed
+    deliveries = run.here("deliveries", "list", "--status", "failed").out
+    assert "it answered 404" in deliveries
+    assert "works" not in deliveries
+    assert "1 deliveries" in run.here("deliveries", "replay", "--failed", "wrong").out
+    assert run.here("deliveries", "replay").code == ExitCode.BAD_INPUT
+    assert run.here("routes", "remove", "ops").code == ExitCode.OK
+    assert run.here("routes", "remove", "ops").code == ExitCode.BAD_INPUT
+
+
+def test_headers(run: Commands) -> None:
+    """A header's value comes from the environment, and what is wrong is said."""
+    address = ("routes", "add", "genie", "--webhook", "https://receiver.example/", "--template", "opsgenie")
+    assert run.here(*address, "--header", "Authorization=KEY").code == ExitCode.BAD_INPUT
+    assert run.here(*address, "--header", "Authorization=KEY", env={"KEY": "GenieKey 1"}).code == ExitCode.OK
+    assert "GenieKey" not in run.here("routes", "list").out
+    wrong = run.here("routes", "add", "x", "--webhook", "https://receiver.example/", "--template", "none.json")
+    assert (wrong.code, "none.json" in wrong.err) == (ExitCode.BAD_INPUT, True)

@@ -1,0 +1,251 @@
+"""Events reach the routes that want them, signed, once, in order, whatever the receiver does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from sqlalchemy import text
+
+from core import alerting
+from core.connections import mapping_lifecycle
+from core.errors import ConflictError, NotFoundError, ValidationError
+from core.notifications import http_post, routes
+from core.notifications.dispatcher import Dispatcher
+from core.notifications.routes import RouteOptions
+from core.store import deliveries, slack_messages
+from core.store.audit_log import COMMAND_LINE
+from core.store.deliveries import Delivery, DeliveryStatus
+from core.store.outbox import FALLBACK_AFTER_S
+from core.store.routes import RouteKind
+from core.store.slack_messages import MessageStatus
+from sandbox.receivers.webhook import Behavior, Receiver, receiving
+from tests.core.automation.harness import DAY_S, HOUR_S, World, automated
+from tests.core.databases import on_both
+from tests.core.harness import people
+
+
+@dataclass
+class Notified:
+    """A world with a receiver of webhooks, and the dispatcher, whose steps a test takes."""
+
+    world: World
+    receiver: Receiver
+    dispatcher: Dispatcher
+
+    async def route(self, name: str = "hook", *, path: str = "/hook", **options: Any) -> str:
+        """Add a route to the receiver, and return its signing secret."""
+        chosen = RouteOptions(name, RouteKind.WEBHOOK, self.receiver.url + path, **options)
+        return (await routes.add(self.world.sync.engine, chosen, by=COMMAND_LINE, team_id=None))[1]
+
+    async def send(self, seconds: float = 0.0) -> None:
+        """Move the clock, and send what is due then, also what becomes due by that."""
+        self.world.clock.at += seconds
+        while await self.dispatcher.start_due():
+            await self.dispatcher.finish()
+
+    async def latest(self) -> Delivery:
+        """The newest delivery."""
+        async with self.world.sync.engine.database.read() as db:
+            return (await deliveries.latest(db, 1))[0]
+
+    async def alert(self, *, opens: bool = True, code: str = "boom") -> None:
+        """Open or close the alert of the mapping."""
+        mapping = self.world.mapping
+        async with self.world.sync.engine.database.write() as db:
+            if opens:
+                await alerting.open_or_repeat(
+                    db,
+                    connection_id=mapping.connection_id,
+                    mapping_id=mapping.id,
+                    run_id=None,
+                    code=code,
+                    message="It does not work.",
+                )
+            else:
+                await alerting.resolve(db, mapping.connection_id, mapping.id)
+
+
+@asynccontextmanager
+async def notified(
+    directory: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Notified]:
+    """Open a world with a receiver of webhooks."""
+    async with automated(directory, database_url, monkeypatch) as world, receiving() as receiver:
+        yield Notified(world, receiver, Dispatcher(world.sync.engine))
+
+
+@on_both
+async def test_life_cycle(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The events of a run, an alert and a mapping arrive in order, signed, each once, with no address in them."""
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        secret = await here.route(events=["*"])
+        sync = here.world.sync
+        await sync.mirror(people(range(3)))
+        await mapping_lifecycle.pause(sync.engine, here.world.mapping.id, by="U1", team_id=None)
+        await here.alert()
+        await here.alert()
+        await here.alert(opens=False)
+        await here.send()
+        by_subject = [each.event for each in here.receiver.received]
+        assert sorted(here.receiver.types) == sorted(
+            ["run.started", "run.succeeded", "mapping.changed", "alert.opened", "alert.resolved"]
+        )
+        assert here.receiver.types.index("run.started") < here.receiver.types.index("run.succeeded")
+        assert here.receiver.types.index("alert.opened") < here.receiver.types.index("alert.resolved")
+        succeeded = next(event for event in by_subject if event["type"] == "run.succeeded")
+        assert succeeded["version"] == 1
+        assert succeeded["run"]["counters"]["added"] == 3
+        assert succeeded["connection"]["name"]
+        changed = next(event for event in by_subject if event["type"] == "mapping.changed")
+        assert changed["change"] == {"action": "mapping.paused", "by": "U1"}
+        assert changed["mapping"]["status"] == "paused"
+        for request in here.receiver.received:
+            assert request.is_signed(secret)
+            assert b"@example.com" not in request.body
+            assert request.headers["webhook-id"].startswith("dlv_")
+        await here.send(DAY_S)
+        assert len(here.receiver.received) == 5
+        assert secret not in json.dumps(by_subject)
+
+
+async def test_receiver_that_is_down(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery is repeated for a day with the same id, then given up; a replay sends it again."""
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        await here.route()
+        here.receiver.behavior = Behavior.REFUSE
+        await here.alert()
+        await here.alert(opens=False)
+        await here.send()
+        first = await here.latest()
+        for _ in range(30):
+            await here.send(HOUR_S)
+        attempts = len(here.receiver.received)
+        assert 15 <= attempts <= 40
+        assert here.receiver.types == sorted(here.receiver.types)  # the alert, and then its end
+        assert len({each.headers["webhook-id"] for each in here.receiver.received}) == 2
+        here.receiver.behavior = Behavior.TAKE
+        await here.send(HOUR_S)
+        here.receiver.received.clear()
+        engine = here.world.sync.engine
+        async with engine.database.read() as db:
+            failed = await deliveries.latest(db, 10, status=DeliveryStatus.FAILED)
+        assert failed
+        assert all(each.error == "it answered 503" and each.status_code == 503 for each in failed)
+        assert await routes.replay_failed(engine, "hook", by=COMMAND_LINE, team_id=None) == len(failed)
+        await here.send()
+        assert len(here.receiver.received) == len(failed)
+        await routes.replay(engine, first.id, by=COMMAND_LINE, team_id=None)
+        with pytest.raises(ConflictError):
+            await routes.replay(engine, first.id, by=COMMAND_LINE, team_id=None)
+        with pytest.raises(NotFoundError):
+            await routes.replay(engine, "dlv_0", by=COMMAND_LINE, team_id=None)
+        await here.send(31 * DAY_S)
+        here.dispatcher._cleaned_at = -1e9
+        await here.send()
+        async with engine.database.read() as db:
+            assert await deliveries.latest(db, 10) == []
+
+
+async def test_hostile_receivers(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver that redirects, floods, hangs or sends a huge header costs a short time, and is in no log."""
+    monkeypatch.setattr(http_post, "TIMEOUT_S", 0.3)
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        await here.route()
+        engine = here.world.sync.engine
+        for behavior, is_taken, error in (
+            (Behavior.REDIRECT, False, "it redirects, which is not followed"),
+            (Behavior.FLOOD, True, None),
+            (Behavior.HANG, False, "no answer came in time"),
+            (Behavior.LONG_HEADER, False, "the connection broke"),
+            (Behavior.REFUSE, False, "it answered 503"),
+        ):
+            here.receiver.behavior = behavior
+            async with asyncio.timeout(5):
+                _, answer = await routes.test(engine, "hook", by=COMMAND_LINE, team_id=None)
+            assert (answer.is_taken, answer.error) == (is_taken, error), behavior
+        assert [each.path for each in here.receiver.received] == ["/hook"] * 5
+        assert "no log" not in caplog.text
+        here.receiver.behavior, here.receiver.status = Behavior.REFUSE, 410
+        await here.alert()
+        await here.send()
+        assert (await here.latest()).status is DeliveryStatus.FAILED
+
+
+async def test_fallback(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fallback gets an alert that Slack has not shown for five minutes, and its all-clear; no other alert."""
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        await here.route(is_fallback=True)
+        await here.alert()
+        await here.send(FALLBACK_AFTER_S - 1)
+        assert here.receiver.types == []
+        await here.send(2)
+        await here.alert(opens=False)
+        await here.send(1)
+        assert here.receiver.types == ["alert.opened", "alert.resolved"]
+        await here.alert(code="brief")
+        await here.alert(opens=False)
+        await here.send(FALLBACK_AFTER_S + 1)
+        await here.alert(code="shown")
+        async with here.world.sync.engine.database.write() as db:
+            (alert_id,) = (await db.execute(text("SELECT max(id) FROM alerts"))).one()
+            await slack_messages.add(db, f"alert:{alert_id}", team_id=None, target="C1")
+            await slack_messages.change(db, f"alert:{alert_id}", status=MessageStatus.POSTED)
+        await here.send(FALLBACK_AFTER_S + 1)
+        await here.alert(opens=False)
+        await here.send(1)
+        assert here.receiver.types == ["alert.opened", "alert.resolved"]
+
+
+async def test_templates(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template gives another service its own form, and leaves out what it does not have."""
+    monkeypatch.setenv("KEY", "genie")
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        await here.route(path="", template="opsgenie", headers={"Authorization": "GenieKey 1"}, events=["*"])
+        await here.alert()
+        await here.alert(opens=False)
+        await here.world.sync.mirror(people(range(1)))
+        await here.send()
+        opened, closed = here.receiver.received
+        key = f"alert:{here.world.mapping.connection_id}:{here.world.mapping.id}"
+        assert opened.path == "/v2/alerts"
+        assert opened.headers["authorization"] == "GenieKey 1"
+        assert opened.event["alias"] == key
+        assert opened.event["description"] == "It does not work."
+        assert unquote(closed.path) == f"/v2/alerts/{key}/close?identifierType=alias"
+
+
+async def test_invalid_routes(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't work is refused, and secrets are stored encrypted only."""
+    async with notified(tmp_path, database_url, monkeypatch) as here:
+        for address in ("ftp://h/x", "http://receiver.example/x", "https://u:p@receiver.example/", "https://", "no"):
+            chosen = RouteOptions("x", RouteKind.WEBHOOK, address)
+            with pytest.raises(ValidationError):
+                await routes.add(here.world.sync.engine, chosen, by=COMMAND_LINE, team_id=None)
+        for options in (
+            {"events": ["run.exploded"]},
+            {"events": ["run.*"], "is_fallback": True},
+            {"template": "{"},
+            {"template": "[]"},
+            {"template": '{"*": 1}'},
+            {"secret": "whsec_c2hvcnQ="},
+            {"secret": "plain"},
+            {"name": ""},
+        ):
+            with pytest.raises(ValidationError):
+                await here.route(**options)
+        secret = await here.route(path="/in-the-path")
+        with pytest.raises(ConflictError):
+            await here.route()
+        async with here.world.sync.engine.database.read() as db:
+            stored = str((await db.execute(text("SELECT * FROM routes"))).all())
+            stored += str((await db.execute(text("SELECT * FROM audit"))).all())
+        assert "in-the-path" not in stored
+        assert secret not in stored
