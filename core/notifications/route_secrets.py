@@ -12,7 +12,7 @@ class RouteSecrets(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str = ""
-    """Where webhooks and PagerDuty take events, and the mail server (smtps://user@host:465)."""
+    """The address of the webhook or of PagerDuty, or the mail server (smtps://user@host:465)."""
     secret: str = ""
     """The signing secret of a webhook, PagerDuty's routing key, the password of the mail server."""
     headers: dict[str, str] = {}

@@ -87,7 +87,7 @@ def render(template: str, url: str, event: dict[str, Any]) -> tuple[str, Any]:
     part = parts.get(event["type"], parts.get("*"))
     if part is None:
         raise DeliverySkippedError
-    path = _PLACE.sub(lambda found: quote(_text(_value(event, found[1])), safe=""), str(part.get("path", "")))
+    path = _PLACE.sub(lambda match: quote(_text(_value(event, match[1])), safe=""), str(part.get("path", "")))
     return url.rstrip("/") + path if path else url, _filled(part["body"], event)
 
 
@@ -100,7 +100,7 @@ def _filled(content: Any, event: dict[str, Any]) -> Any:
         return content
     if (whole := _PLACE.fullmatch(content)) is not None:
         return _value(event, whole[1])
-    return _PLACE.sub(lambda found: _text(_value(event, found[1])), content)
+    return _PLACE.sub(lambda match: _text(_value(event, match[1])), content)
 
 
 def _value(event: dict[str, Any], path: str) -> Any:
