@@ -70,7 +70,7 @@ class EventRun(_Part):
 
 
 class EventAlert(_Part):
-    """An alert. `key` is the same for all alerts of a mapping (or connection), of which at most one is open."""
+    """An alert. `key` is the same for all alerts of a mapping (or connection); at most one of them is open."""
 
     id: int
     key: str

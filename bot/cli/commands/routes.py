@@ -1,4 +1,4 @@
-"""`iterable-sync routes`: where alerts and events go, besides the alert channel in Slack."""
+"""`iterable-sync routes`: the destinations of alerts and events, besides the alert channel in Slack."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.notifications.routes import RouteOptions
     from core.store.routes import Route
 
-app = typer.Typer(help="Where alerts and events go, besides the alert channel in Slack.")
+app = typer.Typer(help="The destinations of alerts and events, besides the alert channel in Slack.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the route.")]
 
