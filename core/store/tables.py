@@ -713,7 +713,7 @@ routes = Table(
     # what people see of its address: a host, or the id of a channel
     Column("target", Text, nullable=False),
     # its address and secrets, encrypted (core/notifications/route_secrets.py); NULL: it has none
-    Column("sealed", LargeBinary),
+    Column("sealed", LargeBinary, info=ENCRYPTED),
     Column("created_by", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Index(None, "name", unique=True),
