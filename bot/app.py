@@ -17,6 +17,7 @@ from bot.features.live_audiences.messages import LiveAudienceMessageProvider
 from bot.features.live_audiences.offers import LiveOfferMessageProvider
 from bot.features.mapping import handlers as mapping
 from bot.features.mapping.messages import ProposalMessageProvider
+from bot.features.mapping_management import handlers as mapping_management
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
 from bot.features.schedules import handlers as schedules
@@ -33,6 +34,7 @@ FEATURES = (
     help_,
     connect,
     mapping,
+    mapping_management,
     runs,
     approval,
     live_audiences,

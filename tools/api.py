@@ -31,7 +31,7 @@ _SCOPE_TEXTS = {
     Scope.READ: "see syncs, mappings, connections and alerts, without any person's data",
     Scope.RUN: "start, cancel, retry and undo syncs, get rejected members, look people up",
     Scope.APPROVE: "approve and decline syncs; its own only if the connection allows self-approval",
-    Scope.ADMIN: "pause and resume mappings, read the audit log",
+    Scope.ADMIN: "change, pause, archive and delete mappings, read the audit log",
 }
 _ERRORS = """
 ## Errors

@@ -20,6 +20,7 @@ from bot.cli.commands import (
     deliveries,
     demo,
     doctor,
+    mapping_management,
     mappings,
     rekey,
     routes,
@@ -56,6 +57,18 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(connections.app, name="connections")
 mappings.app.command()(variants.variants)
 mappings.app.command("set-source")(sources.set_source)
+for change in (
+    mapping_management.edit,
+    mapping_management.set_limits,
+    mapping_management.set_fields,
+    mapping_management.pause,
+    mapping_management.resume,
+    mapping_management.archive,
+    mapping_management.restore,
+    mapping_management.delete,
+    mapping_management.remove,
+):
+    mappings.app.command(change.__name__.replace("_", "-"))(change)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
 app.add_typer(tokens.app, name="tokens")

@@ -1,12 +1,15 @@
 """Options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.errors import InputError
 from core.identity import ProjectType, UserIdField
+
+if TYPE_CHECKING:
+    from core.store.mappings import AdditionLimits
 
 #: The largest id that the database can store.
 MOST = 2**63 - 1
@@ -103,6 +106,16 @@ MaxAddPercent = Annotated[
         show_default="50",
     ),
 ]
+MaxRemovePercent = Annotated[
+    float | None,
+    typer.Option(
+        "--max-remove-percent",
+        min=0,
+        max=100,
+        help="Ask before a sync removes more than this percentage of the people who were synced before.",
+        show_default="20",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve the plan that was printed last.")]
 YesInAdvance = Annotated[
     bool, typer.Option("--yes", "-y", help="Approve in advance what a guard asks about, for the plan of this command.")
@@ -126,6 +139,18 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let an empty au
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 MappingId = Annotated[int, typer.Argument(metavar="MAPPING", callback=_id, help="The id of a mapping.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
+
+
+def addition_limits(number: int | None, percent: float | None) -> "AdditionLimits":
+    """Return the limits of additions of --max-add and --max-add-percent."""
+    from core.store.mappings import AdditionLimits
+
+    return AdditionLimits(number, share_of(percent))
+
+
+def share_of(percent: float | None) -> float | None:
+    """Return a percentage as a share."""
+    return None if percent is None else percent / 100
 
 
 def chosen_fields(fields: list[str] | None, *, no_fields: bool) -> dict[str, str] | None:

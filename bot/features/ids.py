@@ -67,6 +67,8 @@ class MappingCallback(StrEnum):
     VARIANTS = "mapping-variants-form"
     REVIEW = "mapping-review-form"
     FIELDS = "mapping-fields-form"
+    EDIT = "mapping-edit-form"
+    DELETE = "mapping-delete-form"
 
 
 class MappingAction(StrEnum):
@@ -86,6 +88,14 @@ class MappingAction(StrEnum):
     RESUME = "mapping-resume"
     """[mapping id]"""
     FIELDS = "mapping-fields-open"
+    """[mapping id]"""
+    EDIT = "mapping-edit-open"
+    """[mapping id]"""
+    ARCHIVE = "mapping-archive"
+    """[mapping id]"""
+    RESTORE = "mapping-restore"
+    """[mapping id]"""
+    DELETE = "mapping-delete-open"
     """[mapping id]"""
 
 
@@ -109,6 +119,9 @@ class MappingBlock(StrEnum):
     COMMENT = "mapping-comment"
     FIELDS = "mapping-fields"
     FIELDS_TEXT = "mapping-fields-text"
+    NAME = "mapping-name"
+    MAX_REMOVED_SHARE = "mapping-max-removed-share"
+    MEMBERS = "mapping-members"
 
     def of(self, number: int) -> str:
         """Return the block id for a connection, or for one of several inputs."""

@@ -37,8 +37,13 @@ class MappingRef:
 
     @property
     def audience(self) -> str:
-        """The audience (plain text)."""
-        return self.mapping.audience_name or self.mapping.audience_id or "An audience without a name yet"
+        """What people call the mapping: its own name, or its audience's (plain text)."""
+        return (
+            self.mapping.name
+            or self.mapping.audience_name
+            or self.mapping.audience_id
+            or "An audience without a name yet"
+        )
 
     @property
     def label(self) -> str:
@@ -105,6 +110,8 @@ def why_not_now(ref: MappingRef) -> str | None:
         return f"{ref.plain} is paused, so nothing is sent. Resume it first: /iterable-sync resume {ref.audience}"
     if ref.mapping.status is MappingStatus.DECLINED:
         return f"{ref.plain} was declined, so nothing is sent. Propose it again: /iterable-sync map"
+    if ref.mapping.status is MappingStatus.ARCHIVED:
+        return f"{ref.plain} is archived, so nothing is sent. Restore it first: /iterable-sync restore {ref.audience}"
     if ref.mapping.list_id == NO_LIST:
         return f"{ref.plain}: an approver has to choose the list first. Use Review on the home page."
     return None

@@ -25,6 +25,7 @@ MAPPING_STATUSES: Final[Mapping[MappingStatus, str]] = {
     MappingStatus.ACTIVE: "active",
     MappingStatus.PAUSED: "paused",
     MappingStatus.DECLINED: "declined",
+    MappingStatus.ARCHIVED: "archived",
 }
 #: On the terminal; the name of the status, if it is not here.
 _TERMINAL: Final = {RunStatus.NEEDS_APPROVAL: "waits for approval", RunStatus.PLANNED: "planned (dry run)"}

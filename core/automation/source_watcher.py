@@ -59,7 +59,7 @@ async def look(engine: Engine, source: FileSource) -> None:
         assert mapping is not None
         connection = await connections.by_id(db, mapping.connection_id)
         assert connection is not None
-        if mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
+        if mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED, MappingStatus.ARCHIVED):
             await file_sources.end_look(db, mapping.id, claimed, look_at=None)
             return
     try:

@@ -24,13 +24,13 @@ async def choose(
     """Set the data fields of a mapping, and return it. If they change, an approver has to approve the mapping again.
 
     Until then no live change of the mapping is sent. Raises NotFoundError if there is no such mapping, ConflictError if
-    it is paused or was declined, and InputError if a field can't be sent.
+    it is paused, archived or was declined, and InputError if a field can't be sent.
     """
     async with engine.database.write() as db:
         known = await mappings.by_id(db, mapping_id)
         if known is None:
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
-        if known.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
+        if known.status in (MappingStatus.PAUSED, MappingStatus.DECLINED, MappingStatus.ARCHIVED):
             raise ConflictError(
                 f"{known.label} is {known.status}. Resume or propose it first, and choose its data fields then.",
                 mapping_id=mapping_id,

@@ -1,4 +1,4 @@
-"""The life of a mapping: proposed, approved or declined, paused, resumed, removed. Each step is audited."""
+"""The life of a mapping: proposed, approved or declined, paused, resumed. Each step is audited."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections.lists import note_list
 from core.engine import Engine
-from core.errors import ConflictError, NotFoundError, ValidationError
+from core.errors import ConflictError, ValidationError
 from core.iterable import IterableList
 from core.models.data_fields import DataFields
 from core.store import audit_log, inbox, lists, mappings
@@ -191,20 +191,6 @@ async def add(
     return mapping
 
 
-async def remove(engine: Engine, mapping: AudienceMapping, *, by: str, team_id: str | None) -> None:
-    """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
-    async with engine.database.write() as db:
-        await mappings.remove(db, mapping.id)
-        await audit_log.add(
-            db,
-            team_id=team_id,
-            actor=by,
-            action=AuditAction.MAPPING_REMOVED,
-            subject=f"mapping:{mapping.id}",
-            before={"audience": mapping.audience_name or mapping.audience_id, "list": mapping.list_id},
-        )
-
-
 def check_audience(text: str) -> str:
     """Return an audience's name or id, trimmed. Raises ValidationError if it is invalid."""
     name = text.strip()
@@ -236,28 +222,6 @@ async def _declined_before(
         if is_same_list and is_same:
             return mapping.id
     return None
-
-
-async def set_addition_limits(engine: Engine, mapping_id: int, limits: AdditionLimits, *, by: str) -> None:
-    """Set the number and the share of additions beyond which a run of a mapping needs approval (None: the default).
-
-    Raises NotFoundError if there is no such mapping.
-    """
-    async with engine.database.write() as db:
-        known = await mappings.by_id(db, mapping_id)
-        if known is None:
-            raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
-        after = {"max_added": limits.number, "max_added_share": limits.share}
-        await mappings.change(db, mapping_id, max_added=limits.number, max_added_share=limits.share)
-        await audit_log.add(
-            db,
-            team_id=None,
-            actor=by,
-            action=AuditAction.MAPPING_CHANGED,
-            subject=f"mapping:{mapping_id}",
-            before={"max_added": known.max_added, "max_added_share": known.max_added_share},
-            after=after,
-        )
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:

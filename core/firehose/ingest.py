@@ -31,7 +31,7 @@ from core.privacy import erasure
 from core.store import connections, erasures, inbox, live_attributes, live_mappings, mappings, processed_messages
 from core.store.connections import Connection
 from core.store.inbox import Change
-from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
+from core.store.mappings import ENDED, AudienceMapping, LiveOffer
 
 # Changes in one transaction. A message with more is written in chunks.
 PIECE = 5_000
@@ -192,7 +192,7 @@ class FirehoseIngest:
     ) -> None:
         if mapping is None:
             return
-        is_declined = mapping.status is MappingStatus.DECLINED or mapping.live_offer is LiveOffer.DECLINED
+        is_declined = mapping.status in ENDED or mapping.live_offer is LiveOffer.DECLINED
         is_update = audience.action is MembershipAction.ATTRIBUTE_UPDATE
         values = attributes.values_of(audience.user_attributes, mapping.fields) if mapping.fields else {}
         if is_declined or (is_update and not values):

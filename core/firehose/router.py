@@ -22,7 +22,7 @@ from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionUpdate, project_of
-from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, MappingUpdate
+from core.store.mappings import ENDED, NO_LIST, AudienceMapping, LiveOffer, MappingStatus, MappingUpdate
 
 _LARGEST_LIST = 2**31 - 1
 # How long connections and mappings are cached, in seconds.
@@ -129,7 +129,13 @@ class Router:
         """Propose a mapping, or activate it at once if no approval is required and it has a list."""
         state = self._first_state(mapping.list_id)
         await mappings.change(
-            self._db, mapping.id, status=state, is_live=True, disconnected_at=None, bulk_removal_cursor=None
+            self._db,
+            mapping.id,
+            status=state,
+            is_live=True,
+            disconnected_at=None,
+            bulk_removal_cursor=None,
+            delete_at=None,
         )
         connection = await connections.by_id(self._db, mapping.connection_id)
         await audit_log.add(
@@ -156,7 +162,7 @@ class Router:
             "is_live": True,
         }
         for candidate in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
-            if list_id in (NO_LIST, candidate.list_id) and candidate.status is not MappingStatus.DECLINED:
+            if list_id in (NO_LIST, candidate.list_id) and candidate.status not in ENDED:
                 return await self._offer(candidate, source)
         mapping_id = await mappings.add(
             self._db,

@@ -6,7 +6,7 @@ from core.firehose.router import Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
 from core.store import audit_log, clock, connections, inbox, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
-from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
+from core.store.mappings import ENDED, AudienceMapping, LiveOffer, MappingStatus
 
 
 async def subscribe(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
@@ -28,7 +28,7 @@ async def _add(db: AsyncConnection, router: Router, request: AudienceSubscriptio
         if existing is not None:  # connected again, so a person decides about the offer again
             await mappings.change(db, mapping.id, live_offer=LiveOffer.PROPOSED)
             await _refresh(db, router, mapping)
-    elif existing is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
+    elif existing is not None and (mapping.status in ENDED or mapping.disconnected_at is not None):
         mapping = await router.propose(mapping)  # connected again, so a person approves it again
     await _rename(db, router, mapping, request.audience_name)
 
@@ -58,7 +58,7 @@ async def _disconnect(db: AsyncConnection, router: Router, mapping: AudienceMapp
     if mapping.live_offer is not None and not mapping.is_live:  # files still feed it
         await _withdraw(db, router, mapping)
         return
-    if mapping.disconnected_at is not None:
+    if mapping.disconnected_at is not None or mapping.status is MappingStatus.ARCHIVED:
         return
     state = mapping.status if mapping.status is MappingStatus.DECLINED else MappingStatus.PAUSED
     await mappings.change(db, mapping.id, status=state, disconnected_at=await clock.now(db))

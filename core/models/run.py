@@ -16,6 +16,8 @@ PROCESS_DIED = "process_died"
 SCHEDULE_PREFIX = "schedule "
 #: The shape of a repair's plan. The shape of other plans is the kind of their file.
 REPAIR = "repair"
+#: The shape of a plan that takes everyone off.
+EMPTYING = "emptying"
 # Earlier versions stored the id of the awaited run in the phase, after this prefix.
 _WAITING_IN_WORDS = "waiting for run "
 
@@ -143,6 +145,8 @@ class GuardName(StrEnum):
     """An undo always needs approval."""
     REPAIR = "repair"
     """A repair of a list always needs approval."""
+    EMPTYING = "emptying"
+    """Taking everyone off a list always needs approval."""
     ADOPTED_LIST = "adopted_list"
     """The run takes over a list that another tool has filled."""
 
@@ -180,6 +184,8 @@ class RunRequest(BaseModel):
     """The run takes the list over: people in the audience who are on it become ours, and this happens to the others."""
     repairs: Repair | None = None
     """The run repairs the list: what the ledger says is compared with who is on it, and no source is read."""
+    empties: bool = False
+    """The run takes everyone off the list that the mapping put there, and the mapping is deleted afterwards."""
     full: bool = False
     """Members that are unchanged are sent as well."""
     live: bool = False
@@ -353,6 +359,11 @@ class Run(BaseModel):
     def asked_by(self) -> str | None:
         """The person who asked for the run: of a scheduled one, the person who chose its source."""
         return self.request.on_behalf_of if self.is_scheduled else self.started_by
+
+    @property
+    def is_compared_when_approved(self) -> bool:
+        """Whether it is compared with the ledger again once it is approved, so that no run waits for that."""
+        return self.undo_of is not None or self.request.repairs is not None or self.request.empties
 
     @property
     def is_scheduled(self) -> bool:

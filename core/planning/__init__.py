@@ -6,10 +6,11 @@ core/sources does the first step and the modules here do the others, all in a Du
 its tables).
 
 An undo has no source: `applied_changes` and `undo_planner` replace the first two steps. In a repair, `list_people` and
-`repair_planner` do.
+`repair_planner` do. A run that takes everyone off has none either (`emptying_planner`).
 """
 
 from core.planning.approval_rules import PlanResult
+from core.planning.emptying_planner import plan_emptying
 from core.planning.list_people import compare_list
 from core.planning.planner import plan_run, publish_plan
 from core.planning.repair_planner import plan_repair
@@ -21,6 +22,7 @@ __all__ = [
     "MEMORY_MB",
     "PlanResult",
     "compare_list",
+    "plan_emptying",
     "plan_repair",
     "plan_run",
     "plan_undo",

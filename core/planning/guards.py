@@ -15,7 +15,7 @@ from core.sources import Source
 from core.sources.audience_ref import is_other_variant
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
-# Removals above this share of the mapping's members need approval ...
+# Removals above this share of the mapping's members need approval, unless the mapping has a limit of its own ...
 MASS_REMOVAL_SHARE = 0.20
 # ... if the ledger contains more members than this.
 MASS_REMOVAL_FROM = 100
@@ -181,6 +181,14 @@ def repair_guard(list_id: int, *, to_add: int, to_remove: int) -> Guard:
     return Guard(name=GuardName.REPAIR, message=f"This repairs list {list_id}: {changes}.")
 
 
+def emptying_guard(list_id: int, *, to_remove: int, stays: int) -> Guard:
+    """Return the guard of a run that takes everyone off a list: it always needs approval."""
+    changes = f"{to_remove:,} people would leave the list, and the mapping would be deleted"
+    if stays:
+        changes += f"; {stays:,} share their profile with them or stay because of another mapping"
+    return Guard(name=GuardName.EMPTYING, message=f"This takes everyone off list {list_id}: {changes}.")
+
+
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
     """Return the guard of a run that undoes another: it always needs approval."""
     changes = f"{to_remove:,} would be taken off the list, {to_add:,} put back and {to_update:,} changed back"
@@ -202,10 +210,11 @@ def _plain_name(name: str | None) -> str:
 
 def check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
     """Return the guard of a plan with many removals, or else that of a mapping whose removals need approval."""
-    if ledger_size > MASS_REMOVAL_FROM and to_remove > MASS_REMOVAL_SHARE * ledger_size:
+    limit = MASS_REMOVAL_SHARE if mapping.max_removed_share is None else mapping.max_removed_share
+    if ledger_size > MASS_REMOVAL_FROM and to_remove > limit * ledger_size:
         message = (
             f"{to_remove:,} of {ledger_size:,} members would be removed ({to_remove / ledger_size:.0%}), "
-            f"more than {MASS_REMOVAL_SHARE:.0%}."
+            f"more than {limit:.0%}."
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
     if mapping.removal_policy is RemovalPolicy.ASK and to_remove:

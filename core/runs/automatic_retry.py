@@ -43,7 +43,7 @@ async def _retry(engine: Engine, run_id: str, retry_at: float | None) -> None:
         if run is None or run.retry_at != retry_at or run.status is not RunStatus.FAILED:
             return
         try:
-            await check_may_run(db, run.mapping_id)
+            await check_may_run(db, run.mapping_id, run.request)
         except (ConflictError, NotFoundError):
             await runs.change(db, run_id, retry_at=await clock.now(db) + POSTPONED_S)
             return

@@ -110,7 +110,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
             if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and was resumed since
                 raise ConflictError(f"Someone has retried run {run_id} already ({status}).", run_id=run_id)
             raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
-        await check_may_run(db, run.mapping_id)
+        await check_may_run(db, run.mapping_id, run.request)
         await check_queue(db, run.connection_id)
         if await reopen(db, run, None, by=by, team_id=team_id) is None:
             raise ConflictError(f"Someone has retried run {run_id} already.", run_id=run_id)

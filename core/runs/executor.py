@@ -38,7 +38,7 @@ from core.models.run import (
     StopReason,
     SyncMode,
 )
-from core.planning import plan_repair, plan_run, plan_undo, publish_plan, replan_run
+from core.planning import plan_emptying, plan_repair, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
 from core.planning.small_workspace import SMALL_MEMBERS
@@ -172,7 +172,7 @@ async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[ListHold[Run]]:
     """
     if is_new_list(run.list_id):
         async with engine.database.read() as db:
-            await check_may_run(db, run.mapping_id)
+            await check_may_run(db, run.mapping_id, run.request)
             connection = await connections.by_id(db, run.connection_id)
         assert connection is not None
         try:
@@ -187,7 +187,7 @@ async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[ListHold[Run]]:
         if current.status is RunStatus.RUNNING and current.ledger_revision is None:
             await approvals.discard_plan(db, run.id)
         elif current.status is RunStatus.RUNNING:
-            await check_may_run(db, run.mapping_id)
+            await check_may_run(db, run.mapping_id, run.request)
         return current
 
     async with hold_list_lock(engine, run, begin) as hold:
@@ -226,7 +226,7 @@ async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: Li
     A mirror run replaces earlier runs as soon as it uploads; until then, while it may wait for approval, they are still
     needed. Later mirror runs that wait for approval have to be planned again, because the list changes.
     """
-    mapping = await check_may_run(db, run.mapping_id)  # it may have been paused while the run was planned
+    mapping = await check_may_run(db, run.mapping_id, run.request)  # it may have been paused while the run was planned
     connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     await _name_audience(db, run, mapping)
@@ -284,7 +284,7 @@ async def _begin_planning(db: AsyncConnection, run: Run) -> Run | None:
     current = await require(db, run.id)
     if current.status not in _NOT_YET_PLANNED:
         return None
-    await check_may_run(db, run.mapping_id)
+    await check_may_run(db, run.mapping_id, run.request)
     connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     known = connection.project_type or ProjectType.EMAIL
@@ -326,6 +326,9 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     if run.undo_of is not None:
         async with engine.planning_slots.hold(None):
             return await with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
+    if run.request.empties:
+        async with engine.planning_slots.hold(None):
+            return await with_enough_memory(lambda mb: plan_emptying(engine.database, data_dir, run, mb))
     if run.request.repairs is not None:
         return await _plan_repair(engine, run)
     source_at = None
@@ -424,7 +427,7 @@ def _is_compared_again(run: Run) -> bool:
     If a part was sent already, the rest is completed from the ledger.
     """
     request = run.request
-    depends = request.repairs is not None or request.adopts is not None or request.full
+    depends = request.repairs is not None or request.adopts is not None or request.full or request.empties
     return run.requests == 0 and depends
 
 
@@ -494,11 +497,7 @@ async def _earlier_runs(db: AsyncConnection, run: Run) -> list[Run]:
         earlier
         for earlier in unfinished
         if earlier.created_at < run.created_at
-        # an undo or a repair is compared again when it is approved, so no run has to wait for its approval
-        and not (
-            (earlier.undo_of is not None or earlier.request.repairs is not None)
-            and earlier.status is RunStatus.NEEDS_APPROVAL
-        )
+        and not (earlier.is_compared_when_approved and earlier.status is RunStatus.NEEDS_APPROVAL)
         # a micro-batch does not wait for the approval of a file, whose run skips the members that changed since
         and not (run.request.live and (earlier.status is RunStatus.NEEDS_APPROVAL or earlier.is_frozen))
         and not (earlier.status is RunStatus.FAILED and earlier.plan is None)  # its source could not be planned

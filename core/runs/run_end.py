@@ -9,6 +9,7 @@ from core import alerting
 from core.errors import SyncError
 from core.models.run import SCHEDULE_PREFIX, Run, RunStatus
 from core.runs.automatic_retry import wait_before_retry
+from core.runs.emptying import finish_emptying
 from core.store import audit_log, clock, file_sources, mappings, runs, schedules
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
@@ -21,7 +22,9 @@ async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: 
     """Do what the end of a run causes. `run` is the run before its status was set."""
     if run.is_live:
         return
-    if status is RunStatus.SUCCEEDED and run.undo_of is None:
+    if status is RunStatus.SUCCEEDED and run.request.empties:
+        await finish_emptying(db, run)
+    elif status is RunStatus.SUCCEEDED and run.undo_of is None:
         await schedules.mapping_succeeded(db, run.mapping_id)
     elif status is RunStatus.FAILED and error is not None:
         error = await _plan_retry(db, run, error)

@@ -54,7 +54,7 @@ async def submit(
         await connections.change(db, connection.id, key_rejected_at=None)  # the key has just worked
         await note_list(db, connection.id, target)
         mapping = await _find_or_add_mapping(db, connection, target, request.audience, by=by)
-        await check_may_run(db, mapping.id)
+        await check_may_run(db, mapping.id, request)
         if fields is not None and request.dry_run:
             request = request.model_copy(update={"fields": check_fields(fields)})
         elif fields is not None:
@@ -94,15 +94,16 @@ async def enqueue(
     started_by: str | None = None,
     channel: str | None = None,
     undo_of: str | None = None,
+    worker_id: str | None = None,
 ) -> str:
-    """Queue a run of a mapping for any worker, and return its id.
+    """Queue a run of a mapping for any worker (or for `worker_id`), and return its id.
 
     The caller commits the transaction and sets `engine.queued`. `started_by` and `channel` are a person and a
     conversation in Slack, `user_id` replaces the connection's User ID setting, `undo_of` is the run to undo. Raises
     NotFoundError if the mapping was removed meanwhile, and ConflictError if it was paused or declined, or if too many
     runs of the connection are queued.
     """
-    current = await check_may_run(db, mapping.id)
+    current = await check_may_run(db, mapping.id, request)
     await check_queue(db, connection.id)
     run_id = runs.new_id()
     await runs.add(
@@ -116,6 +117,7 @@ async def enqueue(
         started_by=started_by,
         channel=channel,
         undo_of=undo_of,
+        worker_id=worker_id,
     )
     return run_id
 
@@ -131,27 +133,32 @@ async def check_queue(db: AsyncConnection, connection_id: int) -> None:
         )
 
 
-async def check_may_run(db: AsyncConnection, mapping_id: int) -> AudienceMapping:
-    """Return a mapping if its runs may start. Whatever starts, resumes or retries a run calls this.
+async def check_may_run(db: AsyncConnection, mapping_id: int, request: RunRequest) -> AudienceMapping:
+    """Return a mapping if a run with this request may start. Whatever starts, resumes or retries a run calls this.
 
-    Raises NotFoundError if the mapping was removed, and ConflictError if it is paused or was declined.
+    Everyone can be taken off the list of a paused mapping, too. Raises NotFoundError if the mapping was removed, and
+    ConflictError if it is paused, archived or was declined.
     """
     mapping = await mappings.by_id(db, mapping_id)
     if mapping is None:
         message = "This mapping was removed, so nothing is sent. Map the audience to a list again."
         raise NotFoundError(message, mapping_id=mapping_id)
-    check_mapping_active(mapping)
+    if not request.empties:
+        check_mapping_active(mapping)
     return mapping
 
 
 def check_mapping_active(mapping: AudienceMapping) -> None:
-    """Raise ConflictError if a mapping is paused or was declined."""
+    """Raise ConflictError if a mapping is paused, archived or was declined."""
     name = f"The mapping of {mapping.label} to list {mapping.list_id}"
     if mapping.status is MappingStatus.PAUSED:
         message = f"{name} is paused, so nothing is sent. Resume the mapping, and start the run again."
         raise ConflictError(message, mapping_id=mapping.id)
     if mapping.status is MappingStatus.DECLINED:
         message = f"{name} was declined, so nothing is sent. Propose it again and have it approved."
+        raise ConflictError(message, mapping_id=mapping.id)
+    if mapping.status is MappingStatus.ARCHIVED:
+        message = f"{name} is archived, so nothing is sent. Restore the mapping, and start the run again."
         raise ConflictError(message, mapping_id=mapping.id)
 
 

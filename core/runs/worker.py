@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
+from core.connections.mapping_end import delete_due
 from core.engine import Engine, wait_for_any
 from core.errors import ConflictError, StorageError, SyncError
 from core.models.run import RunStatus
@@ -60,7 +61,7 @@ async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunS
         if run.status is RunStatus.NEEDS_APPROVAL and (guards := open_guards(run)):
             messages = " ".join(guard.message for guard in guards)
             raise ConflictError(f"Run {run_id} waits for approval: {messages}", run_id=run_id)
-        await check_may_run(db, run.mapping_id)
+        await check_may_run(db, run.mapping_id, run.request)
         is_in_progress = await executor.is_in_progress(engine, run)
         attempt = None if is_in_progress else await commands.reopen(db, run, engine.presence.id, by=by, team_id=None)
         if attempt is None:
@@ -186,6 +187,7 @@ async def _clean_up(engine: Engine) -> None:
     """Expire approvals, and delete data, files and workflow records that are no longer needed."""
     await expire_waiting(engine)
     await retention.purge_expired(engine)
+    await delete_due(engine)
     await retention.remove_orphaned_files(engine)
     await forget_attempts(engine)
     await engine.database.clear_log()

@@ -43,6 +43,12 @@ class MappingStatus(StrEnum):
     PAUSED = "paused"
     """Nothing is synced until it is resumed."""
     DECLINED = "declined"
+    ARCHIVED = "archived"
+    """Nothing is synced, and status and the home page don't show it. Its ledger stays."""
+
+
+#: Nothing that mParticle sends is kept for mappings with these statuses.
+ENDED = (MappingStatus.DECLINED, MappingStatus.ARCHIVED)
 
 
 class RemovalPolicy(StrEnum):
@@ -112,6 +118,9 @@ class AudienceMapping:
     bulk_removal_cursor: str | None = None
     max_added: int | None = None
     max_added_share: float | None = None
+    max_removed_share: float | None = None
+    name: str | None = None
+    delete_at: float | None = None
     live_offer: LiveOffer | None = None
     project_type: ProjectType | None = None
     freeze_before_s: float | None = None
@@ -124,7 +133,7 @@ class AudienceMapping:
     @property
     def label(self) -> str:
         """The name to show to people."""
-        return self.audience_name or self.audience_id or f"list {self.list_id}"
+        return self.name or self.audience_name or self.audience_id or f"list {self.list_id}"
 
     def is_of(self, audience: str) -> bool:
         """Whether the text is the audience's id or name, ignoring case."""
@@ -211,6 +220,9 @@ class MappingUpdate(TypedDict, total=False):
     bulk_removal_cursor: str | None
     max_added: int | None
     max_added_share: float | None
+    max_removed_share: float | None
+    name: str | None
+    delete_at: float | None
     live_offer: LiveOffer | None
     project_type: ProjectType | None
     freeze_before_s: float | None
@@ -389,6 +401,12 @@ async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]
 async def remove(db: AsyncConnection, mapping_id: int) -> None:
     """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
     await db.execute(delete(mappings).where(mappings.c.id == mapping_id))
+
+
+async def to_delete(db: AsyncConnection, before: float) -> list[AudienceMapping]:
+    """Return the mappings that are to be deleted by this time (UTC seconds)."""
+    query = select(mappings).where(mappings.c.delete_at <= before).order_by(mappings.c.id)
+    return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:

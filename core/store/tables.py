@@ -126,7 +126,7 @@ mappings = Table(
     Column("audience_name", Text),
     Column("mode", Text, nullable=False),
     Column("created_at", Float, nullable=False),
-    # core.store.mappings.State: proposed, active, paused, declined
+    # core.store.mappings.MappingStatus
     Column("state", Text, nullable=False, server_default="active", key="status"),
     # what to do with members who leave: remove, ask (each time), keep
     Column("removals", Text, nullable=False, server_default="remove", key="removal_policy"),
@@ -151,6 +151,12 @@ mappings = Table(
     # the number and the share of additions above which a run needs approval; NULL: the default
     Column("max_added", BigInteger),
     Column("max_added_share", Float),
+    # the share of removals above which a run needs approval; NULL: the default
+    Column("max_removed_share", Float),
+    # what people call it; NULL: the name of the audience
+    Column("name", Text),
+    # when it is deleted, because everyone was taken off its list; NULL: it stays
+    Column("delete_at", Float),
     # the type of Iterable project for which it was synced last; NULL: it was never synced
     Column("project_type", Text),
     # its data fields, as JSON: names in Iterable by names in the source; "{}": none

@@ -42,30 +42,16 @@ def add(
     field: options.NewFields = None,
 ) -> ExitCode:
     """Save a mapping. A sync to a list without one creates it."""
-    limits = _limits(max_add, max_add_percent)
+    limits = options.addition_limits(max_add, max_add_percent)
     return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center, limits, field))
 
 
-@app.command("set-limits")
-def set_limits(
-    mapping_id: options.MappingId, max_add: options.MaxAdd = None, max_add_percent: options.MaxAddPercent = None
-) -> ExitCode:
-    """Set how many additions a sync may make without approval. An omitted limit returns to its default."""
-    return run_command(lambda session: _set_limits(session, mapping_id, _limits(max_add, max_add_percent)))
-
-
-@app.command("set-fields")
-def set_fields(
-    mapping_id: options.MappingId, field: options.NewFields = None, no_fields: options.NoFields = False
-) -> ExitCode:
-    """Choose the data fields that a mapping sends. The next sync asks for approval; --yes approves there."""
-    return run_command(lambda session: _set_fields(session, mapping_id, field, no_fields=no_fields))
-
-
 @app.command("list")
-def list_() -> ExitCode:
+def list_(
+    archived: Annotated[bool, typer.Option("--archived", help="List the archived mappings instead.")] = False,
+) -> ExitCode:
     """List the mappings."""
-    return run_command(_list)
+    return run_command(lambda session: _list(session, archived=archived))
 
 
 @app.command()
@@ -91,24 +77,6 @@ def adopt(
     Nothing is sent for them. Exit codes are those of sync.
     """
     return run_command(lambda session: _adopt(session, mapping_id, files, others, dry_run=dry_run, yes=yes))
-
-
-@app.command()
-def pause(mapping_id: options.MappingId) -> ExitCode:
-    """Pause a mapping: nothing is sent for it until it is resumed."""
-    return run_command(lambda session: _move(session, mapping_id, pauses=True))
-
-
-@app.command()
-def resume(mapping_id: options.MappingId) -> ExitCode:
-    """Resume a paused mapping."""
-    return run_command(lambda session: _move(session, mapping_id, pauses=False))
-
-
-@app.command()
-def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> ExitCode:
-    """Remove a mapping with its runs and its ledger. The list in Iterable stays as it is."""
-    return run_command(lambda session: _remove(session, mapping_id, yes=yes))
 
 
 async def _add(
@@ -159,32 +127,6 @@ async def _add(
     return ExitCode.OK
 
 
-async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits") -> ExitCode:
-    from core.connections import mapping_lifecycle
-    from core.store.audit_log import COMMAND_LINE
-
-    async with session.engine() as engine:
-        await mapping_lifecycle.set_addition_limits(engine, mapping_id, limits, by=COMMAND_LINE)
-        mapping = await load_mapping(engine, mapping_id)
-    session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(mapping)}.")
-    return ExitCode.OK
-
-
-async def _set_fields(session: Session, mapping_id: int, field: list[str] | None, *, no_fields: bool) -> ExitCode:
-    from core.connections import data_fields
-    from core.models.data_fields import fields_text
-    from core.store.audit_log import COMMAND_LINE
-
-    fields = options.chosen_fields(field, no_fields=no_fields)
-    if fields is None:
-        raise InputError("Name the data fields with --field COLUMN=FIELD, or choose --no-fields.")
-    async with session.engine() as engine:
-        mapping = await data_fields.choose(engine, mapping_id, fields, by=COMMAND_LINE, team_id=None)
-    sent = f"sends the data fields {fields_text(mapping.fields)}" if mapping.fields else "sends no data fields"
-    session.terminal.line(f"Mapping {mapping_id} {sent}, once an approver has approved it or a sync has, with --yes.")
-    return ExitCode.OK
-
-
 async def _adopt(
     session: Session, mapping_id: int, files: list[str], others: OthersChoice, *, dry_run: bool, yes: bool
 ) -> ExitCode:
@@ -220,25 +162,36 @@ async def _adopt(
             return code
 
 
-async def _list(session: Session) -> ExitCode:
+async def _list(session: Session, *, archived: bool) -> ExitCode:
     from bot.cli.render import list_text, table
     from core.store import connections, mappings
+    from core.store.mappings import MappingStatus
 
     rows: list[tuple[str, ...]] = []
     is_asked = False
     async with session.engine() as engine:
         async with engine.database.read() as db:
             saved = await connections.everyone(db)
-            of_each = {each.id: await mappings.of_connection(db, each.id) for each in saved}
+            of_each = {
+                each.id: [
+                    mapping
+                    for mapping in await mappings.of_connection(db, each.id)
+                    if (mapping.status is MappingStatus.ARCHIVED) is archived
+                ]
+                for each in saved
+            }
             sizes = await mappings.sizes(db, [mapping.id for each in of_each.values() for mapping in each])
         for connection in saved:
             known = await audiences_of(session, engine, connection.id) if of_each[connection.id] else None
             is_asked |= known is not None
             for m in of_each[connection.id]:
                 counts = (f"{sizes.get(m.id, 0):,}", size_in_mparticle(known, m))
-                rows.append((str(m.id), _audience(m), list_text(m.list_id), connection.label, m.mode, *counts))
+                rows.append(
+                    (str(m.id), m.name or _audience(m), list_text(m.list_id), connection.label, m.mode, *counts)
+                )
     if not rows:
-        session.terminal.line("There are no mappings yet. The first sync to a list creates one.")
+        none_yet = "There are no mappings yet. The first sync to a list creates one."
+        session.terminal.line("No mapping is archived." if archived else none_yet)
         return ExitCode.OK
     columns: tuple[str, ...] = ("ID", "Audience", "List", "Connection", "Mode", "Synced", "In mParticle")
     if not is_asked:
@@ -271,14 +224,17 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
     session.terminal.show(
         facts(
             [
-                ("Mapping", str(mapping.id)),
+                ("Mapping", f"{mapping.id} {mapping.name}" if mapping.name else str(mapping.id)),
                 ("Audience", _audience(mapping)),
                 ("List", f'{list_text(mapping.list_id)} "{stored_list.name}"' if stored_list else str(mapping.list_id)),
                 ("Connection", connection.label),
                 ("Mode", mapping.mode),
+                ("Status", status_text(mapping)),
+                ("Channel", mapping.channel or "none"),
                 ("Source", place),
                 *(("Schedule", f"{each.name}: {phrase(each)}") for each in of_mapping),
-                ("Waits if it adds", _limits_text(mapping)),
+                ("Waits if it adds", limits_text(mapping)),
+                ("Waits if it removes", removal_limit_text(mapping)),
                 ("Data fields", fields_text(mapping.fields) or "none"),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Frozen", freeze_text(freeze)),
@@ -289,35 +245,6 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             ]
         )
     )
-    return ExitCode.OK
-
-
-async def _move(session: Session, mapping_id: int, *, pauses: bool) -> ExitCode:
-    from core.connections import mapping_lifecycle
-    from core.errors import ConflictError
-    from core.store.audit_log import COMMAND_LINE
-
-    use_case = mapping_lifecycle.pause if pauses else mapping_lifecycle.resume
-    async with session.engine() as engine:
-        mapping = await load_mapping(engine, mapping_id)
-        if not await use_case(engine, mapping_id, by=COMMAND_LINE, team_id=None):
-            wanted = "active" if pauses else "paused"
-            raise ConflictError(f"Mapping {mapping_id} is {mapping.status}, not {wanted}.", mapping_id=mapping_id)
-    session.terminal.line(f"Mapping {mapping_id} is {'paused: nothing is sent for it' if pauses else 'active again'}.")
-    return ExitCode.OK
-
-
-async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
-    from bot.cli.confirm_removal import confirm_removal
-    from core.connections import mapping_lifecycle
-    from core.store.audit_log import COMMAND_LINE
-
-    async with session.engine() as engine:
-        mapping = await load_mapping(engine, mapping_id)
-        if not await confirm_removal(session, engine, f"mapping {mapping_id}", [mapping], yes=yes):
-            return ExitCode.NEEDS_APPROVAL
-        await mapping_lifecycle.remove(engine, mapping, by=COMMAND_LINE, team_id=None)
-    session.terminal.line(f"Mapping {mapping_id} was removed. List {mapping.list_id} in Iterable stays as it is.")
     return ExitCode.OK
 
 
@@ -339,18 +266,30 @@ async def load_mapping(engine: "Engine", mapping_id: int) -> "AudienceMapping":
     return mapping
 
 
-def _limits(number: int | None, percent: float | None) -> "AdditionLimits":
-    from core.store.mappings import AdditionLimits
-
-    return AdditionLimits(number, None if percent is None else percent / 100)
-
-
-def _limits_text(mapping: "AudienceMapping") -> str:
+def limits_text(mapping: "AudienceMapping") -> str:
+    """Return the additions above which a sync of a mapping waits for approval."""
     from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 
     number = MAX_ADDED if mapping.max_added is None else mapping.max_added
     share = MAX_ADDED_SHARE if mapping.max_added_share is None else mapping.max_added_share
     return f"more than {number:,} people and more than {share:.0%} of those who were synced before"
+
+
+def removal_limit_text(mapping: "AudienceMapping") -> str:
+    """Return the removals above which a sync of a mapping waits for approval."""
+    from core.planning.guards import MASS_REMOVAL_SHARE
+
+    share = MASS_REMOVAL_SHARE if mapping.max_removed_share is None else mapping.max_removed_share
+    return f"more than {share:.0%} of those who were synced before"
+
+
+def status_text(mapping: "AudienceMapping") -> str:
+    """Return the status of a mapping, and when an archived one is deleted."""
+    from bot.cli.render import when
+    from bot.ui.status_words import MAPPING_STATUSES
+
+    words = MAPPING_STATUSES[mapping.status]
+    return words if mapping.delete_at is None else f"{words}, deleted {when(mapping.delete_at)}"
 
 
 def _audience(mapping: "AudienceMapping") -> str:

@@ -26,7 +26,7 @@ from bot.ui.formatting import JOURNEYS, duration, escape, masked, moment, number
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
 from core.models.data_fields import fields_text
-from core.models.run import REPAIR, GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
+from core.models.run import EMPTYING, REPAIR, GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
 from core.reporting.preview import PlanPreview
 from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
@@ -52,6 +52,7 @@ _CHECKS = {
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
     GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
     GuardName.PROFILE_MERGES: "Approve only if each of these people should have one profile.",
+    GuardName.EMPTYING: "Approve only if the mapping is no longer needed. An undo can put the people back.",
     GuardName.REPAIR: "Approve only if no other tool feeds this list.",
     GuardName.ADOPTED_LIST: "Approve only if no other tool fills this list from now on.",
     GuardName.CHANGED_PLAN: "Look at the numbers again before you approve.",
@@ -265,12 +266,12 @@ def _numbers(plan: RunPlan) -> str:
 
 def _details(view: RunView) -> list[Block]:
     plan = view.run.plan or RunPlan()
-    is_repair, takes_over = plan.shape == REPAIR, view.run.request.adopts is not None
+    has_no_source, takes_over = plan.shape in (REPAIR, EMPTYING), view.run.request.adopts is not None
     pairs = [
         ("To add", number(plan.to_add)),
         ("To update", number(plan.to_update)),
         ("To remove", _removals(plan, "on the list" if takes_over else "that were synced before")),
-        *([] if is_repair or takes_over else [("Unchanged", number(plan.unchanged))]),
+        *([] if has_no_source or takes_over else [("Unchanged", number(plan.unchanged))]),
         ("Rejected", number(plan.rejected) + (f" ({number(plan.forgotten)} forgotten)" if plan.forgotten else "")),
     ]
     if plan.to_merge:
@@ -281,7 +282,7 @@ def _details(view: RunView) -> list[Block]:
         pairs.append(("Same person as another member", number(plan.duplicates)))
     if plan.fields:
         pairs.append(("Data fields", escape(fields_text(plan.fields))))
-    if not is_repair:
+    if not has_no_source:
         pairs.append(("Members in the audience", number(plan.members)))
     pairs.append(("Takes", _time(plan, view.run.rate)))
     blocks: list[Block] = list(fields(pairs))
@@ -293,7 +294,7 @@ def _details(view: RunView) -> list[Block]:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
     if plan.to_merge:
         blocks.append(section(merging(plan.to_merge)))
-    if not view.run.undo_of and view.run.request.repairs is None:
+    if not view.run.is_compared_when_approved:
         blocks.append(context(_MODES[view.run.mode]))
     return [*blocks, *notes(view)]
 

@@ -8,6 +8,7 @@ from bot.features.connect import commands as connect
 from bot.features.freezes import commands as freezes
 from bot.features.help.views import Line, help_message
 from bot.features.mapping import commands as mapping
+from bot.features.mapping_management import commands as mapping_management
 from bot.features.runs import commands as runs
 from bot.features.schedules import commands as schedules
 from bot.features.slash_command import SlashCommand, SubcommandHandler
@@ -69,6 +70,18 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     ),
     "resume": Subcommand(
         "resume <mapping>", "Lets a paused mapping be synced again.", "resume Spring Shoppers", mapping.resume
+    ),
+    "edit": Subcommand(
+        "edit <mapping>",
+        "Changes a mapping: its name, channel and limits. Archives or deletes it.",
+        "edit Spring Shoppers",
+        mapping_management.edit,
+    ),
+    "restore": Subcommand(
+        "restore [mapping]",
+        "Gets an archived mapping back. Its next sync needs approval.",
+        "restore Spring Shoppers",
+        mapping_management.restore,
     ),
     "freeze": Subcommand(
         "freeze <mapping, or all> until <when>",

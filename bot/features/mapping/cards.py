@@ -136,7 +136,8 @@ def details(ref: MappingRef) -> list[Block]:
     blocks: list[Block] = [section(also_fed_warning(ref.also_fed_by))] if ref.also_fed_by else []
     blocks += fields(
         [
-            ("Audience", escape(cut(ref.audience, NAME_MAX))),
+            *([("Name", escape(cut(mapping.name, NAME_MAX)))] if mapping.name else []),
+            ("Audience", escape(cut(mapping.audience_name or mapping.audience_id or ref.audience, NAME_MAX))),
             ("List", target if mapping.list_id == NO_LIST else f"{target} ({_list_id(mapping).removeprefix('list ')})"),
             ("Connection", escape(ref.connection.label)),
             (

@@ -65,6 +65,8 @@ class RunView:
         pair = f"{self.audience} to {self.target}"
         if self.run.request.repairs is not None:
             return f"{pair} (repair)"
+        if self.run.request.empties:
+            return f"{pair} (everyone off, before the mapping is deleted)"
         return f"undo of run {self.run.undo_of}, {pair}" if self.run.undo_of else pair
 
     @property

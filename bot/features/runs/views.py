@@ -68,7 +68,7 @@ def start_form(
 def mapping_option(ref: MappingRef, several: bool) -> Option:
     """Return a mapping as an option. With `several` connections, it names its connection."""
     text = ref.plain
-    if ref.mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
+    if ref.mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED, MappingStatus.ARCHIVED):
         text += f" ({ref.mapping.status})"
     return option(f"{text}, {ref.connection.label}" if several else text, str(ref.mapping.id))
 

@@ -194,6 +194,7 @@ def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
         offered.append(_freeze(mapped))
     if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
         offered.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
+    offered.append(button("Edit", MappingAction.EDIT, str(mapping.id), label=f"Edit {mapping.label}"))
     return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered))
 
 

@@ -146,9 +146,8 @@ def _with_audience(row: MappingStatusRow, known: KnownAudiences | None, sizes: M
 
 async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declined: bool) -> list[MappingStatusRow]:
     pairs = [(each, mapping) for each in visible for mapping in await mappings.of_connection(db, each.id)]
-    pairs = [
-        (each, mapping) for each, mapping in pairs if with_declined or mapping.status is not MappingStatus.DECLINED
-    ]
+    hidden = {MappingStatus.ARCHIVED} if with_declined else {MappingStatus.ARCHIVED, MappingStatus.DECLINED}
+    pairs = [(each, mapping) for each, mapping in pairs if mapping.status not in hidden]
     names = await lists.names(db, [each.id for each in visible])
     last = await runs.last_of_each(db, [mapping.id for _, mapping in pairs])
     frozen = await freezes.of_mappings(db, [mapping.id for _, mapping in pairs])

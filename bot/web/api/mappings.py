@@ -1,10 +1,15 @@
 """Operations on mappings."""
 
+from typing import cast
+
 from bot.web.api.cursors import Cursor
+from bot.web.api.mapping_schemas import DeletionQuery, Mapping, MappingChange, MappingDeletion, MappingPage, Members
 from bot.web.api.operations import Call, Operations
-from bot.web.api.schemas import Mapping, MappingPage, PageQuery
-from core.connections import mapping_lifecycle
+from bot.web.api.schemas import PageQuery
+from core.connections import mapping_end, mapping_lifecycle, mapping_settings
+from core.connections.mapping_settings import MappingEdit
 from core.errors import ConflictError
+from core.runs.emptying import request_emptying
 from core.store import mappings
 from core.store.api_tokens import Scope
 
@@ -27,6 +32,53 @@ async def list_mappings(call: Call, query: PageQuery) -> MappingPage:
 @operations.add("GET", "/mappings/{mapping_id}", Scope.READ, result=Mapping, errors=(404,))
 async def get_mapping(call: Call) -> Mapping:
     """Get a mapping."""
+    return await _current(call)
+
+
+@operations.add("PATCH", "/mappings/{mapping_id}", Scope.ADMIN, body=MappingChange, result=Mapping, errors=(404, 409))
+async def change_mapping(call: Call, body: MappingChange) -> Mapping:
+    """Change a mapping. What is left out stays as it is."""
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    wanted = cast(MappingEdit, body.model_dump(include=body.model_fields_set))
+    await mapping_settings.edit(call.engine, mapping.id, by=call.actor, team_id=call.token.team_id, **wanted)
+    return await _current(call)
+
+
+@operations.add(
+    "DELETE", "/mappings/{mapping_id}", Scope.ADMIN, query=DeletionQuery, result=MappingDeletion, errors=(404, 409)
+)
+async def delete_mapping(call: Call, query: DeletionQuery) -> MappingDeletion:
+    """Delete a mapping.
+
+    With `members=leave` it is deleted with its runs, and the people on its list stay there. With `members=remove` a
+    sync, which needs approval, takes them off first; then the mapping is archived, and deleted after 30 days.
+    """
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    by, team_id = call.actor, call.token.team_id
+    if query.members is Members.LEAVE:
+        summary = await mapping_end.forget(call.engine, mapping.id, by=by, team_id=team_id)
+        sync_id = None
+    else:
+        summary = await mapping_end.summarize(call.engine, mapping.id)
+        sync_id = await request_emptying(call.engine, mapping.id, by=by, channel=mapping.channel, team_id=team_id)
+    return MappingDeletion(
+        is_deleted=sync_id is None, people=summary.members, schedules=list(summary.schedules), sync_id=sync_id
+    )
+
+
+@operations.add("POST", "/mappings/{mapping_id}/archive", Scope.ADMIN, result=Mapping, errors=(404, 409))
+async def archive_mapping(call: Call) -> Mapping:
+    """Archive a mapping. Nothing is synced; its list and the record of its people stay as they are."""
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    await mapping_end.archive(call.engine, mapping.id, by=call.actor, team_id=call.token.team_id)
+    return await _current(call)
+
+
+@operations.add("POST", "/mappings/{mapping_id}/restore", Scope.ADMIN, result=Mapping, errors=(404, 409))
+async def restore_mapping(call: Call) -> Mapping:
+    """Restore an archived mapping. Its next sync needs approval."""
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    await mapping_end.restore(call.engine, mapping.id, by=call.actor, team_id=call.token.team_id)
     return await _current(call)
 
 

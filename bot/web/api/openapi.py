@@ -107,7 +107,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name, definition in schema["properties"].items():
             text = definition.pop("description", "")
             parameters.append(
-                {"name": name, "in": "query", "required": False, "description": text, "schema": definition}
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": name in schema.get("required", ()),
+                    "description": text,
+                    "schema": definition,
+                }
             )
     parameters += [
         {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}

@@ -11,7 +11,6 @@ from core.reporting.run_report import RunReport
 from core.store.alerts import Alert as StoredAlert
 from core.store.audit_log import AuditEntry
 from core.store.connections import Connection as StoredConnection
-from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 
 def _require_date(value: object) -> object:
@@ -198,7 +197,7 @@ class Sync(Schema):
             mode=run.mode,
             dry_run=run.request.dry_run,
             started_by=run.started_by,
-            created_at=_time(run.created_at),
+            created_at=time_of(run.created_at),
             started_at=_time_or_none(run.started_at),
             finished_at=_time_or_none(run.finished_at),
             counters=Counters(**run.counters.model_dump()),
@@ -216,44 +215,6 @@ class SyncPage(Schema):
     """A page of syncs, newest first. `next` is the cursor of the next page (None: this is the last one)."""
 
     items: list[Sync]
-    next: str | None
-
-
-class Mapping(Schema):
-    """Which audience goes to which list."""
-
-    id: int
-    connection_id: int
-    audience_id: str | None
-    audience_name: str | None
-    list_id: Annotated[int | None, Field(description="None: no list is chosen yet, or it is created after approval.")]
-    mode: str
-    removals: RemovalPolicy
-    status: MappingStatus
-    is_live: Annotated[bool, Field(description="Whether mParticle sends the changes of the audience.")]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, mapping: AudienceMapping) -> "Mapping":
-        """Describe a mapping."""
-        return cls(
-            id=mapping.id,
-            connection_id=mapping.connection_id,
-            audience_id=mapping.audience_id,
-            audience_name=mapping.audience_name,
-            list_id=None if not mapping.list_id or is_new_list(mapping.list_id) else mapping.list_id,
-            mode=mapping.mode,
-            removals=mapping.removal_policy,
-            status=mapping.status,
-            is_live=mapping.is_live,
-            created_at=_time(mapping.created_at),
-        )
-
-
-class MappingPage(Schema):
-    """A page of mappings, by id."""
-
-    items: list[Mapping]
     next: str | None
 
 
@@ -314,7 +275,7 @@ class Alert(Schema):
             sync_id=alert.run_id,
             code=alert.code,
             message=alert.message,
-            opened_at=_time(alert.opened_at),
+            opened_at=time_of(alert.opened_at),
             closed_at=_time_or_none(alert.closed_at),
             acknowledged_by=alert.acknowledged_by,
             snoozed_until=_time_or_none(alert.snoozed_until),
@@ -364,7 +325,7 @@ class AuditRecord(Schema):
         """Describe an audit entry."""
         return cls(
             id=entry.id,
-            at=_time(entry.at),
+            at=time_of(entry.at),
             workspace=entry.team_id,
             actor=entry.actor,
             action=entry.action.value,
@@ -407,9 +368,10 @@ def _plan(run: Run) -> Plan | None:
     )
 
 
-def _time(seconds: float) -> datetime:
+def time_of(seconds: float) -> datetime:
+    """Return a time as RFC 3339 writes it, from UTC seconds."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _time_or_none(seconds: float | None) -> datetime | None:
-    return None if seconds is None else _time(seconds)
+    return None if seconds is None else time_of(seconds)

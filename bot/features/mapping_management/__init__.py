@@ -1,0 +1,1 @@
+"""Managing mappings that are in use: edit, archive, restore, delete."""

@@ -1,0 +1,106 @@
+"""The objects of the API that concern mappings."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from bot.web.api.schemas import Schema, Sent, time_of
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
+
+
+class Mapping(Schema):
+    """Which audience goes to which list."""
+
+    id: int
+    connection_id: int
+    audience_id: str | None
+    audience_name: str | None
+    name: Annotated[str | None, Field(description="What people call it (None: the name of the audience).")]
+    list_id: Annotated[int | None, Field(description="None: no list is chosen yet, or it is created after approval.")]
+    mode: str
+    removals: RemovalPolicy
+    channel: Annotated[str | None, Field(description="The Slack channel that shows its syncs.")]
+    max_added: Annotated[int | None, Field(description="Additions above which a sync needs approval (None: 1000).")]
+    max_added_share: Annotated[float | None, Field(description="And their share of those before (None: 0.5).")]
+    max_removed_share: Annotated[
+        float | None, Field(description="The share of removals above which a sync needs approval (None: 0.2).")
+    ]
+    status: MappingStatus
+    is_live: Annotated[bool, Field(description="Whether mParticle sends the changes of the audience.")]
+    created_at: datetime
+    delete_at: Annotated[
+        datetime | None, Field(description="When it is deleted, after everyone was taken off its list.")
+    ]
+
+    @classmethod
+    def of(cls, mapping: AudienceMapping) -> "Mapping":
+        """Describe a mapping."""
+        return cls(
+            id=mapping.id,
+            connection_id=mapping.connection_id,
+            audience_id=mapping.audience_id,
+            audience_name=mapping.audience_name,
+            name=mapping.name,
+            list_id=None if not mapping.list_id or is_new_list(mapping.list_id) else mapping.list_id,
+            mode=mapping.mode,
+            removals=mapping.removal_policy,
+            channel=mapping.channel,
+            max_added=mapping.max_added,
+            max_added_share=mapping.max_added_share,
+            max_removed_share=mapping.max_removed_share,
+            status=mapping.status,
+            is_live=mapping.is_live,
+            created_at=time_of(mapping.created_at),
+            delete_at=None if mapping.delete_at is None else time_of(mapping.delete_at),
+        )
+
+
+class MappingPage(Schema):
+    """A page of mappings, by id."""
+
+    items: list[Mapping]
+    next: str | None
+
+
+class MappingChange(Sent):
+    """The settings to change. Those that are left out stay as they are; null returns to the default."""
+
+    name: Annotated[str | None, Field(min_length=1, max_length=200, description="What people call it.")] = None
+    channel: Annotated[
+        str | None, Field(min_length=1, max_length=40, description="The id of the Slack channel that shows its syncs.")
+    ] = None
+    max_added: Annotated[
+        int | None, Field(ge=0, le=10**15, description="Additions above which a sync needs approval.")
+    ] = None
+    max_added_share: Annotated[
+        float | None, Field(ge=0, le=1000, description="And their share of the people who were synced before.")
+    ] = None
+    max_removed_share: Annotated[
+        float | None, Field(ge=0, le=1, description="The share of removals above which a sync needs approval.")
+    ] = None
+
+
+class Members(StrEnum):
+    """What happens to the people on the list of a mapping that is deleted."""
+
+    LEAVE = "leave"
+    """They stay, and no later sync removes them."""
+    REMOVE = "remove"
+    """A sync takes them off first, after approval."""
+
+
+class DeletionQuery(Sent):
+    """How to delete a mapping."""
+
+    members: Annotated[Members, Field(description="Leave the people on the list, or remove them first.")]
+
+
+class MappingDeletion(Schema):
+    """What was deleted, or will be once everyone is off the list."""
+
+    is_deleted: Annotated[bool, Field(description="False: `sync_id` takes everyone off the list first.")]
+    people: Annotated[int, Field(description="How many people are on the list because of the mapping.")]
+    schedules: Annotated[list[str], Field(description="The schedules that are deleted with it.")]
+    sync_id: Annotated[str | None, Field(description="The sync that needs approval.")]

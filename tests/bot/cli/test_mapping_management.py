@@ -1,0 +1,57 @@
+"""`iterable-sync mappings edit|archive|restore|delete`, as docs/howto/manage-mappings.md has them."""
+
+import re
+import shlex
+
+from tests.bot.cli.commands import Commands, LocalIterable
+from tests.documents import DOCUMENTS
+
+
+def steps() -> list[list[str]]:
+    """The commands of the page, in their order."""
+    lines = re.findall(r"^\$ iterable-sync (.+)$", DOCUMENTS["docs/howto/manage-mappings.md"], re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalIterable) -> None:
+    """A mapping is edited, archived, restored, and deleted after everyone was taken off its list."""
+    target = iterable.new_list()
+    assert run.here("sync", run.audience(range(3)), "--list", target).code == 0
+    name, limit, archive, archived, restore, choices, delete = steps()
+
+    assert run.here("mappings", "edit", 1).code == 2
+    assert 'called "Spring sale"' in run.here(*name).out
+    assert "removes more than 40%" in run.here(*limit).out
+    shown = run.here("mappings", "show", 1).out
+    assert "1 Spring sale" in shown
+    assert "C0123456789" in shown
+
+    assert run.here(*archive).code == 0
+    assert "Spring sale" not in run.here("mappings", "list").out
+    assert "Spring sale" in run.here(*archived).out
+    refused = run.here("sync", run.audience(range(4)), "--list", target)
+    assert (refused.code, "is archived" in refused.err) == (2, True)
+    assert "needs approval" in run.here(*restore).out
+
+    asked = run.here(*choices)
+    assert (asked.code, "3 people are on list" in asked.err) == (3, True)
+    waits = run.here(*delete[:-1])
+    assert (waits.code, "takes everyone off" in waits.err) == (3, True)
+    assert len(iterable.emails(target)) == 3
+    run_id = waits.err.split("Run ")[1].split()[0]
+    assert run.here("runs", "cancel", run_id).code == 0
+    assert run.here(*delete).code == 0
+    assert iterable.emails(target) == set()
+    assert "archived, deleted" in run.here("mappings", "show", 1).out
+
+
+def test_mapping_is_forgotten(run: Commands, iterable: LocalIterable) -> None:
+    """A mapping is deleted with its record if --yes says so, and the people stay on the list."""
+    target = iterable.new_list()
+    assert run.here("sync", run.audience(range(2)), "--list", target).code == 0
+    assert run.here("mappings", "edit", 1, "--name", "VIPs").code == 0
+    assert run.here("mappings", "edit", 1, "--name", "none", "--channel", "none").code == 0
+    assert run.here("mappings", "delete", 1, "--members", "leave").code == 3
+    assert run.here("mappings", "delete", 1, "--members", "leave", "--yes").code == 0
+    assert run.here("mappings", "show", 1).code == 2
+    assert len(iterable.emails(target)) == 2
