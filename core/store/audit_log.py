@@ -84,6 +84,8 @@ MAPPING_CHANGES = frozenset(
         AuditAction.MAPPING_CHANGED,
         AuditAction.MAPPING_PAUSED,
         AuditAction.MAPPING_RESUMED,
+        AuditAction.MAPPING_ARCHIVED,
+        AuditAction.MAPPING_RESTORED,
     }
 )
 
