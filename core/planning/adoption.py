@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InputError
-from core.identity import PLACEHOLDER_DOMAIN
+from core.identity import PLACEHOLDER_DOMAIN, ProjectType
 from core.models.run import OthersOnList, SyncMode
 from core.planning.list_people import load_people
 from core.planning.workspace import Workspace, run
@@ -20,31 +20,35 @@ from core.planning.workspace import Workspace, run
 # A mapping id that no mapping has. It is larger than any, because the smallest retaining row is recorded.
 _NO_MAPPING = 2**62
 
-# Members in the audience who are on the list, under their email or (people without one) their user id.
+# Members in the audience who are on the list, under their email or else under their user id.
 _MATCHED = """
 CREATE TABLE list_matches AS
-SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.email = list_people.person
+WITH by_email AS (
+    SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.email = list_people.email
+)
+FROM by_email
 UNION
-SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.user_id = list_people.person
-WHERE NOT is_email
+SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.user_id = list_people.user_id
+WHERE list_people.person NOT IN (SELECT person FROM by_email)
 """
 # Members whose placeholder is on the list, while they have another email by now, which is not on it.
 _RENAMED = """
 CREATE TABLE list_placeholders AS
 SELECT list_people.person, desired.member_key FROM list_people
-JOIN desired ON desired.member_key || '@' || $domain = list_people.person
-WHERE desired.email <> list_people.person AND desired.member_key NOT IN (SELECT member_key FROM list_matches)
+JOIN desired ON desired.member_key || '@' || $domain = list_people.email
+WHERE desired.email <> list_people.email AND desired.member_key NOT IN (SELECT member_key FROM list_matches)
     AND desired.member_key NOT IN (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id)
 """
 _OTHERS = """
 CREATE TABLE list_others AS
-SELECT person, is_email FROM list_people
+SELECT person, email, if(email IS NULL, user_id, NULL) AS user_id FROM list_people
 WHERE person NOT IN (SELECT person FROM list_matches)
     AND person NOT IN (SELECT person FROM list_placeholders)
-    AND person NOT IN (SELECT email FROM ledger WHERE email IS NOT NULL)
-    AND (is_email OR person NOT IN (SELECT user_id FROM ledger WHERE user_id IS NOT NULL))
-    AND person NOT IN (SELECT lower(trim(email)) FROM rejected WHERE email IS NOT NULL)
-    AND (is_email OR person NOT IN (SELECT customer_id FROM rejected WHERE customer_id IS NOT NULL))
+    AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.email = list_people.email)
+    AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.user_id = list_people.user_id)
+    AND NOT EXISTS (SELECT 1 FROM rejected WHERE lower(trim(rejected.email)) = list_people.email)
+    AND NOT EXISTS (SELECT 1 FROM rejected WHERE customer_id = list_people.user_id)
+    AND NOT EXISTS (SELECT 1 FROM rejected WHERE member_key = list_people.user_id)
 """
 _RECORD_MATCHED = """
 INSERT INTO ledger
@@ -59,14 +63,12 @@ FROM list_placeholders JOIN desired USING (member_key)
 """
 _RECORD_OTHERS = """
 INSERT INTO ledger
-SELECT $mapping_id, if(is_email, 'email:', 'customer:') || person, if(is_email, person, NULL),
-    if(is_email, NULL, person), true
-FROM list_others
+SELECT $mapping_id, if(email IS NULL, 'customer:', 'email:') || person, email, user_id, true FROM list_others
 """
 _COUNTS = """
 SELECT (SELECT count(*) FROM list_people), (SELECT count(*) FROM list_others),
-    count(*) FILTER (regexp_full_match(person, '-?[0-9]+@' || $domain)), count(*)
-FROM list_others WHERE ends_with(person, '@' || $domain)
+    count(*) FILTER (regexp_full_match(email, '-?[0-9]+@' || $domain)), count(*)
+FROM list_others WHERE ends_with(email, '@' || $domain)
 """
 
 
@@ -105,7 +107,12 @@ class AdoptedList:
 
 
 async def adopt_list(
-    con: Workspace, people: Path, mapping_id: int, others: OthersOnList, mode: SyncMode
+    con: Workspace,
+    people: Path,
+    mapping_id: int,
+    others: OthersOnList,
+    mode: SyncMode,
+    project_type: ProjectType,
 ) -> AdoptedList:
     """Add the people on a list to the table `ledger` of a planning, and return their numbers.
 
@@ -118,7 +125,7 @@ async def adopt_list(
             "is not the whole audience, or members who leave stay on the list, so the others on the list can't be "
             "removed. Use a file with the whole audience, or leave the others."
         )
-    await load_people(con, people)
+    await load_people(con, people, project_type)
     return await run(con, _match, con, mapping_id, others_leave)
 
 

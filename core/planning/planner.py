@@ -96,7 +96,7 @@ async def plan_run(
         field_notes = await load_fields(con, database, fields, source, planned, only_known=diff_mode != SyncMode.MIRROR)
         adopted = None
         if planned.request.adopts is not None and people_on_list is not None:
-            adopted = await adopt_list(con, people_on_list, target.id, planned.request.adopts, diff_mode)
+            adopted = await adopt_list(con, people_on_list, target.id, planned.request.adopts, diff_mode, project_type)
             ledger_size = max(ledger_size, adopted.ledger_size)
         counts = await run(
             con,

@@ -27,14 +27,11 @@ _DESIRED = (
 # As in core/planning/adoption.py: recorded, so that an undo of the run puts them back.
 _RECORD_EXTRA = """
 INSERT INTO ledger
-SELECT $mapping_id, if(is_email, 'email:', 'customer:') || person, if(is_email, person, NULL),
-    if(is_email, NULL, person), true
-FROM list_extra
+SELECT $mapping_id, if(email IS NULL, 'customer:', 'email:') || person, email, user_id, true FROM list_extra
 """
 _LEAVERS = """
 INSERT INTO leavers
-SELECT if(is_email, 'email:', 'customer:') || person, if(is_email, person, NULL), if(is_email, NULL, person), true, NULL
-FROM list_extra
+SELECT if(email IS NULL, 'customer:', 'email:') || person, email, user_id, true, NULL FROM list_extra
 """
 
 
@@ -52,8 +49,8 @@ async def plan_repair(database: Database, data_dir: Path, repair: Run, people: P
         is_bound = had_approval(repair) and await load_approved_changes(con, database, repair.id)
         con.execute(create(*TABLES))
         await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
-        await load_people(con, people)
-        await run(con, _fill, con, target.id, repair.request.repairs)
+        await load_people(con, people, repair.project_type)
+        await run(con, _fill, con, target.id, repair)
         counts = await run(
             con,
             lambda: diff_against_ledger(
@@ -86,9 +83,9 @@ async def plan_repair(database: Database, data_dir: Path, repair: Run, people: P
     return with_open_guards(repair, PlanResult(plan, SyncMode.DELTA, revision), guards, outside)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int, repair: Repair) -> None:
-    find_differences(con)
+def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int, repair: Run) -> None:
+    find_differences(con, repair.project_type)
     con.execute(_DESIRED, {"mapping_id": mapping_id})
-    if repair is Repair.BOTH:
+    if repair.request.repairs is Repair.BOTH:
         con.execute(_RECORD_EXTRA, {"mapping_id": mapping_id})
         con.execute(_LEAVERS)

@@ -153,8 +153,9 @@ async def _ask(
 ) -> list[IterableUser]:
     """Return the people that Iterable knows under what was typed, or under an identity in the ledger."""
     emails = {wanted.lower()} if "@" in wanted else set()
-    user_ids = set() if "@" in wanted else {wanted}
     by_user_id = connection.project_type is ProjectType.USER_ID  # there emails need not be unique
+    is_email = "@" in wanted and connection.project_type in (None, ProjectType.EMAIL)  # user ids may have an "@", too
+    user_ids = set() if is_email else {wanted}
     for email, user_id in known:
         if user_id is not None and (by_user_id or email is None):
             user_ids.add(user_id)

@@ -84,7 +84,7 @@ async def verify(
     ids = [each.id for each in of_list]
     async with engine.database.read() as db:
         before = await list_checks.of_list(db, connection.id, mapping.list_id)
-        ours = await list_checks.ours(db, ids)
+        ours = await list_checks.ours(db, ids, by_user_id=connection.project_type is ProjectType.USER_ID)
         now = await clock.now(db)
     async with engine.client(connection) as client:
         in_iterable = await client.get_list_size(mapping.list_id)
@@ -158,10 +158,13 @@ async def _read(
     engine: Engine, connection: Connection, mapping: AudienceMapping, ids: Sequence[int], take_rows: TakeRows | None
 ) -> tuple[int, int]:
     """Read the list, and return how many of ours are missing and how many on it are extra."""
+    project_type = connection.project_type or ProjectType.EMAIL
     name, data_dir = f"{CHECK_PREFIX}{runs.new_id()}", engine.settings.data_dir
     async with people_on_list(engine, connection, mapping.list_id, name) as people, engine.planning_slots.hold(None):
         difference = await with_enough_memory(
-            lambda mb: compare_list(engine.database, data_dir, name, ids, people, mb, take_rows)
+            lambda mb: compare_list(
+                engine.database, data_dir, name, ids, people, mb, take_rows, project_type=project_type
+            )
         )
     return difference.missing, difference.extra
 

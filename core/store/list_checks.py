@@ -75,9 +75,13 @@ async def record(db: AsyncConnection, connection_id: int, list_id: int, **values
     await db.execute(update(list_checks).where(*_is(connection_id, list_id)).values(**values))
 
 
-async def ours(db: AsyncConnection, mapping_ids: list[int]) -> int:
-    """Return how many people the ledgers of these mappings have on their list. People of several count once."""
-    identity = func.coalesce(ledger.c.email, ledger.c.user_id)
+async def ours(db: AsyncConnection, mapping_ids: list[int], *, by_user_id: bool = False) -> int:
+    """Return how many people the ledgers of these mappings have on their list. People of several count once.
+
+    `by_user_id`: two user ids are two people, even if their email is the same.
+    """
+    names = (ledger.c.user_id, ledger.c.email) if by_user_id else (ledger.c.email, ledger.c.user_id)
+    identity = func.coalesce(*names)
     is_member = (ledger.c.mapping_id.in_(mapping_ids), ~ledger.c.member_key.startswith(FORMER_IDENTITY_PREFIX))
     query = select(func.count(identity.distinct())).where(*is_member)
     return int((await db.execute(query)).scalar_one())
