@@ -45,7 +45,8 @@ class DeliveryFilter:
     """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`.
 
     Removals received after `held_after` and up to `held_until` (UTC seconds) wait for an addition of the same person.
-    Changes of the kind `frozen` wait.
+    Changes of the kind `frozen` wait; with additions, so does a removal if the same person joins, who would be off the
+    list in the meantime.
     """
 
     removals: bool = True
@@ -280,17 +281,22 @@ def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
         return false()
     if allowed.frozen is not None:
         condition = and_(condition, inbox.c.is_member.is_(allowed.frozen is FreezeHolds.REMOVALS))
+    if allowed.frozen is FreezeHolds.ADDITIONS:
+        condition = and_(condition, ~joins_as_another(mapping_id))
     if not allowed.removals:
         approved = inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)
         condition = and_(condition, or_(inbox.c.is_member, approved))
     if allowed.held_after is not None:
         is_over = or_(inbox.c.pending_since <= allowed.held_after, inbox.c.pending_since > allowed.held_until)
-        condition = and_(condition, or_(inbox.c.is_member, is_over, _joins_as_another(mapping_id)))
+        condition = and_(condition, or_(inbox.c.is_member, is_over, joins_as_another(mapping_id)))
     return condition
 
 
-def _joins_as_another(mapping_id: int) -> ColumnElement[bool]:
-    """Whether a person joins who has the email or the customer id of the row's person."""
+def joins_as_another(mapping_id: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition, on a row of `inbox`, that a person joins who has the email or the customer id of the row.
+
+    `mapping_id` may be a column of the query around it. The condition is never NULL.
+    """
     joins = inbox.alias("joins")
     pending = and_(joins.c.mapping_id == mapping_id, joins.c.is_member, joins.c.pending_since.is_not(None))
     of_joiners = [
@@ -300,7 +306,7 @@ def _joins_as_another(mapping_id: int) -> ColumnElement[bool]:
             (func.lower(inbox.c.email), func.lower(joins.c.email)),
         )
     ]
-    return or_(*of_joiners)
+    return func.coalesce(or_(*of_joiners), false())
 
 
 def _claimable(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import freezes, mappings
+from core.store.inbox import joins_as_another
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 from core.store.tables import alerts, connections, inbox, runs
 from core.store.tables import mappings as mappings_table
@@ -158,8 +159,9 @@ def _held() -> ColumnElement[str]:
 
 def _oldest(held: ColumnElement[str], *which: ColumnElement[bool]) -> ColumnElement[float]:
     """Since when the oldest change of a mapping waits that no freeze holds back."""
+    leaves = and_(~inbox.c.is_member, ~joins_as_another(mappings_table.c.id))
     of_all, of_additions, of_removals = (
-        _by_age(*which, *more).limit(1).scalar_subquery() for more in ((), (inbox.c.is_member,), (~inbox.c.is_member,))
+        _by_age(*which, *more).limit(1).scalar_subquery() for more in ((), (inbox.c.is_member,), (leaves,))
     )
     return case(
         (held.is_(None), of_all),

@@ -1,7 +1,14 @@
 """mParticle merges profiles: one leaves and another one joins, and both are one person."""
 
+import time
 from pathlib import Path
 
+import pytest
+
+from core.connections.freeze_commands import freeze, unfreeze
+from core.store import live_work
+from core.store.freezes import Scope
+from core.store.mappings import FreezeHolds
 from sandbox.mparticle import Profile
 from tests.core.live.test_live import addresses, start
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
@@ -68,3 +75,31 @@ async def test_bulk_removal_does_not_wait(tmp_path: Path) -> None:
             return service.emails(LIST) == set()
 
         await until(is_empty)
+
+
+@pytest.mark.parametrize("held", list(FreezeHolds))
+async def test_merged_profile_stays_on_a_frozen_list(tmp_path: Path, database_url: str, held: FreezeHolds) -> None:
+    """Whatever is frozen, no one is taken off whose other profile waits to join; others go out, and the rest later."""
+    async with firehosing(tmp_path, database_url) as service:
+        await start(service, 1, 2)
+        mapping_id = (await service.mapping()).id
+        scope, by = Scope(mapping_id), {"by": "U1", "team_id": None}
+        await freeze(service.engine, scope, until=time.time() + HOUR_S, holds=held, **by)
+        await service.mparticle.merge(VIPS, person(1), person(100, email="P1@example.com", customer_id=None))
+        await service.mparticle.tell(VIPS, [("delete", person(2)), ("add", person(3))])
+        expected = {
+            FreezeHolds.ADDITIONS: addresses(1),
+            FreezeHolds.REMOVALS: addresses(1, 2, 3),
+            FreezeHolds.BOTH: addresses(1, 2),
+        }[held]
+
+        async def is_idle() -> bool:
+            async with service.engine.database.read() as db:
+                return service.emails() == expected and not await live_work.pending(db, time.time(), 0.0, 1)
+
+        await until(is_idle)
+        assert await unfreeze(service.engine, scope, **by) is None
+        await service.settled()
+        assert service.emails() == addresses(1, 3)
+        moves = {email: (joins, leaves) for email, _, joins, leaves in service.iterable.state.history(LIST)}
+        assert moves["p1@example.com"] == (1, 0)
