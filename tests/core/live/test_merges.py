@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.core.live.test_live import addresses, start
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
 
 HOUR_S = 3600.0
+BY: dict[str, Any] = {"by": "U1", "team_id": None}
 
 
 def departures(service: Live) -> int:
@@ -83,8 +85,8 @@ async def test_merged_profile_stays_on_a_frozen_list(tmp_path: Path, database_ur
     async with firehosing(tmp_path, database_url) as service:
         await start(service, 1, 2)
         mapping_id = (await service.mapping()).id
-        scope, by = Scope(mapping_id), {"by": "U1", "team_id": None}
-        await freeze(service.engine, scope, until=time.time() + HOUR_S, holds=held, **by)
+        scope = Scope(mapping_id)
+        await freeze(service.engine, scope, until=time.time() + HOUR_S, holds=held, **BY)
         await service.mparticle.merge(VIPS, person(1), person(100, email="P1@example.com", customer_id=None))
         await service.mparticle.tell(VIPS, [("delete", person(2)), ("add", person(3))])
         expected = {
@@ -98,7 +100,7 @@ async def test_merged_profile_stays_on_a_frozen_list(tmp_path: Path, database_ur
                 return service.emails() == expected and not await live_work.pending(db, time.time(), 0.0, 1)
 
         await until(is_idle)
-        assert await unfreeze(service.engine, scope, **by) is None
+        assert await unfreeze(service.engine, scope, **BY) is None
         await service.settled()
         assert service.emails() == addresses(1, 3)
         moves = {email: (joins, leaves) for email, _, joins, leaves in service.iterable.state.history(LIST)}

@@ -57,23 +57,23 @@ async def test_a_run_waits_and_goes_on_by_itself(sync: Sync) -> None:
 
 
 async def test_only_what_is_held_waits(sync: Sync) -> None:
-    """With removals frozen, additions are sent; a run with removals waits, and so do changes after it."""
+    """With removals frozen, additions are sent; a run with both waits as a whole, and so do changes after it."""
     await sync.delta(people([1, 2]))
     mapping = await the_mapping(sync)
     await freeze(sync.engine, EVERYTHING, until=time.time() + 3600, holds=FreezeHolds.REMOVALS, **BY)
 
     added = await sync.delta(people([3]))
-    removal = await sync.delta(left=people([1]))
+    both = await sync.delta(people([5]), left=people([1]))
     after = await sync.delta(people([4]))
 
     assert added.run.status is RunStatus.SUCCEEDED
-    assert [each.run.phase for each in (removal, after)] == [RunPhase.FROZEN, RunPhase.FROZEN]
+    assert [each.run.phase for each in (both, after)] == [RunPhase.FROZEN, RunPhase.FROZEN]
     assert sync.emails() == addresses([1, 2, 3])
     async with sync.engine.database.write() as db:  # it is over
         await freezes.put(db, EVERYTHING, FreezeHolds.REMOVALS, time.time() - 1, "U1")
     assert mapping.id == 1
     await work_until(sync, after.run.id, RunStatus.SUCCEEDED)
-    assert sync.emails() == addresses([2, 3, 4])
+    assert sync.emails() == addresses([2, 3, 4, 5])
 
 
 async def test_an_upload_stops_when_its_mapping_is_frozen(sync: Sync) -> None:
