@@ -169,6 +169,12 @@ class SeveralMappingsError(ConflictError):
     code = "several_mappings"
 
 
+class ProjectTypeUnknownError(SettingsError):
+    """Iterable does not tell the type of a project, and no person has chosen it."""
+
+    code = "project_type_unknown"
+
+
 class NoApiKeyError(SettingsError):
     """A connection has no API key of its own, and the environment has none."""
 

@@ -2,21 +2,24 @@
 
 Iterable documents that `GET /api/users/forgotten` answers with an error in userID-based projects, and
 `GET /api/users/forgottenUserIds` in email-based ones, and that its EU data center has no email-based projects. That the
-two calls together tell the type is our inference.
+two calls together tell the type is our inference. So if Iterable answers otherwise, the type is unknown: in the US the
+project counts as email-based, as most are, until it is known; in the EU a person has to choose.
 """
 
 import asyncio
 from contextlib import aclosing
+from http import HTTPStatus
 
 from core.connections.lists import ANSWER_WITHIN_S
 from core.engine import Engine
-from core.errors import ValidationError
+from core.errors import ProjectTypeUnknownError, ValidationError
 from core.identity import ProjectType
 from core.iterable import (
     DataCenter,
     InvalidApiKeyError,
     IterableClient,
     RequestRejectedError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -35,7 +38,8 @@ async def learn_project_type(engine: Engine, connection_id: int) -> None:
     """Find out the type of a connection's project and store it, unless it is known.
 
     Connections that were not saved by a person (the one of ITERABLE_API_KEY, those of mParticle's messages), and those
-    of earlier versions, learn it here. Raises an IterableError if Iterable can't be asked.
+    of earlier versions, learn it here. Raises an IterableError if Iterable can't be asked, and ProjectTypeUnknownError
+    if its EU data center does not tell.
     """
     async with engine.database.read() as db:
         connection = await connections.by_id(db, connection_id)
@@ -49,6 +53,19 @@ async def learn_project_type(engine: Engine, connection_id: int) -> None:
         raise
     if project_type is not None:
         await to_the_end(_store(engine, connection, project_type))
+    elif connection.data_center is DataCenter.EU:
+        raise ProjectTypeUnknownError(unknown_type(connection))
+
+
+def unknown_type(connection: Connection) -> str:
+    """Return what follows from a type that is not known, and what to do, in sentences."""
+    correct = f'choose it: `iterable-sync connections project-type "{connection.label}" TYPE`, or *Edit* in Slack.'
+    if connection.data_center is DataCenter.EU:
+        return (
+            "Iterable does not tell the type of this project, and its EU data center has no email-based projects. To "
+            f"sync, {correct} TYPE is userId or hybrid."
+        )
+    return f"Iterable does not tell the type of this project, so it counts as email-based. If it is not, {correct}"
 
 
 async def _note_refusal(engine: Engine, connection: Connection) -> None:
@@ -82,15 +99,24 @@ async def detect(client: IterableClient, data_center: DataCenter) -> ProjectType
     """Ask the client's project for its type."""
     by_email = await _answers(client, ProjectType.EMAIL)
     by_user_id = await _answers(client, ProjectType.USER_ID)
-    if by_email and by_user_id:
-        return ProjectType.HYBRID
-    if by_user_id:
-        return ProjectType.USER_ID
+    project_type = _TYPES.get((by_email, by_user_id))
     # a data center without email-based projects can't answer so, so nothing is known
-    return ProjectType.EMAIL if by_email and data_center is not DataCenter.EU else None
+    return None if project_type is ProjectType.EMAIL and data_center is DataCenter.EU else project_type
 
 
-async def _answers(client: IterableClient, by: ProjectType) -> bool:
+#: The type, by whether Iterable tells who is forgotten by email, and by user id. (Otherwise it is unknown.)
+_TYPES: dict[tuple[bool | None, bool | None], ProjectType] = {
+    (True, True): ProjectType.HYBRID,
+    (False, True): ProjectType.USER_ID,
+    (True, False): ProjectType.EMAIL,
+}
+
+
+async def _answers(client: IterableClient, by: ProjectType) -> bool | None:
+    """Return whether Iterable tells who is forgotten; None if its answer is none of those that it documents.
+
+    A key may have fewer permissions than a sync needs, so 403 does not mean that the key is refused.
+    """
     hashes = client.forgotten_emails() if by is ProjectType.EMAIL else client.forgotten_user_ids()
     try:
         async with aclosing(hashes):
@@ -98,4 +124,10 @@ async def _answers(client: IterableClient, by: ProjectType) -> bool:
                 break
     except RequestRejectedError:
         return False
+    except UnexpectedResponseError:
+        return None
+    except InvalidApiKeyError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return None
     return True

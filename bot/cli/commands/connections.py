@@ -103,6 +103,7 @@ async def _add(
     key_stdin: bool,
 ) -> ExitCode:
     from core.connections.manage import check_name, connect
+    from core.connections.project_type import unknown_type
     from core.iterable import DataCenter
     from core.store import connections
     from core.store.audit_log import COMMAND_LINE
@@ -129,6 +130,8 @@ async def _add(
         f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
         f"has {_static(connected.lists)} that can be synced to."
     )
+    if connected.connection.project_type is None:
+        session.terminal.line(unknown_type(connected.connection))
     return ExitCode.OK
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,10 @@ from bot.cli.json_output import CheckList
 from bot.cli.session import print_json
 from bot.slack.mode import SlackMode, mode_of
 from bot.ui.terminal import Terminal, clean
-from core.connections.project_type import detect
+from core.connections.project_type import detect, unknown_type
 from core.engine import check_sqlite
 from core.errors import SettingsError, SyncError
+from core.identity import ProjectType
 from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
 from core.iterable.probe import ProbeResult, probe
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -209,7 +210,8 @@ async def _iterable(settings: Settings, context: _CheckContext) -> AsyncIterator
         yield CheckResult(f"Iterable at {url}", True, "answers")
         yield _clock(reached)
     if settings.iterable_api_key is not None:
-        yield await _environment_key(settings, settings.iterable_api_key.get_secret_value())
+        of_environment = {each.data_center: each for each in context.saved if each.api_key is None}
+        yield await _environment_key(settings, settings.iterable_api_key.get_secret_value(), of_environment)
     for connection in saved:
         yield await _saved_key(settings, context, connection)
     if settings.iterable_api_key is None and not saved and _is_served(settings):
@@ -232,12 +234,14 @@ def _clock(reached: ProbeResult) -> CheckResult:
     return CheckResult("clock", True, "agrees with Iterable's")
 
 
-async def _environment_key(settings: Settings, key: str) -> CheckResult:
+async def _environment_key(settings: Settings, key: str, saved: Mapping[DataCenter, Connection]) -> CheckResult:
     """Try the key of ITERABLE_API_KEY in both data centers: the key does not say which one is right."""
-    urls = [settings.iterable_url] if settings.iterable_url else [center.url for center in DataCenter]
+    centers = (
+        [(DataCenter.US, settings.iterable_url)] if settings.iterable_url else [(each, each.url) for each in DataCenter]
+    )
     result = CheckResult("key in ITERABLE_API_KEY", False, "")
-    for url in urls:
-        tried = await _tried(result.what, key, url)
+    for center, url in centers:
+        tried = await _tried(result.what, key, url, saved.get(center))
         if tried.ok and url == DataCenter.EU.url:
             return CheckResult(
                 result.what, True, f"{tried.text}. Its data center is the EU: sync with --data-center eu"
@@ -256,18 +260,37 @@ async def _saved_key(settings: Settings, context: _CheckContext, connection: Con
         key = context.vault.decrypt(connection.api_key)
     except SettingsError as error:
         return CheckResult(subject, False, error.message)
-    return await _tried(subject, key, settings.iterable_url or connection.data_center.url)
+    return await _tried(subject, key, settings.iterable_url or connection.data_center.url, connection)
 
 
-async def _tried(subject: str, key: str, url: str) -> CheckResult:
+async def _tried(subject: str, key: str, url: str, saved: Connection | None) -> CheckResult:
+    """Try a key, and compare the type of its project with that of the connection, if it is saved."""
+    center = saved.data_center if saved else DataCenter.EU if url == DataCenter.EU.url else DataCenter.US
     try:
         async with IterableClient(key, base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
             lists = await client.lists()
-            project_type = await detect(client, DataCenter.EU if url == DataCenter.EU.url else DataCenter.US)
+            project_type = await detect(client, center)
     except InvalidApiKeyError as error:
         return CheckResult(subject, False, error.message)
     except SyncError as error:
         return CheckResult(subject, False, f"could not be tried. {error.message}")
     static = sum(each.is_standard for each in lists)
-    of_type = f"the project is {project_type.label}" if project_type else "the project's type is not known"
-    return CheckResult(subject, True, f"is accepted; {of_type}; static lists in it: {static:,}")
+    is_right, of_type = _compared(project_type, saved)
+    return CheckResult(subject, is_right, f"is accepted; static lists in it: {static:,}; {of_type}")
+
+
+def _compared(project_type: ProjectType | None, saved: Connection | None) -> tuple[bool, str]:
+    """Return whether the type of a project is the one that is saved, as far as known, and what to say about it."""
+    if project_type is None and saved is not None and saved.project_type is None:
+        return saved.data_center is not DataCenter.EU, f"the project's type is not known. {unknown_type(saved)}"
+    if project_type is None:
+        known = f", and counts as {saved.project_type.label}" if saved and saved.project_type else ""
+        return True, f"the project's type is not known{known}"
+    if saved is None or saved.project_type in (None, project_type):
+        return True, f"the project is {project_type.label}"
+    assert saved.project_type is not None
+    return False, (
+        f"the project is {project_type.label}, and counts as {saved.project_type.label}. Correct it with "
+        f'`iterable-sync connections project-type "{saved.label}" {project_type}`, or *Edit* in Slack. The next sync '
+        "of each list then needs approval"
+    )

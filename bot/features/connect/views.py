@@ -10,6 +10,7 @@ from bot.features.ids import ConnectAction, MappingAction, RunAction
 from bot.ui.blocks import Message, actions, button, context, modal, section, text_message
 from bot.ui.formatting import escape, plural
 from core.connections.manage import Connected
+from core.connections.project_type import unknown_type
 from core.store.connections import Connection
 
 # The number of failed runs that get a Retry button after their key was replaced.
@@ -63,6 +64,7 @@ def connected_view(connected: Connected) -> dict[str, Any]:
     connection = connected.connection
     blocks: list[Block] = [
         section(f"*{connected_sentence(connected)}*"),
+        *([section(f":warning: {escape(unknown_type(connection))}")] if connection.project_type is None else []),
         section(f"Next: map an audience to a list of *{escape(connection.name)}*. An approver then lets it begin."),
         actions(button("Map an audience", MappingAction.OPEN, str(connection.id), style="primary")),
         *_invite(connection),

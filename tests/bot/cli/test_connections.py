@@ -24,6 +24,17 @@ def test_key_is_tried_and_hidden(saved: Commands) -> None:
     assert all(saved.iterable.key.encode() not in file.read_bytes() for file in (saved.folder / "data").glob("*.*"))
 
 
+def test_doctor_compares_the_project_type(saved: Commands) -> None:
+    """The doctor says if a project is of another type than its connection, and which command corrects it."""
+    assert "the project is email-based" in saved.here("doctor").out
+    saved.here("connections", "project-type", "shop", "hybrid")
+    different = saved.here("doctor")
+    assert different.code == 1
+    text = " ".join(different.out.split())
+    assert "the project is email-based, and counts as hybrid" in text
+    assert 'Correct it with `iterable-sync connections project-type "shop" email`' in text
+
+
 @pytest.mark.extended
 def test_key_from_standard_input(run: Commands) -> None:
     """The key can come from standard input."""

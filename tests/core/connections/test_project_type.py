@@ -8,14 +8,17 @@ from sqlalchemy import select
 
 from core.connections import manage
 from core.connections.project_type import detect
-from core.errors import ValidationError
+from core.errors import ProjectTypeUnknownError, ValidationError
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
+from core.models.run import RunRequest
+from core.runs import worker
+from core.runs.submission import submit
 from core.store import connections
 from core.store.connections import Connection
 from core.store.tables import audit_log
 from sandbox.iterable import DEFAULT_KEY, HYBRID_KEY, USER_ID_KEY, Fault, Running
-from tests.core.harness import Sync, syncing
+from tests.core.harness import Sync, people, syncing
 from tests.core.iterable.conftest import connected, iterable
 
 __all__ = ["iterable"]
@@ -43,13 +46,41 @@ async def test_nothing_is_found(iterable: Running) -> None:
         assert await detect(client, DataCenter.US) is None
 
 
-async def save(sync: Sync, key: str) -> Connection:
+@pytest.mark.parametrize("answer", ["403 ForbiddenParamsError", "404 NotFound", "405"])
+async def test_call_that_the_key_may_not_make(tmp_path: Path, answer: str) -> None:
+    """If Iterable refuses the two calls in another way, the type is unknown; the key still counts as accepted."""
+    async with syncing(tmp_path) as sync:
+        sync.iterable.faults.add(Fault("answer", answer=answer, path="/api/users/forgotten"))
+        assert (await save(sync, DEFAULT_KEY)).project_type is None
+        assert (await sync.mirror(people(range(2)))).counts == {"members": 2, "added": 2}
+        async with sync.engine.database.read() as db:
+            assert [each.key_rejected_at for each in await connections.everyone(db)] == [None, None]
+
+
+async def test_unknown_type_in_the_eu(tmp_path: Path) -> None:
+    """A person has to choose before anything is sent, because such a project can't count as email-based."""
+    async with syncing(tmp_path) as sync:
+        sync.iterable.faults.add(Fault("answer", answer="400 BadParams", path="/api/users/forgotten"))
+        connection = await save(sync, USER_ID_KEY, DataCenter.EU)
+        list_id = sync.iterable.state.add_list("Spring", project=sync.iterable.state.keys[USER_ID_KEY].project).id
+        request = RunRequest(path=str(sync.mirror_file(people(range(2)))))
+        with pytest.raises(ProjectTypeUnknownError, match="choose it: `iterable-sync connections project-type"):
+            await submit(sync.engine, connection, list_id, request)
+        assert sync.iterable.state.members(list_id) == []
+        await manage.change(sync.engine, connection, project_type=ProjectType.USER_ID, by="U1", team_id=None)
+        run_id = (await submit(sync.engine, connection, list_id, request)).run_id
+        await worker.start(run_id)
+        assert (await sync.outcome(run_id)).run.project_type is ProjectType.USER_ID
+        assert len(sync.iterable.state.members(list_id)) == 2
+
+
+async def save(sync: Sync, key: str, data_center: DataCenter = DataCenter.US) -> Connection:
     """Save a connection with a key."""
     made = await manage.connect(
         sync.engine,
         name="shop",
         api_key=key,
-        data_center=DataCenter.US,
+        data_center=data_center,
         user_id_field=UserIdField.CUSTOMER_ID,
         requests_per_second=0,
         by="U1",

@@ -78,8 +78,8 @@ async def test_two_people_with_one_email_are_both_missing(tmp_path: Path) -> Non
     """In a userID-based project they count as two, and a repair adds both."""
     async with syncing(tmp_path, project_type="userId") as sync:
         sync.iterable.settings.update({"limits": {"size": 0, "getUsers": 0}})
-        await sync.mirror([Member(1, "a@example.com", "c1"), Member(2, "a@example.com", "c2"), OURS[0]])
-        for user_id in ("c1", "c2"):
+        await sync.mirror([Member(7, "a@example.com", "c7"), Member(8, "a@example.com", "c8"), OURS[0]])
+        for user_id in ("c7", "c8"):
             take_off(sync, user_id)
         check = (await verify(sync.engine, 1, Depth.LIST)).check
         assert (check.ours, check.missing, check.extra) == (3, 2, 0)
