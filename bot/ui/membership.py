@@ -34,10 +34,16 @@ def what_iterable_says(answers: Sequence[IterableAnswer]) -> str:
     sentences = []
     for answer in answers:
         label = answer.connection.label
+        if answer.is_forgotten:
+            sentences.append(f"Forgotten in Iterable ({label}): Iterable erased them and adds them to no list.")
+        elif answer.is_perhaps_forgotten:
+            sentences.append(
+                f"Probably forgotten in Iterable ({label}): it has forgotten this user id, in upper or lower case."
+            )
         if answer.fault is not None:
             sentences.append(f"Iterable could not be asked for {label}: {answer.fault}")
-        elif not answer.is_known:
-            sentences.append(f"Iterable knows no one under this in {label}, or has forgotten them.")
+        elif not answer.is_known and not answer.is_forgotten:
+            sentences.append(f"Iterable knows no one under this in {label}.")
         elif answer.other_lists:
             named = ", ".join(map(str, answer.other_lists))
             sentences.append(f"In {label} they are also on lists that nothing is synced to: {named}.")

@@ -15,6 +15,7 @@ from core.models.batch import Operation
 from core.store import audit_log, batches, ledger, lists, mappings, rejections
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
+from core.store.forgotten_files import contains, files_of
 from core.store.mappings import AudienceMapping
 
 # Identities of a person that Iterable is asked for. The ledger may know one person under several.
@@ -60,13 +61,17 @@ class MemberFinding:
 class IterableAnswer:
     """What Iterable says about a person now. `fault` is a sentence if it could not be asked.
 
-    `other_lists` are the ids of lists that no mapping feeds and the person is on.
+    `other_lists` are the ids of lists that no mapping feeds and the person is on. `is_forgotten`: the hash of an email
+    is among those of forgotten people, as far as they were fetched; `is_perhaps_forgotten`: so is that of a user id,
+    which Iterable hashes in lower case although user ids are case-sensitive.
     """
 
     connection: Connection
     is_known: bool = False
     fault: str | None = None
     other_lists: tuple[int, ...] = ()
+    is_forgotten: bool = False
+    is_perhaps_forgotten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,18 @@ async def _in_connection(
                 )
             )
     others = on_lists - {mapping.list_id for mapping in of_connection.values()}
-    return findings, IterableAnswer(connection, bool(users), fault, tuple(sorted(others)))
+    forgotten = await asyncio.to_thread(_forgotten, engine, connection, wanted, identities)
+    return findings, IterableAnswer(connection, bool(users), fault, tuple(sorted(others)), *forgotten)
+
+
+def _forgotten(
+    engine: Engine, connection: Connection, wanted: str, identities: Iterable[tuple[str | None, str | None]]
+) -> tuple[bool, bool]:
+    """Return whether the hashes that were fetched last have one of the emails, and one of the user ids."""
+    files = files_of(engine.settings.data_dir, connection)
+    emails = {wanted, *(email for email, _ in identities if email is not None)}
+    user_ids = {wanted, *(user_id for _, user_id in identities if user_id is not None)}
+    return contains(files.emails, emails), contains(files.user_ids, user_ids)
 
 
 async def _ask(

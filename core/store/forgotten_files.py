@@ -3,19 +3,23 @@
 There may be millions of them: a file has 32 bytes (SHA-256) for each, one after the other.
 """
 
+import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import settings
 from core.identity import ProjectType
+from core.iterable.hashes import DIGEST_SIZE
 from core.store.connections import Connection
 
 # Seconds after which what an interrupted fetch has left is deleted.
 LEFT_OVER_S = 3600.0
+# Bytes that are read at once, a multiple of a digest.
+_CHUNK = 100_000 * DIGEST_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,25 @@ def files_of(data_dir: Path, connection: Connection) -> ForgottenFiles:
         None if kind is ProjectType.USER_ID else directory / f"{name}.emails",
         None if kind is ProjectType.EMAIL else directory / f"{name}.user-ids",
     )
+
+
+def contains(path: Path | None, values: Iterable[str]) -> bool:
+    """Return whether the hash of one of these values is in a file; False if there is no file. Reads the whole file."""
+    digests = [hashlib.sha256(value.strip().lower().encode()).digest() for value in values]
+    if path is None or not digests:
+        return False
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if any(_is_in(chunk, digest) for digest in digests):
+                return True
+    return False
+
+
+def _is_in(chunk: bytes, digest: bytes) -> bool:
+    place = chunk.find(digest)
+    while place >= 0 and place % DIGEST_SIZE:  # the end of one digest and the beginning of the next
+        place = chunk.find(digest, place + 1)
+    return place >= 0
 
 
 async def write_hashes(path: Path, hashes: AsyncGenerator[bytes, None]) -> None:

@@ -31,4 +31,8 @@ async def look_up(call: Call, body: MemberQuery) -> MemberLookup:
         )
         for finding in report.findings
     ]
-    return MemberLookup(items=items, faults={each.connection.id: each.fault for each in report.answers if each.fault})
+    return MemberLookup(
+        items=items,
+        faults={each.connection.id: each.fault for each in report.answers if each.fault},
+        forgotten_in=[each.connection.id for each in report.answers if each.is_forgotten or each.is_perhaps_forgotten],
+    )

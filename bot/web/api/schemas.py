@@ -306,6 +306,10 @@ class MemberLookup(Schema):
 
     items: list[MemberOnList]
     faults: dict[int, str]
+    forgotten_in: Annotated[
+        list[int],
+        Field(description="The connections whose Iterable project has forgotten this email, or probably this user id."),
+    ]
 
 
 class AuditRecord(Schema):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bot.ui.membership import what_iterable_says
 from core.connections import manage
 from core.models.run import RunStatus
 from core.planning import suppression
+from core.reporting.member_lookup import look_up_member
 from core.settings import FORGOTTEN
 from core.store import connections
+from core.store.forgotten_files import contains
 from sandbox.iterable import Fault
 from sandbox.iterable.faults import Action
 from tests.core.harness import LIST, Sync, people, person, syncing
@@ -106,3 +109,34 @@ async def test_answer_breaks_off(tmp_path: Path, action: Action) -> None:
         assert outcome.rejected == {"iterable_forgotten": 1}
         assert outcome.run.plan is not None
         assert outcome.run.plan.forgotten == 1
+
+
+@pytest.mark.parametrize("project_type", ["email", "userId", "hybrid"])
+async def test_why_knows_the_hashes(tmp_path: Path, project_type: str) -> None:
+    """Looking a forgotten person up says so, from the hashes of the last plan, without fetching them again."""
+    async with syncing(tmp_path, project_type=project_type) as sync:
+        sync.iterable.state.forget(email="p1@example.com", user_id="C1")
+        await sync.mirror([person(0), person(1)])
+        fetches = sync.iterable.state.log.total("/api/users/forgotten")
+        async with sync.engine.database.read() as db:
+            known = await connections.everyone(db)
+        answers = {}
+        for typed in ("P1@Example.com", "c1", "p0@example.com"):
+            report = await look_up_member(sync.engine, known, typed, by="U1", team_id=None)
+            answers[typed] = what_iterable_says(report.answers).partition(" (")[0]
+        by_email = "" if project_type == "userId" else "Forgotten in Iterable"
+        by_user_id = "" if project_type == "email" else "Probably forgotten in Iterable"
+        assert answers["P1@Example.com"].startswith(by_email)
+        assert answers["c1"].startswith(by_user_id)
+        assert "orgotten" not in answers["p0@example.com"]
+        assert sync.iterable.state.log.total("/api/users/forgotten") == fetches
+
+
+def test_hash_counts_at_its_place_only(tmp_path: Path) -> None:
+    """Bytes of two neighbors that happen to make up a hash are none."""
+    digest = hashlib.sha256(b"p1@example.com").digest()
+    file = tmp_path / "hashes"
+    for content, expected in ((digest, True), (b"\0" * 32 + digest, True), (b"\0" + digest + b"\0" * 31, False)):
+        file.write_bytes(content)
+        assert contains(file, ["P1@example.com "]) is expected
+    assert not contains(tmp_path / "none", ["p1@example.com"])
