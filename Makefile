@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Least share of the code that `make coverage` accepts, in percent.
 COVERAGE := 90
 
-.PHONY: help demo test test-all coverage check docs bench mutants clean
+.PHONY: help demo test test-all coverage check docs bench mutants release clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: $(VENV)/.installed-dev  ## Measure speed and memory
 mutants: $(VENV)/.installed-dev  ## Change the code in small ways and see whether a test fails (takes about an hour)
 	$(PIP) --editable '.[dev,mutants]'
 	$(BIN)/python -m tests.campaigns.mutants $(ARGS)
+
+release: $(VENV)/.installed-dev  ## Build and check the wheel, the source archive, the SBOM and the licenses, in build/release
+	$(BIN)/python -m tools.release
 
 clean:  ## Remove everything that these targets created
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -1,17 +1,18 @@
 """The wheel and the source archive carry everything, and the wheel works without the source tree."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.bot.cli.commands import local_iterable
+from tools import release
 
 ROOT = Path(__file__).parents[1]
 #: Files that are no Python code, and that the program or its operators need.
@@ -38,18 +39,14 @@ def _run(*command: object, folder: Path, env: dict[str, str] | None = None) -> s
 
 
 @pytest.mark.extended
-def test_wheel_works_without_the_source_tree(tmp_path: Path) -> None:
-    """Built from the source archive and installed with the pinned dependencies, it plays the tour and syncs a file.
+def test_release(tmp_path: Path) -> None:
+    """The wheel is built from the source archive, and plays the tour and syncs a file without the source tree.
 
-    These are the steps of the image in `deploy/Dockerfile`.
+    Next to it are the list of components, their licenses, and the digests of the files.
     """
     source = shutil.copytree(ROOT, tmp_path / "source", ignore=_NOT_COPIED)
-    venv.create(tmp_path / "venv", with_pip=True)
-    bin_dir, dist = tmp_path / "venv" / "bin", tmp_path / "dist"
-    pip = (bin_dir / "python", "-m", "pip", "--disable-pip-version-check", "--quiet")
-
-    _run(*pip, "install", "build", folder=tmp_path)
-    _run(bin_dir / "python", "-m", "build", "--outdir", dist, source, folder=tmp_path)
+    dist = tmp_path / "dist"
+    release.build(source, dist)
     (archive,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         in_wheel = {name for name in file.namelist() if name.startswith(_IN_WHEEL)}
@@ -59,11 +56,49 @@ def test_wheel_works_without_the_source_tree(tmp_path: Path) -> None:
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
     assert {"CHANGELOG.md", "constraints.txt", "docs/reference/settings.md", "deploy/Dockerfile"} <= names
-
-    shutil.copy(ROOT / "constraints.txt", tmp_path)
     shutil.rmtree(source)
-    _run(*pip, "install", "--constraint", "constraints.txt", wheel, folder=tmp_path)
-    _check_program(bin_dir, tmp_path)
+
+    python = release.install(dist, tmp_path / "venv")
+    _check_program(python.parent, tmp_path)
+
+    release.describe(dist, python)
+    components = {each["name"] for each in json.loads((dist / release.SBOM).read_text())["components"]}
+    assert {"aiohttp", "dbos", "duckdb", "slack_bolt"} <= components
+    assert "aiohttp" in (dist / release.LICENSES).read_text()
+    assert "Apache License" in (dist / release.LICENSES).read_text()
+    digests = (dist / release.DIGESTS).read_text().splitlines()
+    files = {path for path in dist.iterdir() if path.name != release.DIGESTS}
+    assert set(digests) == {f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files}
+
+
+@pytest.mark.parametrize("changelog", ["", "# Changelog\n\n## Unreleased\n", "## 0.1.0 - 2026-01-31\n\n## 0.2.0\n"])
+def test_changelog_without_the_version(changelog: str) -> None:
+    """Without a section for its version at the top of the changelog, there is no release."""
+    with pytest.raises(release.ReleaseError, match="Give the section the number"):
+        release.check_changelog("0.2.0", changelog)
+    release.check_changelog("0.2.0", "# Changelog\n\n## 0.2.0 - 2026-11-29\n" + changelog)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GPL-3.0-only",
+        "GNU General Public License v3 (GPLv3)",
+        "AGPL-3.0",
+        "GNU Affero General Public License",
+        "UNKNOWN",
+    ],
+)
+def test_refused_licenses(name: str) -> None:
+    """A component is refused whose license asks more of those who pass the program on, or that has none."""
+    with pytest.raises(release.ReleaseError, match="the license of part is"):
+        release.check_licenses({"fine": "MIT", "part": name})
+
+
+def test_accepted_licenses() -> None:
+    """Permissive licenses and weak copyleft are accepted."""
+    names = ("MIT", "Apache-2.0", "MPL-2.0", "LGPL-3.0-only", "GNU Lesser General Public License v3 (LGPLv3)")
+    release.check_licenses({name: name for name in names})
 
 
 def _packaged(source: Path) -> set[str]:
