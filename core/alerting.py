@@ -21,7 +21,9 @@ SILENCE = "silence"
 LATE_FILE = "late_file"
 #: The code of the alert that a list differs from what was synced. The next check that finds it equal closes it.
 DRIFT = "drift"
-_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE, DRIFT)
+#: The code of the alert that ended runs can't be written to the run log. The first that is written closes it.
+RUN_LOG = "run_log"
+_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE, DRIFT, RUN_LOG)
 SNOOZE_S = 24 * 3600.0
 
 
@@ -55,10 +57,10 @@ async def resolve(db: AsyncConnection, connection_id: int, mapping_id: int | Non
 
 async def run_succeeded(db: AsyncConnection, run: Run) -> None:
     """Close the alerts about failures of the run's mapping and of its connection: both work again."""
-    current = await alerts.open_of(db, run.connection_id, run.mapping_id)
-    if current is not None and current.code not in _OF_MAINTENANCE:
-        await alerts.close(db, current.id, AlertOutcome.RESOLVED)
-    await resolve(db, run.connection_id, None)
+    for mapping_id in (run.mapping_id, None):
+        current = await alerts.open_of(db, run.connection_id, mapping_id)
+        if current is not None and current.code not in _OF_MAINTENANCE:
+            await alerts.close(db, current.id, AlertOutcome.RESOLVED)
 
 
 async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: str | None) -> None:
@@ -71,6 +73,27 @@ async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: s
         code=code or SyncError.code,
         message=message or "The run failed.",
     )
+
+
+async def run_log_failed(db: AsyncConnection, run: Run, message: str) -> None:
+    """Open or repeat the alert that the run log can't be written, for the connection of a run that waits for it.
+
+    There is no such alert while the connection itself has one.
+    """
+    known = await alerts.open_with_code(db, RUN_LOG)
+    connection_id = run.connection_id if known is None else known.connection_id
+    current = await alerts.open_of(db, connection_id, None)
+    if current is None or current.code == RUN_LOG:
+        await open_or_repeat(
+            db, connection_id=connection_id, mapping_id=None, run_id=None, code=RUN_LOG, message=message
+        )
+
+
+async def run_log_written(db: AsyncConnection) -> None:
+    """Close the alert that the run log can't be written."""
+    known = await alerts.open_with_code(db, RUN_LOG)
+    if known is not None:
+        await alerts.close(db, known.id, AlertOutcome.RESOLVED)
 
 
 async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: SyncError | None = None) -> None:

@@ -25,6 +25,7 @@ from bot.cli.commands import (
     rekey,
     routes,
     run_decisions,
+    run_log,
     runs,
     sandbox,
     schedules,
@@ -53,6 +54,7 @@ for decision in (run_decisions.approve, run_decisions.decline, run_decisions.und
     runs.app.command()(decision)
 app.command("sync-all")(sync_all.sync_all)
 app.add_typer(runs.app, name="runs")
+app.add_typer(run_log.app, name="run-log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(connections.app, name="connections")
 mappings.app.command()(variants.variants)

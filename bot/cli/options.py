@@ -43,6 +43,14 @@ class MissedChoice(StrEnum):
     SKIP = "skip"
 
 
+class IdentifiersChoice(StrEnum):
+    """How the run log names people (core.store.run_log.Identifiers)."""
+
+    RAW = "raw"
+    HASHED = "hashed"
+    NONE = "none"
+
+
 class ExistingChoice(StrEnum):
     """Which of the files that are there at the first look are synced."""
 

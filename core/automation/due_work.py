@@ -1,4 +1,4 @@
-"""Due work: fires schedules, looks at sources, and retries runs after an outage.
+"""Due work: fires schedules, looks at sources, retries runs after an outage, and writes the run log.
 
 The worker's loop starts it (core/runs/worker.py). Several processes may: each piece of work is claimed by one
 statement that compares and sets its time.
@@ -37,6 +37,7 @@ class DueWork:
         """Take the engine. No I/O."""
         self._engine = engine
         self._looks: dict[int, asyncio.Task[None]] = {}
+        self._log: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Fire the schedules that are due, retry the runs that are, and begin to look at the sources that are."""
@@ -49,6 +50,8 @@ class DueWork:
         for schedule in due:
             await _fire(engine, schedule)
         await automatic_retry.retry_due(engine)
+        if self._log is None or self._log.done():
+            self._log = asyncio.create_task(_write_log(engine), name="run log")
         async with engine.database.read() as db:
             sources = await file_sources.due(db, await clock.now(db))
         for source in sources:
@@ -61,8 +64,8 @@ class DueWork:
         del self._looks[mapping_id]
 
     async def finish(self) -> None:
-        """Wait until the looks have ended."""
-        await asyncio.gather(*self._looks.values())
+        """Wait until the looks have ended, and the run that is written to the run log."""
+        await asyncio.gather(*self._looks.values(), *([] if self._log is None else [self._log]))
 
 
 async def _look(engine: Engine, source: FileSource) -> None:
@@ -72,6 +75,17 @@ async def _look(engine: Engine, source: FileSource) -> None:
         logger.warning("could not look at the source of mapping %s", source.mapping_id, exc_info=True)
     except Exception:  # a bug must not end the worker
         logger.exception("could not look at the source of mapping %s", source.mapping_id)
+
+
+async def _write_log(engine: Engine) -> None:
+    from core.run_log import export  # imports Arrow, which most processes never need
+
+    try:
+        await export.write_due(engine)
+    except (DBAPIError, OSError):  # it is tried again when the claim is over
+        logger.warning("could not write the run log", exc_info=True)
+    except Exception:  # a bug must not end the worker
+        logger.exception("could not write the run log")
 
 
 async def _fire(engine: Engine, schedule: Schedule) -> None:

@@ -15,9 +15,9 @@ from core.automation.sources import full_address
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SyncError
 from core.models.run import RunRequest, RunStatus
-from core.runs.addresses import sealed, without_secrets
+from core.runs.addresses import sealed
 from core.runs.submission import enqueue, record_start
-from core.sources.fetch import name_of
+from core.sources.fetch import name_of, without_secrets
 from core.sources.file_catalog import ListedAudience, list_audiences, time_in_name
 from core.store import alerts, clock, connections, file_sources, mappings, runs
 from core.store.audit_log import COMMAND_LINE

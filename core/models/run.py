@@ -349,6 +349,8 @@ class Run(BaseModel):
     """How often it was retried without a person."""
     column_candidates: dict[str, list[str]] = {}
     """The columns between which a person has to choose, by what they would be chosen for (see RunRequest.columns)."""
+    is_purged: bool = False
+    """Its changes and rejections were deleted, or it had none."""
 
     @property
     def is_approved(self) -> bool:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from core.engine import Engine
-from core.settings import FETCHED, STANDARD_INPUT, UPLOADS, WORK
+from core.settings import FETCHED, RUN_LOG_PREFIX, STANDARD_INPUT, UPLOADS, WORK
 from core.store import batches, clock, connections, field_values, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.forgotten_files import delete_files
@@ -70,7 +70,8 @@ async def remove_orphaned_files(engine: Engine) -> None:
         known = await runs.by_ids(db, {path.name for path in folders})
     for path in folders:
         run = known.get(path.name)
-        is_left = path.name.startswith(CHECK_PREFIX) and await asyncio.to_thread(_is_older, path, LONGEST_CHECK_S)
+        is_temporary = path.name.startswith((CHECK_PREFIX, RUN_LOG_PREFIX))
+        is_left = is_temporary and await asyncio.to_thread(_is_older, path, LONGEST_CHECK_S)
         if is_left or (run is not None and not run.status.is_active):
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 

@@ -5,11 +5,10 @@ than a path is stored encrypted, and only its path is shown.
 """
 
 import json
-from urllib.parse import urlsplit, urlunsplit
 
 from core.engine import Engine
 from core.models.run import Run, RunRequest
-from core.sources.fetch import scheme_of
+from core.sources.fetch import without_secrets
 from core.store.audit_log import COMMAND_LINE
 from core.store.connections import Connection
 from core.vault import Vault
@@ -38,11 +37,3 @@ def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[
         return None
     team_id = run.request.team_id or (connection.team_id if connection is not None else None)
     return engine.settings.audience_places(team_id or "")
-
-
-def without_secrets(address: str) -> str:
-    """Return an address without user name, password, query and fragment."""
-    if not scheme_of(address) or "://" not in address:
-        return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

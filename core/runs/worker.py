@@ -17,7 +17,7 @@ from core.runs.approval import expire_waiting, open_guards
 from core.runs.lookup import require, require_run
 from core.runs.submission import check_may_run
 from core.runs.workflows import begin_attempt, forget_attempts, running_engine, wait_for_end
-from core.store import run_turns, runs
+from core.store import run_log, run_turns, runs
 from core.store.audit_log import COMMAND_LINE
 from core.store.database_errors import describe
 
@@ -177,10 +177,21 @@ async def _execute_alone(engine: Engine, run_id: str, attempt: int) -> RunStatus
             raise StorageError(describe(error)) from error
         status = run.status
     try:
+        await _write_log(engine)
         await _clean_up(engine)
-    except (DBAPIError, OSError):  # the run has ended, and the next one cleans up
-        logger.warning("could not delete expired data", exc_info=True)
+    except (DBAPIError, OSError):  # the run has ended, and the next one does the rest
+        logger.warning("could not write the run log, or delete expired data", exc_info=True)
     return status
+
+
+async def _write_log(engine: Engine) -> None:
+    """Write the runs that wait for the run log. A place that fails is tried again with a later run, or by a worker."""
+    async with engine.database.read() as db:
+        is_on = await run_log.get(db) is not None
+    if is_on:
+        from core.run_log import export  # imports Arrow
+
+        await export.write_due(engine)
 
 
 async def _clean_up(engine: Engine) -> None:

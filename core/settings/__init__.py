@@ -27,6 +27,8 @@ STANDARD_INPUT = "standard-input"
 UPLOADS = "uploads"
 #: The folder of working files, in the data directory.
 WORK = "work"
+#: The beginning of the names of the folders in it in which the run log is made.
+RUN_LOG_PREFIX = "log-"
 
 # `T0123=/data/a,/data/b`: places of one workspace.
 _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -59,6 +59,14 @@ def scheme_of(address: str) -> str:
     """Return an address's scheme, or "" for a path."""
     match = _SCHEME.match(address)
     return match[1] if match else ""
+
+
+def without_secrets(address: str) -> str:
+    """Return an address without user name, password, query and fragment."""
+    if not scheme_of(address) or "://" not in address:
+        return address
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def name_of(address: str) -> str:
@@ -226,18 +234,22 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
 
 
 @contextmanager
-def bucket_errors(scheme: str) -> Iterator[None]:
-    """Turn the errors of a cloud's library into InputError, or FetchError if a later attempt may succeed."""
+def bucket_errors(scheme: str, *, writes: bool = False) -> Iterator[None]:
+    """Turn the errors of a cloud's library into InputError, or FetchError if a later attempt may succeed.
+
+    `writes` says that the bucket is written, and not read.
+    """
+    doing, verb, missing = ("Writing to", "write to", "bucket") if writes else ("Reading", "read", "file in the bucket")
     try:
         yield
     except ImportError as error:
         raise InputError(
-            f"Reading {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{BUCKETS[scheme]}]'"
+            f"{doing} {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{BUCKETS[scheme]}]'"
         ) from error
     except FileNotFoundError as error:
-        raise InputError("There is no such file in the bucket. Check the address.") from error
+        raise InputError(f"There is no such {missing}. Check the address.") from error
     except PermissionError as error:
-        raise InputError("The bucket does not let this program read it. Check its permissions.") from error
+        raise InputError(f"The bucket does not let this program {verb} it. Check its permissions.") from error
     except SyncError:
         raise
     except Exception as error:  # each cloud's library has errors of its own

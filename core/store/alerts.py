@@ -80,6 +80,13 @@ async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | Non
     return None if row is None else _from_row(row)
 
 
+async def open_with_code(db: AsyncConnection, code: str) -> Alert | None:
+    """Find an open alert with this code, of any connection."""
+    query = select(alerts).where(alerts.c.code == code, alerts.c.closed_at.is_(None)).limit(1)
+    row = (await db.execute(query)).mappings().first()
+    return None if row is None else _from_row(row)
+
+
 async def current(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open or were closed lately, oldest first."""
     lately = clock.expression(db) - CLOSED_LATELY_S

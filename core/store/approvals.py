@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.models.run import CancelReason, PlanNumbers, Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.store import audit_log, clock, outbox
 from core.store.audit_log import PROGRAM, AuditAction
-from core.store.runs import waited
+from core.store.runs import is_logged, waited
 from core.store.tables import batches, runs
 
 #: The error of a declined run.
@@ -43,6 +43,7 @@ async def decline(db: AsyncConnection, run: Run, *, by: str, comment: str | None
         "cancel_reason": CancelReason.DECLINED.value,
         "finished_at": await clock.now(db),
         "error": DECLINED,
+        "is_log_due": is_logged(),
     }
     return await _decide(db, run, by=by, comment=comment, **ended)
 
@@ -74,6 +75,7 @@ async def expire(db: AsyncConnection, waiting_before: float, error: str, run_id:
         "finished_at": now,
         "approval_wait_s": waited(now),
         "error": error,
+        "is_log_due": is_logged(),
     }
     return list((await db.execute(query.values(**values).returning(runs.c.id))).scalars())
 

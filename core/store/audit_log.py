@@ -59,6 +59,7 @@ class AuditAction(StrEnum):
     RUN_UNDO_ASKED = "run.undo_asked"
     RUN_REMINDED = "run.reminded"
     REJECTIONS_TAKEN = "run.rejections_taken"
+    RUN_LOG_CHANGED = "run_log.changed"
     ALERT_TAKEN = "alert.taken"
     ALERT_MUTED = "alert.muted"
     TOKEN_CREATED = "token.created"  # noqa: S105  # the name of an action

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 
 import orjson
-from sqlalchemy import bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import Float, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import BatchColumns, BatchEntry, BatchFields, Phase, decode
@@ -160,6 +160,40 @@ async def sent_batches(
     return [(i, Phase(phase), BatchStatus(state), members) for i, phase, state, members in await db.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class SentBatch:
+    """A batch that was sent, for the run log. `done_at` (UTC seconds) is None if its outcome is not known."""
+
+    id: int
+    is_done: bool
+    done_at: float | None
+    members: str
+
+
+#: The phases whose requests change the list, and whose members count.
+_COUNTED_PHASES = [int(phase) for phase in (Phase.REMOVE, Phase.UPDATE, Phase.ADD)]
+
+
+async def sent_members(db: AsyncConnection, run_id: str, *, limit: int, after: int = 0) -> list[SentBatch]:
+    """Return the next batches of a run whose members count, and that were sent, oldest first.
+
+    Their ids are above `after`.
+    """
+    sent = [BatchStatus.DONE.value, BatchStatus.SENT.value]
+    query = (
+        select(batches.c.id, batches.c.status, batches.c.done_at, batch_members.c.members)
+        .join(batch_members, batch_members.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.phase.in_(_COUNTED_PHASES), batches.c.status.in_(sent))
+        .where(batches.c.id > after)
+        .order_by(batches.c.id)
+        .limit(limit)
+    )
+    return [
+        SentBatch(batch_id, status == BatchStatus.DONE.value, done_at, members)
+        for batch_id, status, done_at, members in await db.execute(query)
+    ]
+
+
 async def newest_about(
     db: AsyncConnection, mapping_id: int, values: Sequence[str]
 ) -> list[tuple[str, float, BatchColumns]]:
@@ -198,11 +232,21 @@ _SET_STATE = (
     .where(batches.c.id.in_(bindparam("ids", expanding=True)))
     .values(status=bindparam("to_state", type_=batches.c.status.type))
 )
+_SET_DONE = {
+    dialect: _SET_STATE.values(done_at=at)
+    for dialect, at in {"sqlite": bindparam("now", type_=Float), "postgresql": clock.SERVER_TIME}.items()
+}
 
 
 async def set_state(db: AsyncConnection, ids: Sequence[int], state: BatchStatus) -> None:
-    """Move batches to a state."""
-    await db.execute(_SET_STATE, {"ids": list(ids), "to_state": state.value})
+    """Move batches to a state. Those that are done get the time."""
+    values: dict[str, object] = {"ids": list(ids), "to_state": state.value}
+    if state is not BatchStatus.DONE:
+        await db.execute(_SET_STATE, values)
+    elif db.dialect.name == "sqlite":
+        await db.execute(_SET_DONE["sqlite"], {**values, "now": await clock.now(db)})
+    else:
+        await db.execute(_SET_DONE["postgresql"], values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from sqlalchemy import Float, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import run_log
 from core.store.tables import file_sources, runs, schedules
 
 _NOW = bindparam("now", type_=Float)
@@ -12,6 +13,7 @@ _ANY_DUE = (
     .union_all(
         select(file_sources.c.look_at).where(file_sources.c.look_at <= _NOW),
         select(runs.c.retry_at).where(runs.c.retry_at <= _NOW),
+        run_log.next_due(_NOW),
     )
     .limit(1)
 )

@@ -204,7 +204,7 @@ async def add_to(db: AsyncConnection, run: Run, sum_id: str) -> None:
     numbers = {**run.counters.model_dump(), "requests": run.requests, "retries": run.retries}
     numbers |= {"throttled": run.throttled, "merged": run.merged}
     more = {name: runs_table.c[name] + number for name, number in numbers.items()}
-    await runs.change(db, sum_id, finished_at=run.finished_at, **more)
+    await runs.change(db, sum_id, finished_at=run.finished_at, is_log_due=runs.is_logged(), **more)
     for table in (batches, rejections_table):
         await db.execute(update(table).where(table.c.run_id == run.id).values(run_id=sum_id))
     await db.execute(delete(runs_table).where(runs_table.c.id == run.id))

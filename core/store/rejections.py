@@ -93,6 +93,23 @@ async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) ->
         yield Rejection(*row)
 
 
+async def after_sending(
+    db: AsyncConnection, run_id: str, before_sending: Sequence[str], chunk: int
+) -> AsyncIterator[list[tuple[str, str]]]:
+    """Yield the member keys that a run has rejected, each with its reason, in chunks of that many.
+
+    Left out are those with the reasons `before_sending`.
+    """
+    query = (
+        select(rejections.c.member_key, rejections.c.reason)
+        .where(rejections.c.run_id == run_id, rejections.c.member_key.is_not(None))
+        .where(rejections.c.reason.not_in(before_sending))
+        .execution_options(yield_per=chunk)
+    )
+    async for rows in (await db.stream(query)).partitions():
+        yield [(key, reason) for key, reason in rows]
+
+
 async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIterator[Sequence[str]]:
     """Yield the member keys that a run has rejected, in chunks of that many."""
     query = (

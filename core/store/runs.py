@@ -27,7 +27,7 @@ from core.store import clock, outbox
 from core.store.mappings import AudienceMapping
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
-from core.store.tables import batches, mappings, rejections, runs, slack_messages
+from core.store.tables import batches, mappings, rejections, run_log, runs, slack_messages
 
 # Without letters and digits that are easily confused.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -278,6 +278,7 @@ async def cancel_stopped(db: AsyncConnection, run: Run, reason: CancelReason, er
             error=error,
             error_code=None,
             cancel_reason=reason.value,
+            is_log_due=is_logged(),
         )
     )
     if result.rowcount:
@@ -418,6 +419,7 @@ class RunUpdate(TypedDict, total=False):
     requests: int
     retries: int
     throttled: int
+    is_log_due: bool | ColumnElement[bool]
 
 
 async def change(
@@ -504,8 +506,14 @@ async def set_status(
         retry_at=None,
         column_candidates=json.dumps(column_candidates) if column_candidates else None,
         cancel_reason=cancel_reason,
+        is_log_due=is_logged(),
     )
     await outbox.run_has_status(db, run_id, status)
+
+
+def is_logged() -> ColumnElement[bool]:
+    """Return the condition that ended runs are written to a run log. A run that ends gets its value."""
+    return select(run_log.c.id).exists()
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:

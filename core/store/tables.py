@@ -306,6 +306,8 @@ runs = Table(
     # when a failed run is retried without a person (NULL: never), and how often that has happened
     Column("retry_at", Float),
     Column("auto_retries", Integer, nullable=False, server_default="0"),
+    # it has ended, and the run log does not have that yet
+    Column("log_due", Boolean, nullable=False, server_default=false(), key="is_log_due"),
     Index(None, "is_live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
@@ -321,6 +323,8 @@ Index(
 
 # where retry_at is not null
 Index("runs_retry_at_ix", runs.c.retry_at)
+# where log_due
+Index("runs_log_due_ix", runs.c.is_log_due)
 
 #: The changes of a run in batches of up to 1,000, as one request carries them, with the status of each.
 batches = Table(
@@ -337,6 +341,8 @@ batches = Table(
     # the process that had claimed it and was declared dead, and until when a late request of it may arrive
     Column("doubted_of", Text),
     Column("doubted_until", Float),
+    # when its outcome was recorded; NULL: it has none, or an earlier version recorded it
+    Column("done_at", Float),
     Index(None, "run_id", "phase", "status"),
 )
 # where doubted_until is not null
@@ -757,4 +763,27 @@ deliveries = Table(
     Index(None, "route_id", "subject"),
     Index(None, "alert_id"),
     Index(None, "created_at"),
+)
+
+#: Where ended runs are written as Parquet files: one row, or none if that is off.
+run_log = Table(
+    "run_log",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # a folder or a prefix, without what is secret in it
+    Column("address", Text, nullable=False),
+    # the full address, and the salt of hashed identifiers or null, as JSON
+    Column("sealed", LargeBinary, nullable=False, info=ENCRYPTED),
+    # core.store.run_log.Identifiers: raw, hashed, none
+    Column("identifiers", Text, nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Float, nullable=False),
+    # when a process writes next: now, after a failure, or when the process that writes has died
+    Column("next_at", Float, nullable=False),
+    # when it was written last; NULL: never
+    Column("written_at", Float),
+    # how often in a row the place failed, since when, and the sentence about it
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Float),
+    Column("error", Text),
 )

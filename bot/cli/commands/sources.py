@@ -54,8 +54,8 @@ async def _set_source(
     from bot.cli.audience_files import absolute
     from core.automation import sources
     from core.automation.sources import SourceOptions
-    from core.runs.addresses import without_secrets
     from core.sources.column_choices import parse_choices
+    from core.sources.fetch import without_secrets
     from core.store.audit_log import COMMAND_LINE
     from core.store.file_sources import Existing
 

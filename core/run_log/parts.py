@@ -1,0 +1,172 @@
+"""The files of one run: its changes, its rejections and the run itself, each written in pieces of some 50,000 rows.
+
+So memory does not grow with the run.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core.engine import Engine
+from core.identity import RejectionReason
+from core.models.batch import Operation, decode
+from core.models.run import Run
+from core.run_log.identities import Writer
+from core.run_log.schema import CHANGES, REJECTIONS, RUNS, ChangeAction, ChangeOutcome
+from core.store import batches, connections, rejections
+from core.store.batches import SentBatch
+from core.store.mappings import is_new_list
+from core.store.rejections import Rejection
+
+# Batches (of up to 1,000 changes) in one row group, and rejections.
+BATCHES_A_GROUP = 50
+ROWS_A_GROUP = 50_000
+
+_ACTIONS = {
+    Operation.ADD.value: ChangeAction.ADD.value,
+    Operation.UPDATE.value: ChangeAction.UPDATE.value,
+    Operation.REMOVE.value: ChangeAction.REMOVE.value,
+}
+
+
+async def write_changes(engine: Engine, run: Run, path: Path, write: Writer) -> int:
+    """Write the changes that a run has sent to a file. Returns how many; if there are none, there is no file."""
+    keys, reasons = await _rejected(engine, run.id)
+    count = after = 0
+    with closing(_File(path, CHANGES)) as file:
+        while True:
+            async with engine.database.read() as db:
+                sent = await batches.sent_members(db, run.id, limit=BATCHES_A_GROUP, after=after)
+            if not sent:
+                return count
+            table = await asyncio.to_thread(_changes, run, sent, keys, reasons, write)
+            await asyncio.to_thread(file.write, table)
+            count, after = count + table.num_rows, sent[-1].id
+
+
+async def write_rejections(engine: Engine, run: Run, path: Path, write: Writer) -> int:
+    """Write the members that a run has rejected to a file. Returns how many; if there are none, there is no file."""
+    count, rows = 0, list[Rejection]()
+    with closing(_File(path, REJECTIONS)) as file:
+        async with engine.database.read() as db:
+            async for rejection in rejections.of_run(db, run.id):
+                rows.append(rejection)
+                if len(rows) == ROWS_A_GROUP:
+                    await asyncio.to_thread(file.write, _rejections(run, rows, write))
+                    count, rows = count + len(rows), []
+        if rows:
+            await asyncio.to_thread(file.write, _rejections(run, rows, write))
+    return count + len(rows)
+
+
+async def write_run(engine: Engine, run: Run, path: Path) -> int:
+    """Write the row of a run to a file. Returns 1."""
+    async with engine.database.read() as db:
+        connection = await connections.by_id(db, run.connection_id)
+    row = {
+        **run.counters.model_dump(),
+        "run_id": run.id,
+        "connection": connection.label if connection is not None else "",
+        "mapping_id": run.mapping_id,
+        "list_id": None if is_new_list(run.list_id) else run.list_id,
+        "audience": run.audience,
+        "status": run.status.value,
+        "mode": run.mode.value,
+        "is_live": run.request.live,
+        "undo_of": run.undo_of,
+        "started_by": run.started_by,
+        "created_at": _time(run.created_at),
+        "started_at": _time(run.started_at),
+        "finished_at": _time(run.finished_at),
+        "requests": run.requests,
+        "retries": run.retries,
+        "throttled": run.throttled,
+        "error_code": run.error_code,
+        "error": run.error,
+        "has_details": not run.is_purged,
+    }
+    with closing(_File(path, RUNS)) as file:
+        file.write(pa.Table.from_pylist([row], RUNS))
+    return 1
+
+
+class _File:
+    """A Parquet file that is created with its first rows."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, schema
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        if table.num_rows:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+            self._writer.write_table(table)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+async def _rejected(engine: Engine, run_id: str) -> tuple[pa.Array, pa.Array]:
+    """Return the keys of the members that Iterable has rejected, and the reasons."""
+    keys, reasons = [pa.array([], pa.string())], [pa.array([], pa.string())]
+    before_sending = [reason.value for reason in RejectionReason]
+    async with engine.database.read() as db:
+        async for rows in rejections.after_sending(db, run_id, before_sending, rejections.CHUNK):
+            keys.append(pa.array([key for key, _ in rows], pa.string()))
+            reasons.append(pa.array([reason for _, reason in rows], pa.string()))
+    return pa.concat_arrays(keys), pa.concat_arrays(reasons).dictionary_encode()
+
+
+def _changes(run: Run, sent: Sequence[SentBatch], keys: pa.Array, reasons: pa.Array, write: Writer) -> pa.Table:
+    """Return the rows of some batches: one for each member that counts."""
+    members, emails, user_ids, actions, outcomes, times = (list[Any]() for _ in range(6))
+    for batch in sent:
+        columns = decode(batch.members)
+        places = [place for place, operation in enumerate(columns.ops) if operation in _ACTIONS]
+        members += [columns.member_keys[place] for place in places]
+        emails += [columns.emails[place] for place in places]
+        user_ids += [columns.user_ids[place] for place in places]
+        actions += [_ACTIONS[columns.ops[place]] for place in places]
+        outcome = ChangeOutcome.ACCEPTED if batch.is_done else ChangeOutcome.UNKNOWN
+        outcomes += [outcome.value] * len(places)
+        at = _time(run.finished_at if batch.done_at is None else batch.done_at) if batch.is_done else None
+        times += [at] * len(places)
+    indices = pc.index_in(pa.array(members, pa.string()), value_set=keys)
+    reason = pc.cast(reasons.take(indices), pa.string())
+    outcome_column = pc.if_else(pc.is_valid(reason), ChangeOutcome.REJECTED.value, pa.array(outcomes, pa.string()))
+    values = {
+        "run_id": pa.array([run.id] * len(members), pa.string()),
+        "member": pa.array(write(members), pa.string()),
+        "email": pa.array(write(emails), pa.string()),
+        "user_id": pa.array(write(user_ids), pa.string()),
+        "action": pa.array(actions, pa.string()),
+        "outcome": outcome_column,
+        "reason": reason,
+        "changed_at": pa.array(times, CHANGES.field("changed_at").type),
+    }
+    return pa.table(values, schema=CHANGES)
+
+
+def _rejections(run: Run, rows: Sequence[Rejection], write: Writer) -> pa.Table:
+    values = {
+        "run_id": [run.id] * len(rows),
+        "member": write([row.member_key for row in rows]),
+        "email": write([None if row.email is None else row.email.strip().lower() for row in rows]),
+        "customer_id": write([row.customer_id for row in rows]),
+        "reason": [row.reason for row in rows],
+        "iterable_says": [row.words for row in rows],
+    }
+    return pa.table(values, schema=REJECTIONS)
+
+
+def _time(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
