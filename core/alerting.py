@@ -9,31 +9,43 @@ from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.models.run import Run, RunStatus
 from core.store import alerts, audit_log, clock
+from core.store.alert_rules import Rule
 from core.store.alerts import AlertOutcome
 from core.store.audit_log import AuditAction
 
 #: The code of the alert about live changes that wait too long. No run opens or closes it: maintenance closes it once
 #: the backlog is gone (core/live/maintenance.py).
-BACKLOG = "backlog"
+BACKLOG = Rule.BACKLOG.value
 #: The code of the alert that mParticle sends nothing for a live audience that was busy. Maintenance closes it as well.
 SILENCE = "silence"
 #: The code of the alert that no new file has come for longer than usual. The look at a source that finds one closes it.
 LATE_FILE = "late_file"
 #: The code of the alert that a list differs from what was synced. The next check that finds it equal closes it.
-DRIFT = "drift"
+DRIFT = Rule.DRIFT.value
 #: The code of the alert that ended runs can't be written to the run log. The first that is written closes it.
 RUN_LOG = "run_log"
-_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE, DRIFT, RUN_LOG)
+#: The codes of alerts that a run's success does not close by itself: rules, and what maintenance finds.
+NOT_OF_FAILURES = frozenset({SILENCE, LATE_FILE, RUN_LOG, *Rule})
+# An alert that no person has caused is shown at most once in so many seconds for a mapping.
+SHOWN_EVERY_S = 3600.0
 SNOOZE_S = 24 * 3600.0
 
 
 async def open_or_repeat(
-    db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
+    db: AsyncConnection,
+    *,
+    connection_id: int,
+    mapping_id: int | None,
+    run_id: str | None,
+    code: str,
+    message: str,
+    is_urgent: bool = False,
 ) -> None:
     """Open an alert for a mapping, or count another occurrence of the open alert if it has the same code.
 
     The alert is about the connection instead of the mapping if `mapping_id` is None or if an error of this code makes
-    every mapping of the connection fail. An open alert with another code is superseded.
+    every mapping of the connection fail. An open alert with another code is superseded. Unless it is urgent, an alert
+    is shown an hour after the one before it at the earliest.
     """
     if code in WHOLE_CONNECTION_CODES:
         mapping_id = None
@@ -43,8 +55,19 @@ async def open_or_repeat(
         return
     if current is not None:
         await alerts.close(db, current.id, AlertOutcome.SUPERSEDED)
+    show_at = 0.0
+    if not is_urgent:
+        now = await clock.now(db)
+        last = await alerts.last_shown_at(db, connection_id, mapping_id, now - SHOWN_EVERY_S)
+        show_at = 0.0 if last is None else last + SHOWN_EVERY_S
     await alerts.open_(
-        db, connection_id=connection_id, mapping_id=mapping_id, run_id=run_id, code=code, message=message
+        db,
+        connection_id=connection_id,
+        mapping_id=mapping_id,
+        run_id=run_id,
+        code=code,
+        message=message,
+        show_at=show_at,
     )
 
 
@@ -59,7 +82,7 @@ async def run_succeeded(db: AsyncConnection, run: Run) -> None:
     """Close the alerts about failures of the run's mapping and of its connection: both work again."""
     for mapping_id in (run.mapping_id, None):
         current = await alerts.open_of(db, run.connection_id, mapping_id)
-        if current is not None and current.code not in _OF_MAINTENANCE:
+        if current is not None and current.code not in NOT_OF_FAILURES:
             await alerts.close(db, current.id, AlertOutcome.RESOLVED)
 
 
@@ -72,6 +95,7 @@ async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: s
         run_id=run.id,
         code=code or SyncError.code,
         message=message or "The run failed.",
+        is_urgent=not (run.is_live or run.is_scheduled),
     )
 
 

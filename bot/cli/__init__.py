@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.commands import (
+    alerts,
     audiences,
     audit,
     backup,
@@ -75,6 +76,7 @@ app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(routes.app, name="routes")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(sandbox.app, name="sandbox")

@@ -1,5 +1,7 @@
-"""What is due and needs Iterable: reading the campaigns of lists, and checking lists. Of several processes, one does
-each."""
+"""What is due: reading the campaigns of lists and checking lists, which need Iterable, and the alert rules of mappings.
+
+Of several processes, one reads and checks.
+"""
 
 import logging
 
@@ -7,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.connections.campaigns import refresh_due_campaigns
 from core.engine import Engine
+from core.notifications import rule_watch
 from core.runs.verification import verify_due_lists
 
 logger = logging.getLogger(__name__)
@@ -17,6 +20,7 @@ async def run_due_checks(engine: Engine) -> None:
     try:
         await refresh_due_campaigns(engine)
         await verify_due_lists(engine)
+        await rule_watch.watch_mappings(engine)
     except (DBAPIError, OSError):  # the database is unavailable; the next look finds the same work
         logger.warning("could not do what is due", exc_info=True)
     except Exception:  # a bug must not end the worker

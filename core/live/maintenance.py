@@ -11,7 +11,8 @@ from core.engine import Engine
 from core.live.micro_batch import can_deliver, delivery_filter
 from core.live.silence import watch_silence
 from core.privacy import erasure
-from core.store import alerts, freezes, inbox, live_mappings, live_work, mappings, processed_messages
+from core.store import alert_rules, alerts, freezes, inbox, live_mappings, live_work, mappings, processed_messages
+from core.store.alert_rules import Rule
 from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
@@ -56,13 +57,15 @@ async def watch(engine: Engine) -> None:
 
 async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
     """Open an alert if changes have been pending for too long, and close it when the backlog is gone."""
-    limit, now = engine.settings.firehose_backlog_alert_s, time.time()
+    now = time.time()
     async with engine.database.read() as db:
+        rule = (await alert_rules.settings(db, mapping.connection_id, mapping.id)).get(Rule.BACKLOG)
         freeze = await freezes.of_mapping(db, mapping.id)
         allowed = delivery_filter(mapping, 0.0, None if freeze is None else freeze.holds)
         oldest = await inbox.oldest(db, mapping.id, allowed)
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-    is_late = oldest is not None and now - oldest > limit
+    limit = engine.settings.firehose_backlog_alert_s if rule.threshold is None else rule.threshold * 60
+    is_late = rule.is_on and oldest is not None and now - oldest > limit
     if is_late and known is None:
         async with engine.database.write() as db:
             await alerting.open_or_repeat(

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import alerting
 from core.errors import SyncError
 from core.models.run import SCHEDULE_PREFIX, Run, RunStatus
+from core.notifications import rule_watch
 from core.runs.automatic_retry import wait_before_retry
 from core.runs.emptying import finish_emptying
 from core.store import audit_log, clock, file_sources, mappings, runs, schedules
@@ -29,6 +30,8 @@ async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: 
     elif status is RunStatus.FAILED and error is not None:
         error = await _plan_retry(db, run, error)
     await alerting.on_run_ended(db, run, status, error)
+    if status is RunStatus.SUCCEEDED:
+        await rule_watch.check_run(db, run)
     if status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED):
         await file_sources.run_ended(db, run.mapping_id)
 

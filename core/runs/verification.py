@@ -21,7 +21,8 @@ from core.planning import compare_list
 from core.planning.list_people import TakeRows
 from core.privacy.retention import CHECK_PREFIX
 from core.runs.list_people import CHECK_EVERY_S, SETTLES_S, people_on_list, with_enough_memory
-from core.store import alerts, audit_log, clock, connections, ledger, list_checks, lists, mappings, runs
+from core.store import alert_rules, alerts, audit_log, clock, connections, ledger, list_checks, lists, mappings, runs
+from core.store.alert_rules import Rule, RuleSetting
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.list_checks import ListCheck
@@ -85,12 +86,13 @@ async def verify(
     async with engine.database.read() as db:
         before = await list_checks.of_list(db, connection.id, mapping.list_id)
         ours = await list_checks.ours(db, ids, by_user_id=connection.project_type is ProjectType.USER_ID)
+        rule = (await alert_rules.settings(db, connection.id, mapping.id)).get(Rule.DRIFT)
         now = await clock.now(db)
     async with engine.client(connection) as client:
         in_iterable = await client.get_list_size(mapping.list_id)
     in_mparticle = await _size_in_mparticle(engine, mapping)
     others = before.others if before is not None else 0
-    limit = limit_of(ours, in_iterable)
+    limit = _limit(rule, ours, in_iterable)
     missing = extra = None
     sampled = 0
     if depth is Depth.LIST or abs(in_iterable - ours - others) > limit:
@@ -117,7 +119,7 @@ async def verify(
         sampled=sampled,
         others=others,
     )
-    await _store(engine, mapping, check, is_drift=is_drift, is_early=is_early)
+    await _store(engine, mapping, check, rule, is_drift=is_drift, is_early=is_early)
     return Verification(mapping, check, is_drift, is_early, last_matched_at)
 
 
@@ -198,7 +200,14 @@ async def _size_in_mparticle(engine: Engine, mapping: AudienceMapping) -> int | 
         return None
 
 
-async def _store(engine: Engine, mapping: AudienceMapping, check: ListCheck, *, is_drift: bool, is_early: bool) -> None:
+def _limit(rule: RuleSetting, *sizes: int) -> int:
+    """Return how many people may differ: by the rule of the mapping or, without one, by the size of the list."""
+    return limit_of(*sizes) if rule.threshold is None else int(rule.threshold)
+
+
+async def _store(
+    engine: Engine, mapping: AudienceMapping, check: ListCheck, rule: RuleSetting, *, is_drift: bool, is_early: bool
+) -> None:
     async with engine.database.write() as db:
         await list_checks.schedule(db, check.connection_id, check.list_id, check.due_at)
         if is_early and is_drift:  # Iterable may not show the last run yet
@@ -219,7 +228,7 @@ async def _store(engine: Engine, mapping: AudienceMapping, check: ListCheck, *, 
             others=check.others,
         )
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-        if is_drift and (known is None or known.code == alerting.DRIFT):
+        if is_drift and rule.is_on and (known is None or known.code == alerting.DRIFT):
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
@@ -228,7 +237,7 @@ async def _store(engine: Engine, mapping: AudienceMapping, check: ListCheck, *, 
                 code=alerting.DRIFT,
                 message=drift_message(mapping.list_id, check),
             )
-        elif not is_drift and known is not None and known.code == alerting.DRIFT:
+        elif not (is_drift and rule.is_on) and known is not None and known.code == alerting.DRIFT:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
 
 
@@ -284,7 +293,8 @@ async def accept(engine: Engine, mapping_id: int, *, by: str, team_id: str | Non
             raise ConflictError("No check has counted who is extra on this list. Verify it first.")
         await list_checks.record(db, connection.id, mapping.list_id, others=check.extra)
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-        limit = limit_of(check.ours or 0, check.in_iterable or 0)
+        rule = (await alert_rules.settings(db, connection.id, mapping.id)).get(Rule.DRIFT)
+        limit = _limit(rule, check.ours or 0, check.in_iterable or 0)
         if known is not None and known.code == alerting.DRIFT and (check.missing or 0) <= limit:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
         await audit_log.add(

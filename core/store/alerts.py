@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Text, cast, insert, literal, or_, select, update
+from sqlalchemy import Text, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import clock, outbox
@@ -42,12 +42,20 @@ class Alert:
     outcome: AlertOutcome | None
     acknowledged_by: str | None
     snoozed_until: float | None
+    show_at: float = 0.0
 
 
 async def open_(
-    db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
+    db: AsyncConnection,
+    *,
+    connection_id: int,
+    mapping_id: int | None,
+    run_id: str | None,
+    code: str,
+    message: str,
+    show_at: float = 0.0,
 ) -> int:
-    """Store a new alert and return its id."""
+    """Store a new alert, which is shown from a time on, and return its id."""
     result = await db.execute(
         insert(alerts)
         .values(
@@ -57,11 +65,12 @@ async def open_(
             code=code,
             message=message,
             opened_at=await clock.now(db),
+            show_at=show_at,
         )
         .returning(alerts.c.id)
     )
     alert_id = int(result.scalar_one())
-    await outbox.alert_opened(db, alert_id, 0.0)
+    await outbox.alert_opened(db, alert_id, show_at)
     return alert_id
 
 
@@ -100,6 +109,25 @@ async def to_follow(db: AsyncConnection) -> list[Alert]:
     of_alert = or_(slack_messages.c.key == key, slack_messages.c.key == key + literal(":dm"))
     to_edit = select(slack_messages.c.key).where(of_alert, slack_messages.c.kind != DONE).exists()
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), to_edit)).order_by(alerts.c.id)
+    return [_from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+async def last_shown_at(db: AsyncConnection, connection_id: int, mapping_id: int | None, since: float) -> float | None:
+    """Return when an alert of a mapping was shown last (or will be), if that is later than `since`; else None."""
+    shown_at = case((alerts.c.show_at > alerts.c.opened_at, alerts.c.show_at), else_=alerts.c.opened_at)
+    query = select(func.max(shown_at)).where(
+        alerts.c.connection_id == connection_id,
+        alerts.c.mapping_id == mapping_id,
+        shown_at > since,
+        or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= shown_at),
+    )
+    last: float | None = (await db.execute(query)).scalar_one_or_none()
+    return last
+
+
+async def with_code(db: AsyncConnection, code: str) -> list[Alert]:
+    """Return the open alerts with a code."""
+    query = select(alerts).where(alerts.c.closed_at.is_(None), alerts.c.code == code)
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
 

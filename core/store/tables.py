@@ -472,6 +472,8 @@ alerts = Table(
     Column("outcome", Text),
     Column("taken_by", Text, key="acknowledged_by"),
     Column("muted_until", Float, key="snoozed_until"),
+    # when it may be shown: its mapping had another message less than an hour before
+    Column("show_at", Float, nullable=False, server_default="0"),
     Index(None, "connection_id", "mapping_id"),
 )
 
@@ -786,4 +788,22 @@ run_log = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("failing_since", Float),
     Column("error", Text),
+)
+
+#: Alert rules that differ from the default, for a connection or (with `mapping_id`) for a mapping.
+alert_rules = Table(
+    "alert_rules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE")),
+    # core.store.alert_rules.Rule
+    Column("rule", Text, nullable=False),
+    Column("is_on", Boolean, nullable=False),
+    # in the unit of the rule; NULL: by what is usual
+    Column("threshold", Float),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Index(None, "connection_id", "mapping_id"),
+    Index(None, "mapping_id"),
 )

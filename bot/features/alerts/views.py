@@ -10,8 +10,10 @@ from bot.features.runs.result_messages import before, retry_buttons, what_to_do
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
+from bot.ui.rule_words import RULE_WORDS
 from core.alerting import DRIFT, LATE_FILE, SILENCE
 from core.iterable import InvalidApiKeyError
+from core.store.alert_rules import Rule
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
 from core.store.list_checks import ListCheck
@@ -59,8 +61,15 @@ class AlertView:
         return self.alert.code == DRIFT
 
     @property
+    def is_rule(self) -> bool:
+        """Whether nothing failed, but a rule found something unusual."""
+        return self.alert.code in RULE_WORDS
+
+    @property
     def heading(self) -> str:
         """What is wrong with the subject, in a few words (mrkdwn)."""
+        if self.is_rule:
+            return f":warning: {RULE_WORDS[Rule(self.alert.code)].heading}: {self.what}"
         if self.alert.code == LATE_FILE:
             return f"No new file: {self.what}"
         if self.is_drift:
@@ -70,6 +79,8 @@ class AlertView:
     @property
     def recovered(self) -> str:
         """What is well again, in a few words (mrkdwn)."""
+        if self.is_rule:
+            return f":large_green_circle: {RULE_WORDS[Rule(self.alert.code)].recovered}: {self.what}"
         if self.alert.code == LATE_FILE:
             return f"A new file has come: {self.what}"
         if self.is_drift:
@@ -106,13 +117,15 @@ def _advice(view: AlertView) -> str:
         return what_to_do(view.run_view)
     if view.alert.code == LATE_FILE:
         return _LATE_FILE_ADVICE
+    if view.is_rule:
+        return f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin changes the rule under *More* on the mapping."
     return _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE
 
 
 def all_clear(view: AlertView) -> Message:
     """Return the reply that a failing sync works again."""
     text = f"{view.recovered}."
-    is_fault = not (view.is_silence or view.is_drift)
+    is_fault = not (view.is_silence or view.is_drift or view.is_rule)
     opened = "It had been failing since" if is_fault else "The alert was opened"
     return Message(text, [section(f"{text} {opened} {moment(view.alert.opened_at)}.")])
 
@@ -121,7 +134,7 @@ def _closed(view: AlertView, why: str) -> Message:
     at = moment(view.alert.closed_at or 0.0)
     if view.alert.outcome is AlertOutcome.RESOLVED:
         text = f"{view.recovered}."
-        before_that = "Before" if view.is_silence or view.is_drift else "It had failed"
+        before_that = "Before" if view.is_silence or view.is_drift or view.is_rule else "It had failed"
         body = f"*{view.recovered}*\nSince {at}. {before_that}: {why}"
     else:
         text = f"Fails for another reason now: {view.what}."

@@ -64,3 +64,20 @@ def test_headers(run: Commands) -> None:
     assert "GenieKey" not in run.here("routes", "list").out
     wrong = run.here("routes", "add", "x", "--webhook", "https://receiver.example/", "--template", "none.json")
     assert (wrong.code, "none.json" in wrong.err) == (ExitCode.BAD_INPUT, True)
+
+
+def test_alert_rules(run: Commands) -> None:
+    """Rules are shown, changed for a connection or a mapping, and tested with the routes; open alerts are listed."""
+    assert "No alert is open" in run.here("alerts", "list").out
+    assert "There are no routes" in run.here("alerts", "test").out
+    assert run.here("connections", "add", "shop", "--data-center", "us").code == ExitCode.OK
+    made = run.here("mappings", "add", "--connection", "shop", "--list", "1001", "--audience", "Shoppers")
+    assert made.code == ExitCode.OK, made.err
+    assert run.here("alerts", "set-rule", "overdue", "--connection", "shop", "--limit", "26").code == ExitCode.OK
+    assert run.here("alerts", "set-rule", "drift", "--mapping", "1", "--off").code == ExitCode.OK
+    shown = run.here("alerts", "rules", "--mapping", "1").out
+    assert "26 hours" in shown
+    assert "off" in shown
+    assert run.here("alerts", "rules").code == ExitCode.BAD_INPUT
+    assert run.here("alerts", "set-rule", "drift", "--mapping", "1", "--off", "--limit", "3").code == ExitCode.BAD_INPUT
+    assert run.here("alerts", "set-rule", "drift", "--mapping", "1", "--limit", "-3").code == ExitCode.BAD_INPUT

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from bot.features.ids import AlertAction
 from core import alerting
@@ -89,7 +90,7 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "Muted until" in bot.slack.render(message), LONG)
         posted = len(bot.slack.messages("sync-alerts"))
         async with bot.engine.database.write() as db:
-            subject = {"connection_id": mapping.connection_id, "mapping_id": mapping.id}
+            subject: Any = {"connection_id": mapping.connection_id, "mapping_id": mapping.id}
             run_id = (await bot.latest_run()).id
             await alerting.open_or_repeat(db, **subject, run_id=run_id, code="list_gone", message="The list is gone.")
         await bot.slack.wait_for(lambda: "Fails for another reason" in bot.slack.render(message), LONG)

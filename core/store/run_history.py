@@ -1,0 +1,71 @@
+"""The last runs of mappings, as alert rules and reports compare them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.models.run import RunStatus, SyncMode
+from core.store.tables import rejections, runs
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run that has succeeded. Times are UTC seconds, `duration_s` is without its waits for approval."""
+
+    id: str
+    finished_at: float
+    duration_s: float
+    size: int
+    added: int
+    removed: int
+    rejected: int
+    is_purged: bool
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of its members that were rejected."""
+        return self.rejected / self.size if self.size else 0.0
+
+
+_COLUMNS = (
+    runs.c.id,
+    runs.c.finished_at,
+    (runs.c.finished_at - func.coalesce(runs.c.started_at, runs.c.finished_at) - runs.c.approval_wait_s).label("took"),
+    (runs.c.members + runs.c.left).label("size"),
+    runs.c.added,
+    runs.c.removed,
+    runs.c.rejected,
+    runs.c.is_purged,
+)
+
+
+async def last(
+    db: AsyncConnection, mapping_id: int, mode: SyncMode | None, limit: int, *, before: float, but: str = ""
+) -> list[PastRun]:
+    """Return the last runs of a mapping that succeeded before a time, newest first.
+
+    `mode`: only those in this mode. `but` is the id of a run that is left out. Undos and repairs are left out.
+    """
+    query = select(*_COLUMNS).where(
+        runs.c.mapping_id == mapping_id,
+        runs.c.status == RunStatus.SUCCEEDED.value,
+        ~runs.c.is_live,
+        runs.c.undo_of.is_(None),
+        runs.c.finished_at <= before,
+        runs.c.id != but,
+    )
+    if mode is not None:
+        query = query.where(runs.c.mode == mode.value, runs.c.source_at.is_not(None))
+    rows = await db.execute(query.order_by(runs.c.created_at.desc()).limit(limit))
+    return [
+        PastRun(row.id, row.finished_at, row.took, row.size, row.added, row.removed, row.rejected, row.is_purged)
+        for row in rows
+    ]
+
+
+async def reasons(db: AsyncConnection, run_ids: Collection[str]) -> set[str]:
+    """Return the reasons for which members of these runs were rejected."""
+    query = select(rejections.c.reason).where(rejections.c.run_id.in_(run_ids)).distinct()
+    return set((await db.execute(query)).scalars())
