@@ -12,6 +12,7 @@ from core.sources.fetch import without_secrets
 from core.store import audit_log, run_log
 from core.store.audit_log import AuditAction
 from core.store.run_log import Identifiers, RunLog
+from core.vault import Vault
 
 #: The minimum length of a salt: addresses can be guessed, so a hash protects them as well as the salt is secret.
 SALT_LENGTH = 16
@@ -78,9 +79,9 @@ async def turn_off(engine: Engine, *, by: str, team_id: str | None) -> bool:
     return True
 
 
-def unseal(engine: Engine, log: RunLog) -> tuple[Place, str | None]:
+def unseal(vault: Vault, log: RunLog) -> tuple[Place, str | None]:
     """Return the place and the salt of a run log. Raises SettingsError if they were encrypted with another key."""
-    address, salt = json.loads(engine.vault.decrypt(log.sealed))
+    address, salt = json.loads(vault.decrypt(log.sealed))
     return Place(address), salt
 
 

@@ -80,7 +80,7 @@ async def write(engine: Engine, log: RunLog, run_id: str) -> None:
 
 
 async def _write_files(engine: Engine, log: RunLog, run: Run, directory: Path) -> None:
-    place, salt = unseal(engine, log)
+    place, salt = unseal(engine.vault, log)
     write_identifiers = identities.writer(log.identifiers, salt)
     written: dict[str, Callable[[Path], Awaitable[int]]] = {
         "changes": lambda path: parts.write_changes(engine, run, path, write_identifiers),
@@ -132,7 +132,7 @@ async def _failed(engine: Engine, log: RunLog, run_id: str, error: SyncError) ->
             waiting = await run_log.due_count(db, now)
             runs_wait = "1 run waits" if waiting == 1 else f"{waiting:,} runs wait"
             message = (
-                f"The run log at {log.address} can't be written: {error.message} {runs_wait} to be written, and syncs "
-                f"are not affected. The next try is in {wait / 60:.0f} minute{'' if wait == 60 else 's'}."
+                f"{error.message} {runs_wait} to be written, and syncs are not affected. The next try is in "
+                f"{wait / 60:.0f} minute{'' if wait == 60 else 's'}."
             )
             await alerting.run_log_failed(db, run, message)

@@ -1,6 +1,7 @@
 """Fixtures of the core's tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,3 +14,34 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket `exports` in a local server, found as Amazon's own tools find it."""
+    from tests.core.sources import servers  # imports the libraries of all clouds
+
+    yield from servers.s3(monkeypatch)
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket `exports` in a local server, found by the variable of Google's own libraries."""
+    from tests.core.sources import servers
+
+    yield from servers.gcs(monkeypatch)
+
+
+@pytest.fixture
+def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A container `exports` in a local server, found by the variable of Azure's own tools."""
+    from tests.core.sources import servers
+
+    yield from servers.azure(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the user, without known servers."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path

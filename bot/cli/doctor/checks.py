@@ -15,6 +15,7 @@ from bot.cli.doctor.mparticle_checks import mparticle_findings
 from bot.cli.doctor.network_check import network_finding
 from bot.cli.doctor.port_check import port_findings
 from bot.cli.doctor.removal_checks import removal_findings
+from bot.cli.doctor.run_log_check import run_log_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import CheckList
@@ -170,7 +171,7 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
         async with database.read() as db:
             context.saved = await connections.everyone(db)
             context.accounts = await mparticle_accounts.of_connections(db, [each.id for each in context.saved])
-            context.notes = await removal_findings(db)
+            context.notes = [*await removal_findings(db), *await run_log_findings(db, context.vault)]
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
             if not database.is_sqlite:

@@ -11,7 +11,7 @@ from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
 from bot.ui.rule_words import RULE_WORDS
-from core.alerting import DRIFT, LATE_FILE, SILENCE
+from core.alerting import DRIFT, LATE_FILE, RUN_LOG, SILENCE
 from core.iterable import InvalidApiKeyError
 from core.store.alert_rules import Rule
 from core.store.alerts import Alert, AlertOutcome
@@ -25,6 +25,10 @@ _SILENCE_ADVICE = (
 )
 _LATE_FILE_ADVICE = (
     "see whether the export still runs. If no file was due, all is well: this alert closes with the next file."
+)
+_RUN_LOG_ADVICE = (
+    "the operator of this program puts right what is said above (`iterable-sync doctor`). Runs wait meanwhile, and are "
+    "written by themselves; none is lost."
 )
 _SOURCE_ADVICE = "put right what is said above. The place is looked at again without you, and no file is skipped."
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
@@ -72,6 +76,8 @@ class AlertView:
             return f":warning: {RULE_WORDS[Rule(self.alert.code)].heading}: {self.what}"
         if self.alert.code == LATE_FILE:
             return f"No new file: {self.what}"
+        if self.alert.code == RUN_LOG:
+            return "The run log can't be written"
         if self.is_drift:
             return f":warning: The list differs: {self.what}"
         return f"No changes from mParticle: {self.what}" if self.is_silence else f"Failing: {self.what}"
@@ -83,6 +89,8 @@ class AlertView:
             return f":large_green_circle: {RULE_WORDS[Rule(self.alert.code)].recovered}: {self.what}"
         if self.alert.code == LATE_FILE:
             return f"A new file has come: {self.what}"
+        if self.alert.code == RUN_LOG:
+            return "The run log is written again"
         if self.is_drift:
             return f":large_green_circle: The list matches again: {self.what}"
         return f"Changes arrive again: {self.what}" if self.is_silence else f"Works again: {self.what}"
@@ -119,6 +127,8 @@ def _advice(view: AlertView) -> str:
         return _LATE_FILE_ADVICE
     if view.is_rule:
         return f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin changes the rule under *More* on the mapping."
+    if view.alert.code == RUN_LOG:
+        return _RUN_LOG_ADVICE
     return _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE
 
 

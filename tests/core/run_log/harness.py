@@ -6,20 +6,20 @@ from typing import Any
 
 import duckdb
 
+from core.engine import Engine
 from core.run_log import configuration
 from core.store.audit_log import COMMAND_LINE
 from core.store.run_log import Identifiers
-from tests.core.harness import Sync
 
 SALT = "a salt that is secret"
 
 
-async def turn_on(sync: Sync, identifiers: Identifiers = Identifiers.RAW) -> Path:
-    """Let runs be written to a folder, and return it."""
-    place = sync.directory / "log"
+async def turn_on(engine: Engine, directory: Path, identifiers: Identifiers = Identifiers.RAW) -> Path:
+    """Let runs be written to a folder in a directory, and return it."""
+    place = directory / "log"
     place.mkdir(exist_ok=True)
     salt = SALT if identifiers is Identifiers.HASHED else None
-    await configuration.turn_on(sync.engine, str(place), identifiers, salt, by=COMMAND_LINE, team_id=None)
+    await configuration.turn_on(engine, str(place), identifiers, salt, by=COMMAND_LINE, team_id=None)
     return place
 
 

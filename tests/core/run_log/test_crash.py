@@ -26,7 +26,7 @@ async def _due(sync: Sync) -> list[str]:
 async def test_killed_at_any_point(tmp_path: Path) -> None:
     """Whatever was written last when the process died, the next one leaves each row once. A run in `runs` is whole."""
     async with syncing(tmp_path) as sync:
-        place = await turn_on(sync)
+        place = await turn_on(sync.engine, tmp_path)
         shutil.rmtree(place)  # so that the run waits
         run = (await sync.mirror([person(1), person(2, email="a@forgotten.test")])).run
         async with sync.engine.database.read() as db:

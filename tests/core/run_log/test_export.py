@@ -22,7 +22,7 @@ async def test_tables_of_a_run(tmp_path: Path) -> None:
     """A run, its changes and its rejections are written once, and the rows add up to the counters of the run."""
     async with syncing(tmp_path) as sync:
         await sync.mirror([person(1), person(2), person(3)])  # the run log is off
-        place = await turn_on(sync)
+        place = await turn_on(sync.engine, tmp_path)
         refused = [person(4, email="a@forgotten.test"), person(5, email="a@unattributed.test")]
         outcome = await sync.mirror([person(1), person(2, email="two@example.com"), *refused, person(6, email=" No ")])
         await export.write_due(sync.engine)  # there is nothing more to write
@@ -58,7 +58,7 @@ async def test_tables_of_a_run(tmp_path: Path) -> None:
 async def test_failed_run_that_succeeds_later(tmp_path: Path) -> None:
     """A failed run is written, with its changes so far, and once it has succeeded it is there once, as it ended."""
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
-        place = await turn_on(sync)
+        place = await turn_on(sync.engine, tmp_path)
         sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe", status=503))
         outcome = await sync.mirror([person(1), person(2)])
         assert outcome.run.status is RunStatus.FAILED
@@ -73,7 +73,7 @@ async def test_failed_run_that_succeeds_later(tmp_path: Path) -> None:
 async def test_hashed_identifiers(tmp_path: Path) -> None:
     """With a salt, the files have hashes that SQL can compute, and no address. The salt is encrypted at rest."""
     async with syncing(tmp_path) as sync:
-        place = await turn_on(sync, Identifiers.HASHED)
+        place = await turn_on(sync.engine, tmp_path, Identifiers.HASHED)
         await sync.mirror([person(1), person(2, email=" No address ")])
         hashed = [hashlib.sha256(f"{SALT}{each}".encode()).hexdigest() for each in ("1", "p1@example.com", "c1")]
         assert rows(place, "changes", "member, email, user_id") == [tuple(hashed)]
@@ -84,13 +84,13 @@ async def test_hashed_identifiers(tmp_path: Path) -> None:
             log = await run_log.get(db)
         assert log is not None
         assert SALT.encode() not in log.sealed
-        assert configuration.unseal(sync.engine, log)[1] == SALT
+        assert configuration.unseal(sync.engine.vault, log)[1] == SALT
 
 
 async def test_no_identifiers(tmp_path: Path) -> None:
     """Identifiers can be left out: the rows stay."""
     async with syncing(tmp_path) as sync:
-        place = await turn_on(sync, Identifiers.NONE)
+        place = await turn_on(sync.engine, tmp_path, Identifiers.NONE)
         await sync.mirror([person(1), person(2, email="no")])
         assert rows(place, "changes", "member, email, user_id, action") == [(None, None, None, "add")]
         assert rows(place, "rejections", "member, email, customer_id, reason") == [(None, None, None, "invalid_email")]
@@ -128,7 +128,7 @@ async def test_examples_for_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The queries of the guide can be executed on a run log, and find what they say."""
     week, rejected, wrong, *_ = code_blocks("docs/howto/run-log.md", "sql")
     async with syncing(tmp_path) as sync:
-        place = await turn_on(sync, Identifiers.HASHED)
+        place = await turn_on(sync.engine, tmp_path, Identifiers.HASHED)
         await sync.mirror([person(1), person(2), person(3, email="No")])
         place.rename(tmp_path / "iterable-sync")
     monkeypatch.chdir(tmp_path)

@@ -1,15 +1,16 @@
 """An SFTP server on this machine, with paramiko: it serves one folder to one user."""
 
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
-from paramiko.sftp import SFTP_PERMISSION_DENIED
+from paramiko.sftp import SFTP_OK, SFTP_PERMISSION_DENIED
 
 USER, PASSWORD = "reader", "open@sesame"
 
@@ -32,7 +33,7 @@ class _Login(paramiko.ServerInterface):
 
 
 class _Folder(paramiko.SFTPServerInterface):
-    """Reads what is in `root`; a file named `secret.csv` may not be read."""
+    """Reads and writes what is in `root`; a file named `secret.csv` may not be read."""
 
     root: Path
 
@@ -56,13 +57,30 @@ class _Folder(paramiko.SFTPServerInterface):
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> paramiko.SFTPHandle | int:
         if path.endswith("secret.csv"):
             return SFTP_PERMISSION_DENIED
+        is_written = bool(flags & (os.O_WRONLY | os.O_RDWR))
         try:
-            stream = self._real(path).open("rb")
+            stream = self._real(path).open("wb" if is_written else "rb")
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno or 0)
         handle = paramiko.SFTPHandle(flags)
-        handle.__dict__["readfile"] = stream
+        handle.__dict__["writefile" if is_written else "readfile"] = stream
         return handle
+
+    def mkdir(self, path: str, attr: paramiko.SFTPAttributes) -> int:
+        return self._done(self._real(path).mkdir)
+
+    def remove(self, path: str) -> int:
+        return self._done(self._real(path).unlink)
+
+    def posix_rename(self, oldpath: str, newpath: str) -> int:
+        return self._done(lambda: self._real(oldpath).replace(self._real(newpath)))
+
+    def _done(self, work: Callable[[], object]) -> int:
+        try:
+            work()
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+        return SFTP_OK
 
 
 def trust(root: str, home: Path, key: paramiko.PKey) -> None:

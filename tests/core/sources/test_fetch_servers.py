@@ -1,30 +1,16 @@
 """Audiences fetched from servers as they are in use: S3's protocol, Google Cloud Storage's, Azure's, and SFTP."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import pytest
-from azure.storage.blob import BlobServiceClient
 
 from core.errors import InputError
 from core.sources import fetch
+from tests.core.sources.servers import PARTS
 
 boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto.server")
-gcs_emulator = pytest.importorskip("gcp_storage_emulator.server")
 sftp = pytest.importorskip("tests.core.sources.sftp_server")
-
-# The account that Azurite always has (learn.microsoft.com/azure/storage/common/storage-use-azurite).
-AZURITE = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey="
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-)
-PARTS = {"a/part-0.csv": b"email\na@example.com\n", "a/part-1.csv": b"email\nb@example.com\n", "a/_SUCCESS": b"\n"}
 
 
 async def read_all(address: str, directory: Path) -> dict[str, bytes]:
@@ -32,25 +18,6 @@ async def read_all(address: str, directory: Path) -> dict[str, bytes]:
     async with fetch.fetch_file(address, directory, {}) as path:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return {each.name: each.read_bytes() for each in files if each.is_file()}
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A bucket `exports` in a local server, found as Amazon's own tools find it."""
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "example")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="exports")
-    for name, content in PARTS.items():
-        client.put_object(Bucket="exports", Key=name, Body=content)
-    client.close()
-    yield
-    server.stop()
 
 
 @pytest.mark.extended
@@ -74,20 +41,6 @@ async def test_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await read_all("s3://exports/a/part-0.csv", tmp_path / "run")
 
 
-@pytest.fixture
-def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A bucket `exports` in a local server, found by the variable of Google's own libraries."""
-    server = gcs_emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="exports")
-    server.start()
-    root = f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
-    for name, content in PARTS.items():
-        address = f"{root}/upload/storage/v1/b/exports/o?uploadType=media&name={quote(name, safe='')}"
-        urlopen(Request(address, data=content, headers={"Content-Type": "text/csv"}, method="POST")).close()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", root)
-    yield
-    server.stop()
-
-
 @pytest.mark.extended
 @pytest.mark.usefixtures("gcs")
 async def test_google_cloud_storage(tmp_path: Path) -> None:
@@ -98,35 +51,6 @@ async def test_google_cloud_storage(tmp_path: Path) -> None:
     assert await read_all("gs://exports/a/part-*.csv", tmp_path / "run") == both
     with pytest.raises(InputError, match="There is no such file"):
         await read_all("gs://exports/a/none.csv", tmp_path / "run")
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the user, without known servers."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A container `exports` in a local server, found by the variable of Azure's own tools."""
-    program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("needs azurite-blob, which CI installs: npm install --global azurite")
-    options = ["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as server:
-        assert server.stdout
-        try:
-            root = next(line.split()[-1] for line in server.stdout if "listens on" in line)
-            monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{AZURITE};BlobEndpoint={root}/devstoreaccount1")
-            with BlobServiceClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"]) as client:
-                container = client.create_container("exports")
-                for name, content in PARTS.items():
-                    container.upload_blob(name, content)
-            yield
-        finally:
-            server.terminate()
-            server.stdout.read()
 
 
 @pytest.mark.extended
