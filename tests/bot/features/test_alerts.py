@@ -7,13 +7,14 @@ from typing import Any
 from bot.features.ids import AlertAction
 from core import alerting
 from core.runs import commands
-from core.store import audit_log
+from core.store import audit_log, run_log
 from core.store.mappings import AudienceMapping
 from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
 from tests.bot.slack.harness import MAYA, OKSANA, TEAM, Workspace, workspace
 from tests.core.harness import people
+from tests.core.run_log.harness import turn_on, until_written
 
 
 async def fail_run(bot: Workspace, directory: Path, mapping: AudienceMapping, *, status: int = 401) -> str:
@@ -140,3 +141,26 @@ async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "*Changes arrive again: SpringShoppers*" in bot.slack.render(message), LONG)
+
+
+async def test_run_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """An alert says why runs are not written to the run log, without a path, and that they are written again."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        place = await turn_on(bot.engine, tmp_path)
+        place.rename(tmp_path / "away")
+        await ended(bot, await start(bot, tmp_path, mapping, people(range(3))))
+        message = await alert(bot, "The run log can't be written")
+        shown = bot.slack.render(message)
+        assert "there is no such folder. Create it, or mount its disk. 1 run waits to be written" in shown
+        assert "*What to do:* the operator of this program puts right what is said above" in shown
+        assert str(tmp_path) not in shown
+        assert "[I take it] [Mute for a day]" in shown
+        (tmp_path / "away").rename(place)
+        async with bot.engine.database.write() as db:
+            await run_log.change(db, next_at=0.0)
+        bot.engine.due.set()
+        bot.engine.queued.set()
+        await until_written(place)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "*The run log is written again*" in bot.slack.render(message), LONG)

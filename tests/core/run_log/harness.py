@@ -10,6 +10,7 @@ from core.engine import Engine
 from core.run_log import configuration
 from core.store.audit_log import COMMAND_LINE
 from core.store.run_log import Identifiers
+from tests.core.harness import until
 
 SALT = "a salt that is secret"
 
@@ -42,3 +43,12 @@ def files(place: Path) -> set[str]:
     """Return the names of all files in a folder, without the day of a run."""
     paths = (path.relative_to(place) for path in place.rglob("*") if path.is_file())
     return {"/".join(part for part in path.parts if not part.startswith("day=")) for path in paths}
+
+
+async def until_written(place: Path) -> None:
+    """Wait until a worker has written a run, which no event signals."""
+
+    async def is_written() -> bool:
+        return bool(manifests(place))
+
+    await until(is_written)
