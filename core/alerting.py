@@ -68,6 +68,7 @@ async def open_or_repeat(
         code=code,
         message=message,
         show_at=show_at,
+        snoozed_until=current.snoozed_until if current is not None else None,  # it is the same outage
     )
 
 
@@ -144,9 +145,19 @@ async def acknowledge(db: AsyncConnection, alert_id: int, *, by: str, team_id: s
 
 
 async def snooze(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> float:
-    """Mute an alert's mapping for a day. Returns the end of that time, in seconds since 1970."""
+    """Mute an alert for everyone for a day, or until it is resolved. Returns the end of that time, in seconds since
+    1970."""
     until = await clock.now(db) + SNOOZE_S
     await alerts.change(db, alert_id, snoozed_until=until)
     subject, after = f"alert:{alert_id}", {"until": until}
     await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.ALERT_MUTED, subject=subject, after=after)
     return until
+
+
+async def unsnooze(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> None:
+    """Undo a snooze: the alert is posted again."""
+    await alerts.change(db, alert_id, snoozed_until=None)
+    subject = f"alert:{alert_id}"
+    await audit_log.add(
+        db, team_id=team_id, actor=by, action=AuditAction.ALERT_MUTED, subject=subject, after={"until": None}
+    )

@@ -195,6 +195,8 @@ class RunAction(StrEnum):
     """[run id]"""
     STOP_RETRYING = "runs-retry-stop"
     """[run id]"""
+    SEE_WHY = "runs-rejected-why"
+    """[run id]"""
     REJECTED = "runs-rejected-send"
     """[run id]"""
 
@@ -275,6 +277,10 @@ class ApprovalAction(StrEnum):
     """[run id and digest of the plan]"""
     APPROVE = "approval-approve"
     """[run id and digest of the plan]"""
+    DECLINE_HERE = "approval-decline"
+    """[run id and digest of the plan] The button in the modal, which declines with the modal's comment."""
+    DETAILS = "approval-details-open"
+    """[run id]"""
 
 
 class ApprovalBlock(StrEnum):
@@ -300,6 +306,8 @@ class AlertAction(StrEnum):
     TAKE = "alerts-take"
     """[alert id]"""
     MUTE = "alerts-mute"
+    """[alert id]"""
+    UNMUTE = "alerts-unmute"
     """[alert id]"""
 
 

@@ -103,7 +103,10 @@ def button(
     label: str | None = None,
     url: str | None = None,
 ) -> ButtonElement:
-    """Return a button. Screen readers read `label` instead of the text."""
+    """Return a button. Screen readers read `label` instead of the text; the text comes first if `label` lacks it
+    (WCAG 2.5.3)."""
+    if label and text.casefold() not in label.casefold():
+        label = f"{text}: {label}"
     return ButtonElement(
         text=PlainTextObject(text=text),
         action_id=action,
@@ -115,7 +118,7 @@ def button(
     )
 
 
-def confirmation(title: str, text: str, yes: str, no: str = "Keep as it is") -> ConfirmObject:
+def confirmation(title: str, text: str, yes: str, no: str = "Cancel") -> ConfirmObject:
     """Return a question that Slack asks before it sends the click of a button."""
     return ConfirmObject(title=cut(title, 100), text=mrkdwn(text, 300), confirm=cut(yes, 30), deny=cut(no, 30))
 

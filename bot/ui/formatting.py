@@ -1,5 +1,6 @@
 """Formats numbers, durations, times and people for Slack (mrkdwn) and for the terminal."""
 
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,11 @@ _USER = re.compile(r"[UW][A-Z0-9]+")
 # Slack's limit for the text of a section.
 SECTION_MAX = 3000
 #: The warning about the side effect of adding people to a list.
-JOURNEYS: Final = "Joining or leaving a list can start journeys in Iterable, and so send messages."
+JOURNEYS: Final = "Adding people to this list, or removing them, may trigger Iterable journeys that send messages."
+#: Instead of the numbers of changes, if there are none.
+NO_CHANGES: Final = "no changes"
+# Shorter estimates are "under a minute", in seconds.
+_A_MINUTE_FROM = 50.0
 
 
 def escape(text: str) -> str:
@@ -61,6 +66,32 @@ def about(value: int, one: str) -> str:
         return plural(value, one)
     unit = 10 ** (len(str(value)) - 2)
     return f"more than {plural(value // unit * unit, one)}" if value % unit else plural(value, one)
+
+
+def changes(**counts: int) -> str:
+    """Return numbers with their names, such as 1,200 added, without zeros; "" if all are zero."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+
+
+def signed(value: int) -> str:
+    """Return a number with its sign: +13, −2,673."""
+    return f"+{value:,}" if value >= 0 else f"−{-value:,}"
+
+
+def estimate(seconds: float) -> str:
+    """Return an estimated length of time, as exact as an estimate is."""
+    if seconds < _A_MINUTE_FROM:
+        return "under a minute"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"about {plural(minutes, 'minute')}"
+    hours, rest = divmod(minutes, 60)
+    return f"about {hours} h {rest} min" if rest and hours < 10 else f"about {plural(hours, 'hour')}"
+
+
+def day_of(at: float) -> str:
+    """Return a day in the reader's time zone (mrkdwn): yesterday, or Nov 22, 2026."""
+    return f"<!date^{int(at)}^{{date_short_pretty}}|{time.strftime('%Y-%m-%d', time.gmtime(at))}>"
 
 
 def share(part: int, whole: int) -> str:
@@ -138,5 +169,5 @@ def masked(email: str) -> str:
 
 
 def rejected_words(count: int) -> str:
-    """Return the number of rejected members, with its noun."""
-    return f"{plural(count, 'member')} rejected"
+    """Return how many people were rejected."""
+    return f"{plural(count, 'person', 'people')} couldn't be synced"

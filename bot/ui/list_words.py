@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from bot.ui.formatting import cut, escape, moment, person, plural
+from core.iterable.models import DataCenter
 from core.store.campaigns import ListCampaign
+from core.store.connections import Connection
 from core.store.freezes import Freeze
-from core.store.mappings import FreezeHolds
+from core.store.mappings import FreezeHolds, is_new_list
 
 # The most campaigns in a message.
 MOST_CAMPAIGNS = 3
@@ -15,6 +17,16 @@ _WHAT = {
     FreezeHolds.REMOVALS: "Removals are frozen",
     FreezeHolds.ADDITIONS: "Additions are frozen",
 }
+
+
+# The page of Iterable that finds a list by its id.
+_LISTS_PAGES = {DataCenter.US: "https://app.iterable.com/lists", DataCenter.EU: "https://app.eu.iterable.com/lists"}
+
+
+def list_link(connection: Connection, list_id: int) -> str:
+    """Return a link (mrkdwn) to Iterable's lists, with the id of this one."""
+    page = _LISTS_PAGES[connection.data_center]
+    return "new list" if is_new_list(list_id) else f"<{page}|list {list_id} in Iterable>"
 
 
 def campaign_lines(campaigns: Sequence[ListCampaign]) -> list[str]:

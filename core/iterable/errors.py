@@ -161,8 +161,8 @@ class UnavailableError(IterableError):
 
     code = "unavailable"
     is_transient = True
-    says = "Iterable is failing at the moment{answer}, even after several attempts."
-    remedy = "Try again later; a run resumes where it stopped."
+    says = "Iterable is having problems{answer}, even after several attempts. Nothing was lost."
+    remedy = ""
 
     def __init__(
         self,

@@ -250,7 +250,8 @@ class RunPlan(BaseModel):
     """Placeholder profiles that are merged if Iterable has another profile with the person's address. 0 if the
     connection does not allow merging."""
     ledger_size: int = 0
-    """Ledger members of the mapping before the run."""
+    """The number of people that the mapping had on its list before the run. If the source is not the whole audience, a
+    person with several profiles counts once for each."""
     requests: int = 0
     seconds: float = 0.0
     """An estimate of the time at the connection's rate."""

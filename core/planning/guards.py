@@ -65,8 +65,7 @@ def check_guards(
         guards.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
-                message=f"No one has approved yet that {_audience(mapping, source)} is synced to {_list(mapping)}"
-                f"{_fields(mapping)}.",
+                message=f"First sync of {_audience(mapping, source)} to {_list(mapping)}{_fields(mapping)}.",
             )
         )
     would_empty_list = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
@@ -74,8 +73,8 @@ def check_guards(
         guards.append(
             Guard(
                 name=GuardName.EMPTY_AUDIENCE,
-                message=f"The audience is empty: {source.file_name} has no members"
-                + (f", and the {ledger_size:,} that were synced before would be removed" if ledger_size else "")
+                message=f"The audience is empty: {source.file_name} has no one in it"
+                + (f", and all {ledger_size:,} people synced before would be removed" if ledger_size else "")
                 + ".",
             )
         )
@@ -213,13 +212,13 @@ def check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -
     limit = MASS_REMOVAL_SHARE if mapping.max_removed_share is None else mapping.max_removed_share
     if ledger_size > MASS_REMOVAL_FROM and to_remove > limit * ledger_size:
         message = (
-            f"{to_remove:,} of {ledger_size:,} members would be removed ({to_remove / ledger_size:.0%}), "
+            f"{to_remove:,} of {ledger_size:,} people would be removed ({to_remove / ledger_size:.0%}), "
             f"more than {limit:.0%}."
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
     if mapping.removal_policy is RemovalPolicy.ASK and to_remove:
-        members = "1 member" if to_remove == 1 else f"{to_remove:,} members"
-        message = f"{members} would be removed from list {mapping.list_id}, and removals are to be approved each time."
+        people = "1 person" if to_remove == 1 else f"{to_remove:,} people"
+        message = f"{people} would be removed from list {mapping.list_id}, and this mapping asks each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]
     return []
 
@@ -229,7 +228,7 @@ def _check_replacements(mapping: AudienceMapping, to_replace: int, ledger_size: 
     if ledger_size <= MASS_REMOVAL_FROM or to_replace <= MASS_REMOVAL_SHARE * ledger_size:
         return []
     message = (
-        f"{to_replace:,} of {ledger_size:,} members would leave list {mapping.list_id} under the identity that they "
+        f"{to_replace:,} of {ledger_size:,} people would leave list {mapping.list_id} under the identity that they "
         "had until now, and join it again under another."
     )
     return [Guard(name=GuardName.MASS_REPLACEMENT, message=message)]
@@ -247,7 +246,7 @@ def _fields(mapping: AudienceMapping) -> str:
 
 def _audience(mapping: AudienceMapping, source: Source) -> str:
     name = mapping.audience_name or source.audience_name or mapping.audience_id or source.audience_id
-    return f"audience {name}" if name else source.file_name
+    return name or source.file_name
 
 
 def _named(audience_id: str | None, name: str | None) -> str:

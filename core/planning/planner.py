@@ -33,6 +33,8 @@ from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
 from core.store.runs import DeltaHistory
 
+# A person with several profiles has a row in the ledger for each.
+_COUNT_PEOPLE = "SELECT count(DISTINCT coalesce(email, user_id)) FROM ledger WHERE mapping_id = {mapping_id}"
 _COUNT_FORGOTTEN = f"SELECT count(*) FROM rejected WHERE reason = '{FailureReason.FORGOTTEN.value}'"
 
 
@@ -86,6 +88,7 @@ async def plan_run(
             await fill_last_known_emails(con, database, target.id)
         if diff_mode is SyncMode.MIRROR:
             await load_ledger(con, database, mapping_ids)
+            ledger_size = scalar(con, _COUNT_PEOPLE.format(mapping_id=target.id))
         else:
             await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
         await restore_newer(con, target.id, diff_mode)

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # The rate is an average over this period, in seconds.
@@ -23,18 +24,25 @@ class Progress:
 
 
 class ProgressTracker:
-    """Computes the progress and the rate of a run from samples over time."""
+    """Computes the progress and the rate of a run from samples over time.
 
-    def __init__(self, period_s: float = RATE_PERIOD_S) -> None:
-        """Take the period of the average, in seconds."""
+    The rate is that of the work: a time in which nothing changed for longer than the period of the average does not
+    count. So a run that waited for Iterable has no rate until it has worked again.
+    """
+
+    def __init__(self, period_s: float = RATE_PERIOD_S, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the period of the average, and a clock (both in seconds)."""
         self._period_s = period_s
+        self._clock = clock
         self._points: deque[tuple[float, int]] = deque()
-        self._moved_at = time.monotonic()
+        self._moved_at = clock()
 
     def add(self, done: int, total: int) -> Progress:
         """Record how many changes are done now, and return the progress."""
-        now = time.monotonic()
+        now = self._clock()
         if self._points and done != self._points[-1][1]:
+            if now - self._moved_at > self._period_s:
+                self._points.clear()
             self._moved_at = now
         self._points.append((now, done))
         while len(self._points) > 2 and self._points[1][0] < now - self._period_s:
@@ -45,4 +53,4 @@ class ProgressTracker:
     @property
     def silent_s(self) -> float:
         """The seconds since the number of changes last grew."""
-        return time.monotonic() - self._moved_at
+        return self._clock() - self._moved_at

@@ -54,6 +54,7 @@ async def open_(
     code: str,
     message: str,
     show_at: float = 0.0,
+    snoozed_until: float | None = None,
 ) -> int:
     """Store a new alert, which is shown from a time on, and return its id."""
     result = await db.execute(
@@ -66,6 +67,7 @@ async def open_(
             message=message,
             opened_at=await clock.now(db),
             show_at=show_at,
+            snoozed_until=snoozed_until,
         )
         .returning(alerts.c.id)
     )
@@ -129,12 +131,6 @@ async def with_code(db: AsyncConnection, code: str) -> list[Alert]:
     """Return the open alerts with a code."""
     query = select(alerts).where(alerts.c.closed_at.is_(None), alerts.c.code == code)
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
-
-
-async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
-    """Return the snoozed mappings (connection id, mapping id; None: the connection as a whole)."""
-    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.snoozed_until > await clock.now(db))
-    return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
 
 
 async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:

@@ -232,6 +232,23 @@ async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[
     return {run.mapping_id: run for run in latest_runs}
 
 
+async def success_before(db: AsyncConnection, run: Run) -> Run | None:
+    """Return the last run of the same mapping to the same list that succeeded before this one was created."""
+    query = (  # connection and list are for the index
+        select(runs)
+        .where(
+            runs.c.connection_id == run.connection_id,
+            runs.c.list_id == run.list_id,
+            runs.c.mapping_id == run.mapping_id,
+            runs.c.status == RunStatus.SUCCEEDED.value,
+            runs.c.created_at < run.created_at,
+        )
+        .order_by(runs.c.created_at.desc())
+        .limit(1)
+    )
+    return _one((await db.execute(query)).mappings().first())
+
+
 async def to_follow(db: AsyncConnection, ids: Collection[str]) -> list[Run]:
     """Return the unfinished runs that people started in Slack, and those with these ids, oldest first."""
     unended = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]

@@ -41,8 +41,20 @@ def register(app: AsyncApp, services: Services) -> None:
             until = await alerting.snooze(db, alert.id, by=actor.person, team_id=actor.team_id)
         services.wake()
         await _say(
-            client, actor, f"You will hear nothing more of this until {moment(until)}; the message still follows."
+            client,
+            actor,
+            f"Muted for everyone until {moment(until)}, or until it recovers. The message keeps updating.",
         )
+
+    @app.action(AlertAction.UNMUTE)
+    async def unmute(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        alert = await _open(services, actor, value_of(body))
+        async with services.engine.database.write() as db:
+            await alerting.unsnooze(db, alert.id, by=actor.person, team_id=actor.team_id)
+        services.wake()
+        await _say(client, actor, "No longer muted.")
 
 
 async def _open(services: Services, actor: Actor, alert_id: str) -> Alert:
@@ -51,7 +63,7 @@ async def _open(services: Services, actor: Actor, alert_id: str) -> Alert:
     if not may_start(connection, actor.person):
         raise PermissionDeniedError(f"Only operators and approvers of {connection.label} can do this.")
     if alert.closed_at is not None:
-        raise ConflictError("This works again, so there is nothing to do.")
+        raise ConflictError("This has recovered. There is nothing left to do.")
     return alert
 
 

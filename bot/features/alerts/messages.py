@@ -38,7 +38,6 @@ class AlertMessageProvider:
         ids = {each.mapping_id for each in followed if each.mapping_id is not None}
         by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
         run_views = await self._runs.read(snapshot, failed.values())
-        snoozed = await alerts.snoozed(snapshot.db)
         now = await clock.now(snapshot.db)
         is_quiet = self._settings.is_quiet(now)
         connections = await snapshot.connections()
@@ -48,7 +47,7 @@ class AlertMessageProvider:
             mapping = by_id.get(each.mapping_id or 0)
             check = await _check_of(snapshot.db, each, mapping)
             view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check)
-            is_snoozed = is_quiet or now < each.show_at or (each.connection_id, each.mapping_id) in snoozed
+            is_snoozed = is_quiet or max(each.show_at, each.snoozed_until or 0.0) > now
             state = partial(_desired_state, view, is_snoozed=is_snoozed)
             subjects.append(Subject(f"alert {each.id}", keys_of(each.id, connection), state))
         return subjects

@@ -8,8 +8,8 @@ from bot.features.alerts.drift_views import drift_blocks, drift_buttons
 from bot.features.ids import AlertAction, ConnectAction, MappingAction
 from bot.features.runs.result_messages import before, retry_buttons, what_to_do
 from bot.features.runs.run_view import RunView, reason
-from bot.ui.blocks import Message, actions, button, context, section
-from bot.ui.formatting import cut, escape, moment, person, plural
+from bot.ui.blocks import Message, actions, button, context, section, text_message
+from bot.ui.formatting import cut, duration, escape, moment, person, plural
 from bot.ui.rule_words import RULE_WORDS
 from core.alerting import DRIFT, LATE_FILE, RUN_LOG, SILENCE
 from core.iterable import InvalidApiKeyError
@@ -21,17 +21,19 @@ from core.store.mappings import AudienceMapping
 
 _SILENCE_ADVICE = (
     "in mParticle, open the connection of this audience. If it is faulted, press *Resume*, and then sync an audience "
-    "download to catch up. If no one joined or left, all is well: this alert closes with the next change."
+    "download to catch up. If no one joined or left, ignore this: the alert closes with the next change."
 )
 _LATE_FILE_ADVICE = (
-    "see whether the export still runs. If no file was due, all is well: this alert closes with the next file."
+    "check whether the export still runs. If no file was due, ignore this: it closes with the next file."
+)
+_SOURCE_ADVICE = "fix what is described above. The source is checked again automatically, and no file is skipped."
+_LIVE_ADVICE = (
+    "fix what is described above. Changes from mParticle are kept and retried automatically; nothing is lost."
 )
 _RUN_LOG_ADVICE = (
-    "the operator of this program puts right what is said above (`iterable-sync doctor`). Runs wait meanwhile, and are "
-    "written by themselves; none is lost."
+    "the operator of this program fixes what is described above (`iterable-sync doctor`). Runs wait meanwhile, and are "
+    "written automatically afterwards; none is lost."
 )
-_SOURCE_ADVICE = "put right what is said above. The place is looked at again without you, and no file is skipped."
-_LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +75,33 @@ class AlertView:
     def heading(self) -> str:
         """What is wrong with the subject, in a few words (mrkdwn)."""
         if self.is_rule:
-            return f":warning: {RULE_WORDS[Rule(self.alert.code)].heading}: {self.what}"
+            return f"{RULE_WORDS[Rule(self.alert.code)].heading}: {self.what}"
         if self.alert.code == LATE_FILE:
             return f"No new file: {self.what}"
         if self.alert.code == RUN_LOG:
             return "The run log can't be written"
         if self.is_drift:
-            return f":warning: The list differs: {self.what}"
-        return f"No changes from mParticle: {self.what}" if self.is_silence else f"Failing: {self.what}"
+            return f"The list differs: {self.what}"
+        return f"No changes from mParticle: {self.what}" if self.is_silence else f"Sync failing: {self.what}"
+
+    @property
+    def sign(self) -> str:
+        """The emoji that shows the severity."""
+        is_fault = not (self.is_drift or self.is_silence or self.is_rule or self.alert.code == LATE_FILE)
+        return ":rotating_light:" if is_fault else ":warning:"
 
     @property
     def recovered(self) -> str:
         """What is well again, in a few words (mrkdwn)."""
         if self.is_rule:
-            return f":large_green_circle: {RULE_WORDS[Rule(self.alert.code)].recovered}: {self.what}"
+            return f"{RULE_WORDS[Rule(self.alert.code)].recovered}: {self.what}"
         if self.alert.code == LATE_FILE:
-            return f"A new file has come: {self.what}"
+            return f"A new file arrived: {self.what}"
         if self.alert.code == RUN_LOG:
             return "The run log is written again"
         if self.is_drift:
-            return f":large_green_circle: The list matches again: {self.what}"
-        return f"Changes arrive again: {self.what}" if self.is_silence else f"Works again: {self.what}"
+            return f"The list matches again: {self.what}"
+        return f"Changes arrive again: {self.what}" if self.is_silence else f"Recovered: {self.what}"
 
     @property
     def is_live(self) -> bool:
@@ -107,48 +115,53 @@ def alert(view: AlertView) -> Message:
     """Return the message of an open or closed alert."""
     why = reason(view.alert.message)
     if view.alert.closed_at is not None:
-        return _closed(view, why)
+        return _closed(view)
     text = f"{view.heading}. {why}"
     if view.is_drift:
-        return Message(text, [*drift_blocks(view.check, view.heading, why), context(*_state(view)), *_rows(view)])
-    blocks: list[Block] = [section(f"*{view.heading}*\n{why}")]
-    done = f"*Done before:* {before(view.run_view)}\n" if view.run_view is not None else ""
-    blocks.append(section(f"{done}*What to do:* {_advice(view)}"))
-    return Message(text, [*blocks, context(*_state(view)), actions(*_buttons(view))])
+        heading = f"{view.sign} {view.heading}"
+        return Message(text, [*drift_blocks(view.check, heading, why), context(*_state(view)), *_rows(view)])
+    lines = [f"{view.sign} *{view.heading}*", why]
+    if view.run_view is not None:
+        lines.append(f"*Progress so far:* {before(view.run_view)}")
+    lines.append(_advice(view))
+    return Message(text, [section("\n".join(lines)), context(*_state(view)), actions(*_buttons(view))])
 
 
 def _advice(view: AlertView) -> str:
-    """Return what to do (mrkdwn)."""
-    if view.is_silence:
-        return _SILENCE_ADVICE
-    if view.run_view is not None and not view.is_live:
+    """Return when the next automatic try is, and what to do (mrkdwn)."""
+    if view.run_view is not None and not view.is_live and not view.is_silence:
         return what_to_do(view.run_view)
-    if view.alert.code == LATE_FILE:
-        return _LATE_FILE_ADVICE
-    if view.is_rule:
-        return f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin changes the rule under *More* on the mapping."
-    if view.alert.code == RUN_LOG:
-        return _RUN_LOG_ADVICE
-    return _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE
+    if view.is_silence:
+        advice = _SILENCE_ADVICE
+    elif view.alert.code == LATE_FILE:
+        advice = _LATE_FILE_ADVICE
+    elif view.is_rule:
+        advice = f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin changes the rule under *More* on the mapping."
+    elif view.alert.code == RUN_LOG:
+        advice = _RUN_LOG_ADVICE
+    else:
+        advice = _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE
+    return f"*What you can do:* {advice}"
 
 
 def all_clear(view: AlertView) -> Message:
     """Return the reply that a failing sync works again."""
-    text = f"{view.recovered}."
+    lasted = duration(max(0.0, (view.alert.closed_at or 0.0) - view.alert.opened_at))
     is_fault = not (view.is_silence or view.is_drift or view.is_rule)
-    opened = "It had been failing since" if is_fault else "The alert was opened"
-    return Message(text, [section(f"{text} {opened} {moment(view.alert.opened_at)}.")])
+    was = f"It failed for {lasted}" if is_fault else f"The alert was open for {lasted}"
+    return text_message(f":large_green_circle: {view.recovered}. {was}.")
 
 
-def _closed(view: AlertView, why: str) -> Message:
-    at = moment(view.alert.closed_at or 0.0)
-    if view.alert.outcome is AlertOutcome.RESOLVED:
-        text = f"{view.recovered}."
-        before_that = "Before" if view.is_silence or view.is_drift or view.is_rule else "It had failed"
-        body = f"*{view.recovered}*\nSince {at}. {before_that}: {why}"
+def _closed(view: AlertView) -> Message:
+    """Return the message of a closed alert. What was wrong is short: the advice is out of date."""
+    alert, at = view.alert, moment(view.alert.closed_at or 0.0)
+    what_was = reason(alert.message.partition(". ")[0].rstrip("."))
+    if alert.outcome is AlertOutcome.RESOLVED:
+        text, sign = f"{view.recovered}.", ":large_green_circle:"
+        body = f"{sign} *{view.recovered}*\n{at}. Before: {what_was}."
     else:
-        text = f"Fails for another reason now: {view.what}."
-        body = f"*Fails for another reason now: {view.what}*\nUntil {at} it failed like this: {why}"
+        text = f"Now failing for another reason: {view.what}."
+        body = f"{view.sign} *Now failing for another reason: {view.what}*\nUntil {at}: {what_was}."
     return Message(text, [section(body), context(*_state(view))])
 
 
@@ -163,17 +176,16 @@ def _state(view: AlertView) -> list[str]:
     if view.alert.acknowledged_by is not None:
         lines.append(f"{person(view.alert.acknowledged_by)} is on it")
     if view.alert.snoozed_until is not None and view.alert.closed_at is None:
-        lines.append(f"Muted until {moment(view.alert.snoozed_until)}")
+        lines.append(f"Muted for everyone until {moment(view.alert.snoozed_until)}")
     return lines
 
 
 def _rows(view: AlertView) -> list[Block]:
     """Return the buttons about a list that differs: what to do about it, and the alert itself."""
     about = [button("I'm on it", AlertAction.TAKE, str(view.alert.id))] if view.alert.acknowledged_by is None else []
-    if view.alert.snoozed_until is None:
-        about.append(button("Snooze 24 h", AlertAction.MUTE, str(view.alert.id)))
+    about.append(_snooze_button(view))
     offered = drift_buttons(view.check, view.alert.mapping_id or 0)
-    return [actions(*offered), *([actions(*about)] if about else [])]
+    return [actions(*offered), actions(*about)]
 
 
 def _buttons(view: AlertView) -> list[ButtonElement]:
@@ -182,12 +194,15 @@ def _buttons(view: AlertView) -> list[ButtonElement]:
     else:
         key = button("Replace key", ConnectAction.KEY, str(view.alert.connection_id))
         buttons = [key] if view.alert.code == InvalidApiKeyError.code else []
+    if view.alert.acknowledged_by is None:
+        buttons.append(button("I'm on it", AlertAction.TAKE, str(view.alert.id)))
+    buttons.append(_snooze_button(view))
     if view.alert.mapping_id is not None:
         buttons.append(button("Pause", MappingAction.PAUSE, str(view.alert.mapping_id), label="Pause this mapping"))
-    if view.alert.acknowledged_by is None:
-        buttons.append(button("I take it", AlertAction.TAKE, str(view.alert.id), label="Say that you see to it"))
+    return buttons
+
+
+def _snooze_button(view: AlertView) -> ButtonElement:
     if view.alert.snoozed_until is None:
-        buttons.append(
-            button("Mute for a day", AlertAction.MUTE, str(view.alert.id), label="Hear nothing of it for a day")
-        )
-    return buttons or [button("I take it", AlertAction.TAKE, str(view.alert.id))]
+        return button("Snooze 24 h", AlertAction.MUTE, str(view.alert.id))
+    return button("Unsnooze", AlertAction.UNMUTE, str(view.alert.id))

@@ -7,6 +7,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.approval import together, views
+from bot.features.approval.card import details_modal
 from bot.features.approval.together import PlanRefs
 from bot.features.approval.views import PlanRef
 from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, read_plan_value
@@ -63,6 +64,20 @@ def register(app: AsyncApp, services: Services) -> None:
         await ack()
         instead = await _as_view(_decide(services, body, approves=True))
         await change_modal(client, Actor.of(body), body["view"]["id"], instead or views.decided(approved=True))
+
+    @app.action(ApprovalAction.DECLINE_HERE)
+    async def decline_here(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        instead = await _as_view(_decide(services, body, approves=False))
+        await change_modal(client, Actor.of(body), body["view"]["id"], instead or views.decided(approved=False))
+
+    @app.action(ApprovalAction.DETAILS)
+    async def open_details(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        run_view = await _run_view(services, actor, value_of(body))
+        waits = run_view.run.status is RunStatus.NEEDS_APPROVAL
+        await open_modal(client, actor, details_modal(run_view) if waits else views.too_late(run_view.run))
 
     @app.view(ApprovalCallback.REVIEW)
     async def approve(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:

@@ -10,7 +10,7 @@ from bot.features.approval.warnings import headline, size_change, warnings
 from bot.features.ids import ApprovalAction, ApprovalCallback, plan_value
 from bot.features.runs.run_view import RunView, origin, reason
 from bot.ui.blocks import Message, actions, button, context, divider, modal, section
-from bot.ui.formatting import JOURNEYS, number, plural
+from bot.ui.formatting import JOURNEYS, changes, plural
 from bot.ui.modal_state import Metadata
 from core.models.run import GuardName, RunPlan
 
@@ -31,7 +31,7 @@ class PlanRefs(Metadata):
 def card(group: Sequence[RunView]) -> Message:
     """Return the message with which several runs ask for one approval."""
     first = group[0]
-    title = f"To approve: {plural(len(group), 'variant')} of an A/B test, each to its own list"
+    title = f"Approval needed: {plural(len(group), 'variant')} of an A/B test, each to its own list"
     text = f"{title}. Nothing has been sent yet."
     value = plan_value(first.run.id, first.run.plan_digest)
     buttons = actions(
@@ -42,7 +42,7 @@ def card(group: Sequence[RunView]) -> Message:
     return Message(
         text,
         [
-            section(f"*{title}*\n{lines}"),
+            section(f":raised_hand: *{title}*\n{lines}"),
             context("Nothing has been sent yet. One decision counts for all of them.", *origin(first)),
             buttons,
         ],
@@ -55,7 +55,7 @@ def review(group: Sequence[RunView], *, has_changed: bool = False) -> dict[str, 
     for view in group:
         blocks += _one(view)
     blocks += [
-        section(f"*Before you approve:* {JOURNEYS}"),
+        section(f"*Heads-up:* {JOURNEYS[0].lower()}{JOURNEYS[1:]}"),
         context("Each variant becomes a sync of its own. The control, and variants without a list, go nowhere."),
         views.comment_field(),
     ]
@@ -85,13 +85,14 @@ def decline(group: Sequence[RunView]) -> dict[str, Any]:
 
 def _line(view: RunView) -> str:
     plan = view.run.plan or RunPlan()
-    rejected = f", {number(plan.rejected)} rejected" if plan.rejected else ""
-    return f"• {view.what}: {size_change(plan)}{rejected}"
+    rest = changes(unchanged=plan.unchanged, rejected=plan.rejected)
+    return f"• {view.what}: {size_change(plan)}{f' · {rest}' if rest else ''}"
 
 
 def _one(view: RunView) -> list[Block]:
     plan = view.run.plan or RunPlan()
-    head = f"*{view.what}*\n{size_change(plan)}, {number(plan.unchanged)} unchanged, {number(plan.rejected)} rejected"
+    rest = changes(unchanged=plan.unchanged, rejected=plan.rejected)
+    head = f"*{view.what}*\n{size_change(plan)}{f' · {rest}' if rest else ''}"
     if warning := headline(view, plan):
         head = f"{warning}\n{head}"
     guards = [guard.message for guard in plan.guards if guard.name is not GuardName.NEW_MAPPING]

@@ -133,13 +133,13 @@ def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
     ]
     reasons = sorted(status.rejected_by_reason.items(), key=lambda each: -each[1])[:MOST_REASONS]
     if reasons:
-        heading = f"*{rejected_words(status.rejected)}*: why, and _what to do about it_"
+        heading = f"*{rejected_words(status.rejected)}*"
         blocks.append(section("\n".join([heading, *(_reason(code, count) for code, count in reasons)])))
     run = f" · run {status.run_id}" if status.run_id else ""
     blocks.append(context(f"connection {escape(audience.connection.label)}{run}"))
     if status.rejected and status.run_id:
-        label = f"The rejected users of {audience.mapping.label}"
-        blocks.append(actions(button("Rejected users", RunAction.REJECTED, status.run_id, label=label)))
+        label = f"See why: {audience.mapping.label}"
+        blocks.append(actions(button("See why", RunAction.SEE_WHY, status.run_id, label=label)))
     return Message(text, blocks)
 
 

@@ -77,6 +77,11 @@ def _register_actions(app: AsyncApp, services: Services) -> None:
 
     rejected = RejectedFileSender(services)
 
+    @app.action(RunAction.SEE_WHY)
+    async def on_see_why(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await rejected.explain(client, Actor.of(body), value_of(body))
+
     @app.action(RunAction.REJECTED)
     async def on_rejected(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.features.runs import reminders
 from bot.features.runs.list_sizes import ListSizeFetcher
 from bot.features.runs.progress_messages import progress, waiting
-from bot.features.runs.result_messages import result_message
+from bot.features.runs.result_messages import finished, result_message
 from bot.features.runs.run_reader import RunViewReader
 from bot.features.runs.run_view import RunView, comment
 from bot.messages import fallback
@@ -42,8 +42,8 @@ _KINDS = {
 _ACTIONS = {
     AuditAction.RUN_APPROVED: "approved this sync",
     AuditAction.RUN_DECLINED: "declined this sync",
-    AuditAction.RUN_CANCELLED: "asked to cancel this sync",
-    AuditAction.RUN_RETRIED: "let this sync go on",
+    AuditAction.RUN_CANCELLED: "cancelled this sync",
+    AuditAction.RUN_RETRIED: "retried this sync",
     AuditAction.RETRY_STOPPED: "stopped the automatic retries of this sync",
     AuditAction.RUN_UNDO_ASKED: "asked to undo this sync",
 }
@@ -123,7 +123,13 @@ class RunMessageProvider:
         key = key_of(run.id)
         return Subject(
             name=f"run {run.id}",
-            keys=[key, _direct_key(key), _question_key(key), *(f"audit:{entry.id}" for entry in entries)],
+            keys=[
+                key,
+                _direct_key(key),
+                _question_key(key),
+                _finished_key(key),
+                *(f"audit:{entry.id}" for entry in entries),
+            ],
             desired_state=partial(self._desired_state, view, target, entries),
             on_done=partial(self._unfinished.discard, run.id),
             is_at_work=run.status.is_active and run.worker_id == self._services.engine.presence.id,
@@ -183,6 +189,11 @@ def _question_key(key: str) -> str:
     return f"{key}:ask"
 
 
+def _finished_key(key: str) -> str:
+    """Return the key of the reply that mentions who asked for the run when it has ended."""
+    return f"{key}:finished"
+
+
 def message_kind(run: Run) -> MessageKind:
     """Return the kind of content that a run's main message shows now."""
     if run.status is RunStatus.INTERRUPTED:
@@ -236,9 +247,11 @@ def _stored_kind(stored: SlackMessage | None, kind: MessageKind) -> str:
 def _replies(
     view: RunView, target: str, entries: Iterable[AuditEntry], thread: Thread, approval: ApprovalMessages
 ) -> list[DesiredMessage]:
-    contents = {f"audit:{entry.id}": _reply(view, entry, approval) for entry in entries}
+    contents: dict[str, Message | None] = {f"audit:{entry.id}": _reply(view, entry, approval) for entry in entries}
     if view.run.status is RunStatus.NEEDS_APPROVAL:
         contents = {_question_key(key_of(view.run.id)): approval.ask(view), **contents}
+    if not thread.channel.startswith("D"):
+        contents[_finished_key(key_of(view.run.id))] = finished(view)
     return [
         DesiredMessage(key, view.connection.team_id, target, MessageKind.REPLY, content, thread=thread)
         for key, content in contents.items()

@@ -3,57 +3,66 @@
 from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import RunAction
-from bot.features.runs.run_view import RunView, done_words, origin
+from bot.features.runs.run_view import RunView, origin
 from bot.ui.blocks import Message, actions, button, confirmation, context, section
-from bot.ui.formatting import bar, downloaded, duration, number, plural
+from bot.ui.formatting import bar, changes, downloaded, estimate, number, plural
 from bot.ui.list_words import freeze_words
-from core.models.run import Run, RunPhase, RunStatus, StopReason
+from core.models.run import Run, RunStatus, StopReason
 from core.reporting.progress import Progress
+
+#: The status of a run that uploads.
+SYNCING = "Syncing"
 
 
 def waiting(view: RunView) -> Message:
     """Return the message of a run that is queued or being planned."""
-    phase, lines = phase_words(view.run), ""
+    phase, bar_line = phase_words(view.run), ""
     if view.download is not None and view.run.stop_requested is None:
         phase = f"Downloading the audience, {downloaded(view.download)}"
         if view.download.total:
             percent = 100 * view.download.done // view.download.total
-            lines = f"\n{bar(view.download.done, view.download.total)} {percent} %"
-    text = f"*Sync of {view.what}*\n{_freeze(view) or f'{phase}.'} Nothing has been sent yet.{lines}"
-    return _with_cancel(view, f"Sync of {view.what}: {phase[0].lower()}{phase[1:]}.", text)
+            bar_line = f"\n{bar(view.download.done, view.download.total)} {percent} %"
+    text = (
+        f":hourglass_flowing_sand: *{view.what}*\n{_freeze(view) or f'{phase}.'} Nothing has been sent yet.{bar_line}"
+    )
+    return _with_cancel(view, f"{view.what}: {phase[0].lower()}{phase[1:]}.", text)
 
 
 def progress(view: RunView) -> Message:
     """Return the message of a run that uploads."""
     phase, current = phase_words(view.run), view.progress
-    lines = [f"*Sync of {view.what}*", _freeze(view) or f"{phase}."]
-    summary = phase
+    if phase == SYNCING:
+        lines, summary = [f":hourglass_flowing_sand: *{SYNCING} {view.what}*"], f"{SYNCING} {view.what}"
+    else:
+        lines = [f":hourglass_flowing_sand: *{view.what}*", _freeze(view) or f"{phase}."]
+        summary = f"{view.what}: {phase[0].lower()}{phase[1:]}"
     if view.run.is_frozen and current is not None and not current.done:
-        return _with_cancel(view, f"Sync of {view.what}: {summary}.", "\n".join([*lines, _waiting_changes(current)]))
+        return _with_cancel(view, f"{summary}.", "\n".join([*lines, _waiting_changes(current)]))
     if current is not None and current.total:
         percent = 100 * current.done // current.total
         lines.append(f"{bar(current.done, current.total)} {percent} %")
-        lines.append(f"{number(current.done)} of {plural(current.total, 'change')} made{_pace(view)}")
-        summary = f"{phase}, {percent} %"
-    if view.run.plan is not None:
-        lines.append(f"So far: {done_words(view)}, {number(view.run.counters.rejected)} rejected.")
-    return _with_cancel(view, f"Sync of {view.what}: {summary}.", "\n".join(lines))
+        lines.append(f"{number(current.done)} of {plural(current.total, 'change')}{_pace(view)}")
+        summary = f"{summary}, {percent} %"
+    done = view.run.counters
+    if so_far := changes(added=done.added, updated=done.updated, removed=done.removed, rejected=done.rejected):
+        lines.append(so_far)
+    return _with_cancel(view, f"{summary}.", "\n".join(lines))
 
 
 def phase_words(run: Run) -> str:
     """Return what a run is doing, in a few words."""
     if run.stop_requested is StopReason.CANCEL:
-        return "Cancelling, as soon as what is under way has ended"
+        return "Cancelling; requests that are already sent are finished first"
     if run.status is RunStatus.INTERRUPTED:
-        return "Interrupted; it resumes by itself as soon as the program runs again"
+        return "Interrupted; it resumes when the program runs again"
     if run.is_frozen or run.is_waiting:
         other = f"run {run.waiting_for_run_id} of the same list has ended"
         return f"Waiting until {'the mapping is no longer frozen' if run.is_frozen else other}"
     if run.status is RunStatus.PLANNING:
-        return "Reading the audience and comparing it with the list"
+        return "Preparing preview"
     if run.status is RunStatus.RUNNING:
-        return "Uploading" if run.phase is RunPhase.UPLOADING else "About to upload"
-    return "Waiting to start"
+        return SYNCING
+    return "Queued"
 
 
 def _freeze(view: RunView) -> str:
@@ -69,10 +78,10 @@ def _waiting_changes(progress: Progress) -> str:
 
 def _pace(view: RunView) -> str:
     current = view.progress
-    if current is None or current.rate is None or current.seconds_left is None:
+    if current is None or current.rate is None or current.seconds_left is None or current.done >= current.total:
         return ""
-    left = f", about {duration(current.seconds_left)} left" if current.done < current.total else ""
-    return f", {number(round(current.rate))} a second{left}" if current.rate >= 1 else left
+    pace = f" · {number(round(current.rate))} a second" if current.rate >= 1 else ""
+    return f"{pace} · {estimate(current.seconds_left)} left"
 
 
 def _with_cancel(view: RunView, text: str, body: str) -> Message:
@@ -86,9 +95,9 @@ def cancel_button(view: RunView) -> ButtonElement:
     """Return the button *Cancel*, which asks for confirmation."""
     ask = confirmation(
         "Cancel this sync?",
-        "What was done until then stays as it is. What is left is not done.",
-        "Cancel the sync",
-        "Let it go on",
+        "Changes already made stay. The rest is not synced.",
+        "Cancel sync",
+        "Keep syncing",
     )
     return button(
         "Cancel",

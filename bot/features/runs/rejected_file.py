@@ -22,7 +22,7 @@ from bot.features.runs.actions import load
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.api_errors import ERRORS, FailureClass, classify
-from bot.slack.reply import MessageNotDeliveredError, reply_privately, send_direct_message
+from bot.slack.reply import MessageNotDeliveredError, open_modal, reply_privately, send_direct_message
 from bot.slack.retry import RetryLaterError, with_retries
 from core.connections.permissions import may_see_rejected
 from core.engine import Engine
@@ -63,13 +63,22 @@ class RejectedFileSender:
         self._services = services
         self._under_way: set[tuple[str, str]] = set()
 
+    async def explain(self, client: AsyncWebClient, actor: Actor, run_id: str) -> None:
+        """Show the reasons in a modal, without addresses. Raises InputError if there are none."""
+        run, ref = await load(self._services, actor, run_id)
+        async with self._services.engine.database.read() as db:
+            by_reason = await rejections.by_reason(db, run.id)
+        if not by_reason:
+            raise InputError(_why_none(run))
+        await open_modal(client, actor, views.see_why(run, ref, by_reason))
+
     async def send(self, client: AsyncWebClient, actor: Actor, run_id: str) -> None:
         """Send the file to the person. Raises InputError if there is nothing to send, or if the person may not have
         it."""
         run, ref = await load(self._services, actor, run_id)
         if not may_see_rejected(ref.connection, actor.person):
             raise InputError(
-                f"Only operators and approvers of {ref.connection.label} can have the addresses of rejected members."
+                f"Only operators and approvers of {ref.connection.label} can get the file, because it has addresses."
             )
         if (actor.person, run_id) in self._under_way:
             raise InputError("The file is on its way to you already.")

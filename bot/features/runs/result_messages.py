@@ -3,10 +3,23 @@
 from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import ConnectAction, RunAction, UndoAction
+from bot.features.runs.rejection_words import advice_lines, rejected_line
 from bot.features.runs.remediation import remediation
 from bot.features.runs.run_view import RunView, comment, done_words, origin, reason
-from bot.ui.blocks import Message, actions, button, context, fields, section
-from bot.ui.formatting import duration, escape, moment, number, person, plural, rejected_words
+from bot.ui.blocks import Message, actions, button, context, section, text_message
+from bot.ui.formatting import (
+    NO_CHANGES,
+    changes,
+    day_of,
+    duration,
+    moment,
+    number,
+    person,
+    plural,
+    rejected_words,
+    slack_user,
+)
+from bot.ui.list_words import list_link
 from core.errors import (
     AmbiguousColumnsError,
     AudiencesOfOneNameError,
@@ -16,10 +29,8 @@ from core.errors import (
 )
 from core.iterable import InvalidApiKeyError
 from core.models.run import RunPlan, RunStatus
-from core.reporting.rejection_reasons import explain
+from core.reporting.rejection_reasons import may_pass_later
 
-# The most characters of rejection reasons in one section.
-CAUSES_MAX = 2800
 # Error codes that another file may avoid.
 OF_THE_FILE = (
     InputError.code,
@@ -28,7 +39,6 @@ OF_THE_FILE = (
     AmbiguousColumnsError.code,
     ColumnNotFoundError.code,
 )
-_RETRY_LABEL = "Let the sync go on where it stopped"
 
 
 def result_message(view: RunView) -> Message:
@@ -42,61 +52,68 @@ def result_message(view: RunView) -> Message:
 
 
 def summary(view: RunView) -> Message:
-    """Return the message of a run that succeeded."""
+    """Return the message of a run that succeeded: the size of the list, what changed, and who could not be synced."""
     report = view.report
-    rejected = f", {number(report.rejected)} rejected" if report.rejected else ""
-    head = f"Synced {view.what}"
-    if report.members and report.rejected == report.members:  # The run succeeded, but the person would not say so.
-        head = f"No one could be synced: {view.what}"
-    text = f"{head}: {done_words(view)}{rejected}."
-    pairs = [
-        ("Added", number(report.added)),
-        ("Updated", number(report.updated)),
-        ("Removed", number(report.removed)),
-        ("Unchanged", number(report.unchanged)),
-        ("Rejected", number(report.rejected)),
-    ]
+    done = _done(view)
+    title, lines = f"Synced {view.what}", [f":white_check_mark: *Synced {view.what}*", done]
+    if report.members and report.rejected == report.members:  # The run succeeded, but a person would not say so.
+        title = f"No one could be synced: {view.what}"
+        lines = [f":warning: *{title}*", done]
+    elif size := _size(view):
+        lines = [f":white_check_mark: {size}", f"Synced {view.what}: {done}"]
     if report.merged:
-        pairs.append(("Profiles merged", number(report.merged)))
-    if report.duplicates:
-        pairs.append(("Same person as another member", number(report.duplicates)))
-    if view.run.list_size is not None:
-        pairs.append(("On the list in Iterable now", number(view.run.list_size)))
-    pairs.append(("Took", f"{duration(report.duration_s)}, {plural(report.requests, 'request')}"))
-    blocks: list[Block] = [section(f"*{head}*\n{done_words(view)}{rejected}."), *fields(pairs)]
-    blocks += [*causes(view), *notes(view)]
-    buttons = [*_rejected_button(view)]
+        lines.append(f"{plural(report.merged, 'profile')} merged")
+    blocks: list[Block] = [section("\n".join(lines))]
+    rejected = rejected_line(view)
+    if rejected:
+        blocks.append(section(f"{rejected}\n{advice_lines(view)}"))
+    buttons = [*_see_why(view), *_retry_rejected(view)]
     if view.run.undo_of is None:
         buttons.append(_button("Run again", RunAction.AGAIN, view))
     buttons += _undo_button(view)
-    return Message(text, [*blocks, context(*origin(view)), *_row(buttons)])
+    facts = [f"Took {duration(report.duration_s)}", list_link(view.connection, view.run.list_id)]
+    small = context(" · ".join(facts), *origin(view))
+    text = f"{title}: {done}. {rejected}".rstrip()
+    return Message(text, [*blocks, *notes(view), small, *_row(buttons)])
+
+
+def finished(view: RunView) -> Message | None:
+    """Return the reply that mentions who asked for a run when it has ended; None if a program did, or if they are
+    notified otherwise: by the alert about a failure, or because they cancelled it."""
+    starter = slack_user(view.run.started_by)
+    if starter is None or view.run.status not in (RunStatus.SUCCEEDED, RunStatus.PLANNED):
+        return None
+    if view.run.status is RunStatus.PLANNED:
+        return text_message(f"{person(starter)} the preview of {view.what} is ready.")
+    rejected = f" {rejected_words(view.report.rejected)}." if view.report.rejected else ""
+    return text_message(f"{person(starter)} {view.what} is done: {_done(view)}.{rejected}")
 
 
 def failure(view: RunView) -> Message:
     """Return the message of a failed run: why, the progress so far, and what to do."""
     run = view.run
-    why = reason(run.error or "The run failed.")
-    text = f"The sync of {view.what} failed: {why}"
-    blocks: list[Block] = [
-        section(f"*The sync of {view.what} failed*\n{why}"),
-        section(f"*Done before:* {before(view)}\n*What to do:* {what_to_do(view)}"),
-        *causes(view),
-        context(*origin(view)),
-    ]
-    buttons = retry_buttons(view)
-    return Message(text, [*blocks, *_row([*buttons, *_rejected_button(view), *_undo_button(view)])])
+    why = reason(run.error or "The sync failed.")
+    head = f"Sync failed: {view.what}"
+    lines = [f":rotating_light: *{head}*", why, f"*Progress so far:* {before(view)}", what_to_do(view)]
+    if rejected := rejected_line(view):
+        lines.append(rejected)
+    blocks: list[Block] = [section("\n".join(lines)), context(*origin(view))]
+    buttons = [*retry_buttons(view), *_see_why(view), *_undo_button(view)]
+    return Message(f"{head}. {why}", [*blocks, *_row(buttons)])
 
 
 def cancelled(view: RunView) -> Message:
     """Return the message of a run that a person cancelled, or that another run replaced."""
-    why = f" {reason(view.run.error)}" if view.run.error else ""
-    text = f"The sync of {view.what} was cancelled.{why}"
-    body = f"*The sync of {view.what} was cancelled*{why}\n*Done before:* {before(view)}"
-    buttons = [*_rejected_button(view)]
+    why = f"\n{reason(view.run.error)}" if view.run.error else ""
+    head = f"Sync cancelled: {view.what}"
+    lines = f":no_entry_sign: *{head}*{why}\n*Progress so far:* {before(view)}"
+    if rejected := rejected_line(view):
+        lines += f"\n{rejected}"
+    buttons = [*_see_why(view)]
     if view.run.undo_of is None:
         buttons.append(_button("Run again", RunAction.AGAIN, view))
     buttons += _undo_button(view)
-    return Message(text, [section(body), *causes(view), context(*origin(view)), *_row(buttons)])
+    return Message(f"{head}.{why.replace(chr(10), ' ')}", [section(lines), context(*origin(view)), *_row(buttons)])
 
 
 def declined(view: RunView) -> Message:
@@ -105,53 +122,35 @@ def declined(view: RunView) -> Message:
     remark = f" “{comment(run.comment)}”" if run.comment else ""
     text = f"{person(run.decided_by)} declined the sync of {view.what}. Nothing was sent.{remark}"
     return Message(
-        text,
-        [section(f"*Declined: {view.what}*\nNothing was sent, and nothing will be."), context(*origin(view))],
+        text, [section(f":no_entry_sign: *Declined: {view.what}*\nNothing was sent."), context(*origin(view))]
     )
 
 
 def expired(view: RunView) -> Message:
     """Return the message of a run on which no one decided in time."""
     why = reason(view.run.error or "No one decided in time. Nothing was sent.")
-    text = f"The approval of {view.what} has expired. {why}"
+    text = f"Expired: {view.what}. {why}"
     buttons = [] if view.run.undo_of else [_button("Plan again", RunAction.AGAIN, view)]
-    return Message(text, [section(f"*Expired: {view.what}*\n{why}"), context(*origin(view)), *_row(buttons)])
+    return Message(
+        text, [section(f":hourglass: *Expired: {view.what}*\n{why}"), context(*origin(view)), *_row(buttons)]
+    )
 
 
 def preview(view: RunView) -> Message:
     """Return the message of a dry run."""
     report = view.report
-    numbers = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
+    changed = changes(to_add=report.added, to_update=report.updated, to_remove=report.removed)
+    numbers = changed or NO_CHANGES
     text = f"Preview of {view.what}: {numbers}. Nothing was sent."
-    merges = [section(merging(report.merged))] if report.merged else []
-    body = f"*Preview of {view.what}*\n{numbers}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
-    return Message(
-        text,
-        [
-            section(f"{body}\nNothing was sent."),
-            *merges,
-            *causes(view),
-            *_removals(view),
-            *notes(view),
-            context(*origin(view)),
-        ],
-    )
-
-
-def causes(view: RunView) -> list[Block]:
-    """Return the number of rejected members by reason, with meaning and remedy."""
-    by_reason = view.report.rejected_by_reason
-    if not by_reason:
-        return []
-    texts = [f"*{rejected_words(sum(by_reason.values()))}*: why, and _what to do about it_"]
-    for why, count in by_reason.items():
-        explanation = explain(why)
-        line = f"• *{number(count)}*: {escape(explanation.meaning)}\n_{escape(explanation.remedy)}_"
-        if len(texts[-1]) + len(line) > CAUSES_MAX:
-            texts.append(line)
-        else:
-            texts[-1] += f"\n{line}"
-    return [section(text) for text in texts]
+    lines = [f":mag: *Preview of {view.what}*", f"{numbers}, {report.unchanged:,} unchanged. Nothing was sent."]
+    if rejected := rejected_line(view):
+        lines.append(rejected)
+    if report.merged:
+        lines.append(merging(report.merged))
+    if view.run.plan is not None and (warning := removal_warning(view.run.plan)):
+        lines.append(warning)
+    row = _row([*_see_why(view), _button("Sync now", RunAction.AGAIN, view)])
+    return Message(text, [section("\n".join(lines)), *notes(view), context(*origin(view)), *row])
 
 
 def removal_warning(plan: RunPlan) -> str:
@@ -170,11 +169,6 @@ def merging(profiles: int) -> str:
     )
 
 
-def _removals(view: RunView) -> list[Block]:
-    warning = removal_warning(view.run.plan) if view.run.plan else ""
-    return [section(warning)] if warning else []
-
-
 def notes(view: RunView) -> list[Block]:
     """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
     plan = view.run.plan
@@ -190,47 +184,74 @@ def before(view: RunView) -> str:
     """Return what a run had done before it stopped (mrkdwn)."""
     run = view.run
     if not view.has_changed_something:
-        return "nothing; the list is as it was." if not run.requests else "nothing that Iterable has confirmed."
+        return "none; the list is unchanged." if not run.requests else "none that Iterable has confirmed."
     left = run.counters.missing
-    rest = f" {plural(left, 'member')} {'is' if left == 1 else 'are'} still to be synced." if left > 0 else ""
-    return f"{done_words(view)}.{rest}"
+    rest = f", {number(left)} left to sync" if left > 0 else ""
+    return f"{done_words(view)}{rest}."
 
 
 def what_to_do(view: RunView) -> str:
     """Return what to do about a failed run (mrkdwn), and when it is retried automatically."""
     advice = remediation(view.run.error_code)
     if view.run.retry_at is None:
-        return advice
-    return f"{advice}\nIt is retried automatically, next on {moment(view.run.retry_at)}."
+        return f"*What you can do:* {advice}"
+    return f"*Next automatic try:* {moment(view.run.retry_at)}\n*What you can do:* {advice}"
 
 
 def retry_buttons(view: RunView) -> list[ButtonElement]:
     """Return the buttons that may help after a failure."""
     again = view.run.error_code in OF_THE_FILE and view.run.undo_of is None
     asks = bool(view.run.column_candidates)
-    buttons = [
-        button("Retry", RunAction.RETRY, view.run.id, style=None if again else "primary", label=_RETRY_LABEL),
-    ]
-    if view.run.retry_at is not None:
-        label = f"Retry {view.run.audience or 'the audience'} no longer automatically"
-        buttons.append(button("Stop retrying", RunAction.STOP_RETRYING, view.run.id, label=label))
+    audience = view.run.audience or "the audience"
+    style = None if again else "primary"
+    buttons = [button("Retry now", RunAction.RETRY, view.run.id, style=style, label=f"Retry now: {audience}")]
     if again:  # The same file would be refused again.
-        label = f"Upload a different file of {view.run.audience or 'the audience'}"
+        label = f"Upload a different file of {audience}"
         style = None if asks else "primary"
         other = button("Upload a different file", RunAction.START, str(view.run.mapping_id), style=style, label=label)
         buttons.insert(0, other)
     if asks:
-        label = f"Choose columns for {view.run.audience or 'the audience'}"
+        label = f"Choose columns for {audience}"
         buttons.insert(0, button("Choose columns", RunAction.COLUMNS, view.run.id, style="primary", label=label))
-    if view.report.rejected:
-        buttons.append(_button("Retry rejected", RunAction.RETRY_REJECTED, view))
     if view.run.error_code == InvalidApiKeyError.code:
         buttons.append(button("Replace key", ConnectAction.KEY, str(view.connection.id)))
+    if view.run.retry_at is not None:
+        buttons.append(
+            button("Stop retrying", RunAction.STOP_RETRYING, view.run.id, label=f"Stop retrying: {audience}")
+        )
     return buttons
 
 
-def _rejected_button(view: RunView) -> list[ButtonElement]:
-    return [_button("Rejected users", RunAction.REJECTED, view)] if view.report.rejected else []
+def _done(view: RunView) -> str:
+    """Return what a sync changed, and how many stayed as they were."""
+    report = view.report
+    done = done_words(view)
+    rest = changes(unchanged=report.unchanged, duplicates=report.duplicates)
+    return f"{done} · {rest}" if rest else done
+
+
+def _size(view: RunView) -> str:
+    """Return the size of the list after a sync, with its trend; "" if it is not known."""
+    size = view.run.list_size
+    if size is None:
+        return ""
+    text = f"*{view.target} now has {plural(size, 'person', 'people')}*"
+    earlier = view.previous
+    if earlier is None or not earlier.list_size:
+        return text
+    percent = 100 * (size - earlier.list_size) / earlier.list_size
+    trend = f"{percent:+.1f} %".replace("-", "−") if abs(percent) >= 0.05 else "same size"
+    return f"{text}, {trend} {'as' if trend == 'same size' else 'since'} {day_of(earlier.at)}"
+
+
+def _see_why(view: RunView) -> list[ButtonElement]:
+    return [_button("See why", RunAction.SEE_WHY, view)] if view.report.rejected else []
+
+
+def _retry_rejected(view: RunView) -> list[ButtonElement]:
+    if not any(map(may_pass_later, view.report.rejected_by_reason)):
+        return []
+    return [_button("Retry rejected", RunAction.RETRY_REJECTED, view)]
 
 
 def _undo_button(view: RunView) -> list[ButtonElement]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.features.runs.run_view import RunView
+from bot.features.runs.run_view import PreviousSync, RunView
 from bot.messages.provider import Snapshot
-from core.models.run import Run, RunStatus
+from core.models.run import Run, RunPhase, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
 from core.sources.download_progress import DownloadProgress, download_progress
-from core.store import approvals, batches, campaigns, freezes, mappings, rejections
+from core.store import approvals, batches, campaigns, freezes, mappings, rejections, runs
 from core.store.mappings import MappingStatus
 
 
@@ -34,6 +34,9 @@ async def read_approval_facts(db: AsyncConnection, run: Run) -> dict[str, Any]:
 async def _more(db: AsyncConnection, run: Run) -> dict[str, Any]:
     if run.status is RunStatus.NEEDS_APPROVAL:
         return await read_approval_facts(db, run)
+    if run.status is RunStatus.SUCCEEDED and (earlier := await runs.success_before(db, run)) is not None:
+        by_reason = await rejections.by_reason(db, earlier.id) if run.counters.rejected else {}
+        return {"previous": PreviousSync(earlier.finished_at or earlier.created_at, earlier.list_size, by_reason)}
     return {"freeze": await freezes.of_mapping(db, run.mapping_id)} if run.is_frozen else {}
 
 
@@ -44,12 +47,12 @@ class RunViewReader:
         """Take the directory of downloads, to show their progress. No I/O."""
         self._downloads = downloads
         self._rejected: dict[str, tuple[tuple[object, ...], dict[str, int]]] = {}
-        self._trackers: dict[str, ProgressTracker] = {}
+        self._trackers: dict[str, tuple[int, ProgressTracker]] = {}
 
-    async def read(self, snapshot: Snapshot, runs: Iterable[Run]) -> dict[str, RunView]:
+    async def read(self, snapshot: Snapshot, shown: Iterable[Run]) -> dict[str, RunView]:
         """Return the views of these runs by run id, without runs whose connection was removed."""
         views: dict[str, RunView] = {}
-        for run in runs:
+        for run in shown:
             connection = (await snapshot.connections()).get(run.connection_id)
             if connection is not None and run.id not in views:
                 list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
@@ -66,9 +69,17 @@ class RunViewReader:
 
     async def _progress(self, db: AsyncConnection, run: Run) -> Progress | None:
         if run.status is not RunStatus.RUNNING:
+            self._trackers.pop(run.id, None)
             return None
         done, total = await batches.progress(db, run.id)
-        return self._trackers.setdefault(run.id, ProgressTracker()).add(done, total)
+        if run.phase is not RunPhase.UPLOADING:  # its rate begins when it sends
+            self._trackers.pop(run.id, None)
+            return Progress(done, total)
+        attempt, tracker = self._trackers.get(run.id, (run.attempt, ProgressTracker()))
+        if attempt != run.attempt:
+            tracker = ProgressTracker()
+        self._trackers[run.id] = (run.attempt, tracker)
+        return tracker.add(done, total)
 
     async def _download(self, run: Run) -> DownloadProgress | None:
         if self._downloads is None or run.status is not RunStatus.PLANNING:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from bot.ui.formatting import cut, escape, moment, person
+from bot.ui.formatting import NO_CHANGES, changes, cut, escape, moment, person
 from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
@@ -18,8 +19,20 @@ REASON_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousSync:
+    """The last successful sync of the mapping before a run.
+
+    `list_size` is the size of the list after it, `by_reason` the number of its rejected people by reason.
+    """
+
+    at: float
+    list_size: int | None
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunView:
-    """A run with the data of its messages. `by_reason` is the number of rejected members by reason."""
+    """A run with the data of its messages. `by_reason` is the number of rejected people by reason."""
 
     run: Run
     connection: Connection
@@ -40,8 +53,10 @@ class RunView:
     """The freeze of the mapping, for a run that waits."""
     together: Sequence["RunView"] = ()
     """The runs that are decided together with this one, if its message shows them all, with this one first."""
+    previous: PreviousSync | None = None
+    """The successful sync before, for a run that succeeded."""
 
-    @property
+    @cached_property
     def report(self) -> RunReport:
         """The numbers of the run."""
         return RunReport.of(self.run, self.by_reason)
@@ -54,15 +69,15 @@ class RunView:
     @property
     def target(self) -> str:
         """The list (mrkdwn)."""
-        name = f"“{cut(escape(self.list_name), 150)}”" if self.list_name else ""
+        name = cut(escape(self.list_name), 150) if self.list_name else ""
         if is_new_list(self.run.list_id):
             return f"new list {name}".rstrip()
-        return f"list {name} ({self.run.list_id})" if name else f"list {self.run.list_id}"
+        return name or f"list {self.run.list_id}"
 
     @property
     def what(self) -> str:
         """The audience and the list (mrkdwn)."""
-        pair = f"{self.audience} to {self.target}"
+        pair = f"{self.audience} → {self.target}"
         if self.run.request.repairs is not None:
             return f"{pair} (repair)"
         if self.run.request.empties:
@@ -79,7 +94,7 @@ class RunView:
 def origin(view: RunView) -> list[str]:
     """Return who started the run and who decided on it (mrkdwn, a line each)."""
     run = view.run
-    lines = [f"Started by {person(run.started_by)} · connection {escape(view.connection.label)} · run {run.id}"]
+    lines = [f"Started by {person(run.started_by)} · {escape(view.connection.label)} · run {run.id}"]
     if run.decided_by is not None and run.decided_at is not None:
         verb = "Declined" if run.is_declined else "Approved"
         remark = f": “{comment(run.comment)}”" if run.comment else ""
@@ -98,7 +113,6 @@ def reason(text: str) -> str:
 
 
 def done_words(view: RunView) -> str:
-    """Return the numbers of changes to the list."""
+    """Return the numbers of changes to the list, without zeros."""
     counters = view.run.counters
-    parts = [f"{counters.added:,} added", f"{counters.updated:,} updated", f"{counters.removed:,} removed"]
-    return ", ".join(parts)
+    return changes(added=counters.added, updated=counters.updated, removed=counters.removed) or NO_CHANGES

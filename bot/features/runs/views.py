@@ -1,6 +1,6 @@
 """The form that starts a run, and the answers to actions on runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import Block, InputBlock, Option
@@ -16,8 +16,20 @@ from bot.features.ids import MappingAction, RunAction, RunBlock, RunCallback
 from bot.features.mapping_lookup import MappingRef
 from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata
-from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section, text_message
-from bot.ui.formatting import channel_or_dm, cut, escape, moment, person, plural
+from bot.features.runs.rejection_words import causes
+from bot.ui.blocks import (
+    Message,
+    actions,
+    button,
+    confirmation,
+    context,
+    field_of,
+    modal,
+    option,
+    section,
+    text_message,
+)
+from bot.ui.formatting import channel_or_dm, cut, escape, moment, person, plural, rejected_words
 from bot.ui.status_words import RUN_STATUSES
 from core.models.run import OthersOnList, Run, SyncMode
 from core.reporting.rejection_reasons import explain
@@ -142,20 +154,29 @@ def no_mapping_yet() -> Message:
     return Message(text, [section(text, accessory=button("Map an audience", MappingAction.OPEN))])
 
 
+def see_why(run: Run, ref: MappingRef, by_reason: Mapping[str, int]) -> dict[str, Any]:
+    """Return the modal with the reasons why people could not be synced, and what to do. It has no addresses."""
+    send = button("Send me the file", RunAction.REJECTED, run.id, style="primary")
+    note = (
+        "The file has their addresses and comes to you alone, as a direct message. Operators and approvers can get it."
+    )
+    return modal("People not synced", [section(ref.label), *causes(by_reason), actions(send), context(note)])
+
+
 def rejected_summary(run: Run, ref: MappingRef, by_reason: dict[str, int]) -> Message:
     """Return the message above the file of rejected members: reasons and remedies, without any address."""
-    text = f"{plural(sum(by_reason.values()), 'rejected member')} of run `{run.id}`: {ref.label}"
+    text = f"{rejected_words(sum(by_reason.values()))}: {ref.label}, run `{run.id}`"
     reasons = "\n".join(
         f"• {count:,}: {explain(reason).meaning} {explain(reason).remedy}" for reason, count in by_reason.items()
     )
-    note = "The file below has their addresses. It is for you alone: think before you pass it on."
+    note = "Contains personal data - share with care."
     return Message(text, [section(text), section(escape(reasons)), context(note)])
 
 
 def rejected_sent(run: Run, count: int) -> Message:
     """Return the answer that the file is in the direct messages."""
     return text_message(
-        f"The file with {plural(count, 'rejected member')} of run `{run.id}` comes to your direct messages with this "
+        f"The file with {plural(count, 'person', 'people')} of run `{run.id}` comes to your direct messages with this "
         "app. No one else sees it."
     )
 
@@ -165,8 +186,8 @@ def rejected_not_sent(run: Run, *, perhaps: bool) -> Message:
     first = "Slack did not confirm" if perhaps else "Slack did not take"
     look = "If it is not in your direct messages with this app, press" if perhaps else "Press"
     return text_message(
-        f"{first} the file with the rejected members of run `{run.id}`. {look} *Rejected users* again in a moment. If "
-        "it stays so, whoever operates this program can write the same file where the program runs."
+        f"{first} the file of run `{run.id}`. {look} *Send me the file* again in a moment. If it still fails, whoever "
+        "operates this program can write the same file where the program runs."
     )
 
 

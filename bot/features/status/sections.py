@@ -107,7 +107,7 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
         # Changes of live audiences are retried without a click.
         offered.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
     if alert.acknowledged_by is None and may_start(connection, viewer.person):
-        offered.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
+        offered.append(button("I'm on it", AlertAction.TAKE, str(alert.id), label=f"I'm on it: {connection.name}"))
     return StatusItem(phrases.alert_lines(alert, about), tuple(offered))
 
 

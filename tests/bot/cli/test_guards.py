@@ -71,7 +71,7 @@ def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable,
     result = _asked(run, target, "y\n")
 
     assert result.code == 0, result.err
-    assert "50 of 150 members would be removed" in result.err
+    assert "50 of 150 people would be removed" in result.err
     assert result.object["status"] == "succeeded"
     assert len(iterable.emails(target)) == 100
 

@@ -49,19 +49,19 @@ def test_tour(tmp_path: Path) -> None:
         "Maya types /iterable-sync",
         "Nothing is connected to Iterable yet",
         "Ada types /iterable-sync connect",
-        "To approve: SpringShoppers",
+        "Approval needed: SpringShoppers",
         "Amir presses Review",
         "Approve)",
         "while it runs",
         "[Cancel]",
-        "4,700 added, 0 updated, 0 removed, 297 rejected",
+        "4,700 added, 297 rejected",
         "Maya presses Rejected users",
         "[file: rejected-",
         "They are equal.",
         "Iterable answers 503",
-        "Failing: SpringShoppers",
-        "[Retry]",
-        "Works again: SpringShoppers",
+        "Sync failing: SpringShoppers",
+        "[Retry now]",
+        "Recovered: SpringShoppers",
         "240 added, 73 updated, 165 removed, 297 rejected",
         "They are equal.",
     )
@@ -121,7 +121,7 @@ async def test_steps_of_the_welcome_message(tmp_path: Path) -> None:
         assert (await maya.shortcut("sync-to-iterable", file)).ok
         assert (await maya.submit(await maya.open_view(RunCallback.START))).ok
 
-        card = await slack.wait_for_message("marketing", "To approve: SpringShoppers", timeout=10)
+        card = await slack.wait_for_message("marketing", "Approval needed: SpringShoppers", timeout=10)
         await amir.click(card, ApprovalAction.REVIEW)
         assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
         await slack.wait_for_message("marketing", "4,700 added", timeout=20)

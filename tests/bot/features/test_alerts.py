@@ -25,7 +25,7 @@ async def fail_run(bot: Workspace, directory: Path, mapping: AudienceMapping, *,
     return run_id
 
 
-async def alert(bot: Workspace, text: str = "Failing") -> Message:
+async def alert(bot: Workspace, text: str = "Sync failing") -> Message:
     """Wait for the latest alert in the alert channel, and return it."""
     return await bot.slack.wait_for_message("sync-alerts", text, timeout=LONG)
 
@@ -38,25 +38,25 @@ async def test_alert_counts_repeats_and_recovers(tmp_path: Path) -> None:
         await fail_run(bot, tmp_path, mapping, status=500)
         message = await alert(bot)
         shown = bot.slack.render(message)
-        assert "*Failing: SpringShoppers to list “List 1001” (1001)*" in shown
-        assert "*Done before:* nothing" in shown
-        assert "*What to do:* nothing is wrong with your audience. Wait some minutes, then press *Retry*" in shown
-        assert "It is retried automatically, next on" in shown
-        assert "[Retry] [Stop retrying] [Pause] [I take it] [Mute for a day]" in shown
+        assert "*Sync failing: SpringShoppers → List 1001*" in shown
+        assert "*Progress so far:* none" in shown
+        assert "*What you can do:* nothing is wrong with your audience. Retry in a few minutes" in shown
+        assert "*Next automatic try:*" in shown
+        assert "[Retry now] [Stop retrying] [I'm on it] [Snooze 24 h] [Pause]" in shown
         assert "p1@example.com" not in str(message.as_json())
-        private = await bot.slack.wait_for_message("dm", "Failing", reader=bot.slack.marketer, timeout=LONG)
+        private = await bot.slack.wait_for_message("dm", "Sync failing", reader=bot.slack.marketer, timeout=LONG)
         await fail_run(bot, tmp_path, mapping, status=500)
         await bot.slack.wait_for(lambda: ", 2 times" in bot.slack.render(message), LONG)
         bot.iterable.faults.clear()
         await commands.retry(bot.engine, (await bot.latest_run()).id, by=MAYA, team_id=TEAM)
         bot.services.wake()
-        await bot.slack.wait_for(lambda: "*Works again" in bot.slack.render(message), LONG)
+        await bot.slack.wait_for(lambda: "*Recovered: " in bot.slack.render(message), LONG)
         await bot.slack.wait_for(lambda: replies(bot, message), LONG)
         assert len(top(bot, "sync-alerts")) == 1
         (clear,) = [each for each in bot.slack.messages("sync-alerts") if each.thread_ts]
         assert clear.broadcast
-        assert "Works again: SpringShoppers" in bot.slack.render(clear)
-        await bot.slack.wait_for(lambda: "*Works again" in bot.slack.render(private), LONG)
+        assert "Recovered: SpringShoppers" in bot.slack.render(clear)
+        await bot.slack.wait_for(lambda: "*Recovered: " in bot.slack.render(private), LONG)
 
 
 async def test_refused_key_is_an_alert_of_the_connection(tmp_path: Path) -> None:
@@ -64,18 +64,18 @@ async def test_refused_key_is_an_alert_of_the_connection(tmp_path: Path) -> None
     async with workspace(tmp_path) as bot:
         connection = await bot.connection()
         await fail_run(bot, tmp_path, await bot.mapping(connection))
-        message = await alert(bot, "Failing: connection Shop")
-        assert "[Retry] [Replace key] [I take it]" in bot.slack.render(message)
+        message = await alert(bot, "Sync failing: connection Shop")
+        assert "[Retry now] [Replace key] [I'm on it]" in bot.slack.render(message)
 
 
 async def test_alert_is_taken(tmp_path: Path) -> None:
-    """*I take it* puts the person's name on the alert, and leaves an audit entry."""
+    """*I'm on it* puts the person's name on the alert, and leaves an audit entry."""
     async with workspace(tmp_path) as bot:
         await fail_run(bot, tmp_path, await bot.mapping(await bot.connection()), status=500)
         message = await alert(bot)
         await bot.slack.operator.click(message, AlertAction.TAKE)
         await bot.slack.wait_for(lambda: "@Oksana Bondar is on it" in bot.slack.render(message), LONG)
-        assert "[I take it]" not in bot.slack.render(message)
+        assert "[I'm on it]" not in bot.slack.render(message)
         async with bot.engine.database.read() as db:
             (entry,) = await audit_log.of(db, ["alert:1"])
         assert (entry.actor, entry.action) == (OKSANA, audit_log.AuditAction.ALERT_TAKEN)
@@ -88,13 +88,13 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         await fail_run(bot, tmp_path, mapping, status=500)
         message = await alert(bot)
         await bot.slack.approver.click(message, AlertAction.MUTE)
-        await bot.slack.wait_for(lambda: "Muted until" in bot.slack.render(message), LONG)
+        await bot.slack.wait_for(lambda: "Muted for everyone until" in bot.slack.render(message), LONG)
         posted = len(bot.slack.messages("sync-alerts"))
         async with bot.engine.database.write() as db:
             subject: Any = {"connection_id": mapping.connection_id, "mapping_id": mapping.id}
             run_id = (await bot.latest_run()).id
             await alerting.open_or_repeat(db, **subject, run_id=run_id, code="list_gone", message="The list is gone.")
-        await bot.slack.wait_for(lambda: "Fails for another reason" in bot.slack.render(message), LONG)
+        await bot.slack.wait_for(lambda: "Now failing for another reason" in bot.slack.render(message), LONG)
         bot.iterable.faults.clear()
         await ended(bot, await start(bot, tmp_path, mapping, people(range(3))))
         await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
@@ -103,6 +103,29 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
             (entry,) = await audit_log.of(db, ["alert:1"])
         assert entry.action is audit_log.AuditAction.ALERT_MUTED
         assert (entry.after or {})["until"] > time.time() + 23 * 3600
+
+
+async def test_snooze_ends_with_its_outage(tmp_path: Path) -> None:
+    """A snooze lasts until its alert is resolved, also if the reason changed meanwhile: the next outage is posted. It
+    can be undone."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await fail_run(bot, tmp_path, mapping, status=500)
+        message = await alert(bot)
+        await bot.slack.approver.click(message, AlertAction.MUTE)
+        await bot.slack.wait_for(lambda: "[Unsnooze]" in bot.slack.render(message), LONG)
+        await bot.slack.operator.click(message, AlertAction.UNMUTE)
+        await bot.slack.wait_for(lambda: "[Snooze 24 h]" in bot.slack.render(message), LONG)
+        await bot.slack.approver.click(message, AlertAction.MUTE)
+        await bot.slack.wait_for(lambda: "Muted for everyone" in bot.slack.render(message), LONG)
+        await fail_run(bot, tmp_path, mapping)  # for another reason
+        async with bot.engine.database.write() as db:
+            await alerting.resolve(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, None)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "Muted" not in bot.slack.render(message), LONG)
+        await fail_run(bot, tmp_path, mapping, status=500)
+        await bot.slack.wait_for(lambda: len(top(bot, "sync-alerts")) == 2, LONG)
 
 
 async def test_only_operators_and_approvers_mute(tmp_path: Path) -> None:
@@ -135,8 +158,8 @@ async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
         shown = bot.slack.render(message)
         assert "*No changes from mParticle: SpringShoppers*" in shown
         assert "If it is faulted, press *Resume*" in shown
-        assert "[Pause] [I take it] [Mute for a day]" in shown
-        assert "[Retry]" not in shown
+        assert "[I'm on it] [Snooze 24 h] [Pause]" in shown
+        assert "[Retry now]" not in shown
         async with bot.engine.database.write() as db:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
         bot.services.wake()

@@ -37,14 +37,20 @@ async def test_card_shows_the_changes_and_mentions_the_approvers(tmp_path: Path)
     async with workspace(tmp_path) as bot:
         message = await card(bot, tmp_path, [*people(range(3)), person(9, email=None)])
         shown = bot.slack.render(message)
-        assert "3 to add, 0 to update, 0 to remove. Nothing has been sent yet." in shown
-        assert "No one has approved yet that audience SpringShoppers is synced to list 1001." in shown
-        assert "Joining or leaving a list can start journeys" in shown
-        assert "The profile has no email address." in shown
-        assert "Can be decided by @Amir Haddad" in shown
+        assert "*Approval needed: SpringShoppers → List 1001*\n0 → 3 people, +3\n" in shown
+        assert "First sync of SpringShoppers to List 1001." in shown
+        assert "1 person can't be synced: 1 without an email address." in shown
+        assert "Estimated time: under a minute" in shown
+        assert "Approvers: @Amir Haddad" in shown
+        assert len(shown.splitlines()) <= 10
         await bot.slack.wait_for(lambda: replies(bot, message), LONG)
         assert replies(bot, message) == ["@Amir Haddad: please review this sync."]
         assert not bot.emails()
+        oksana = bot.slack.operator
+        await oksana.click(message, ApprovalAction.DETAILS)
+        details = bot.slack.render(await oksana.open_view())
+        assert "may trigger Iterable journeys" in details
+        assert "No email address." in details
 
 
 async def test_mass_removal_shows_the_share(tmp_path: Path) -> None:
@@ -53,11 +59,12 @@ async def test_mass_removal_shows_the_share(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await ended(bot, await start(bot, tmp_path, mapping, people(range(200))))
         await start(bot, tmp_path, mapping, people(range(100)))
-        message = await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
-        assert "100 (50 % of the 200 that were synced before)" in bot.slack.render(message)
+        message = await bot.slack.wait_for_message("marketing", "Approval needed", timeout=LONG)
+        assert "Large removal: 50 % of List 1001" in bot.slack.render(message)
         await bot.slack.approver.click(message, ApprovalAction.REVIEW)
         view = await bot.slack.approver.open_view(ApprovalCallback.DECLINE)
-        assert "*Would be removed, for example*\n• p***@example.com" in bot.slack.render(view)
+        assert "100 (50 % of the 200 synced before)" in bot.slack.render(view)
+        assert "*Would be removed - examples*\n• p***@example.com" in bot.slack.render(view)
 
 
 async def test_approver_reviews_and_approves(tmp_path: Path) -> None:
@@ -68,7 +75,7 @@ async def test_approver_reviews_and_approves(tmp_path: Path) -> None:
         amir = bot.slack.approver
         view = await review(amir, message)
         shown = bot.slack.render(view)
-        assert "*Would be added, for example*\n• p***@example.com" in shown
+        assert "*Would be added - examples*\n• p***@example.com" in shown
         assert "p1@example.com" not in shown
         await amir.fill(view, {"approval-comment": "Fine <!channel> & go"})
         assert (await amir.submit(view)).ok
@@ -103,10 +110,9 @@ async def test_late_approval_shows_the_earlier_decision(tmp_path: Path) -> None:
         message = await card(bot, tmp_path, people(range(3)), approvers=(AMIR, ADA))
         amir, ada = bot.slack.approver, bot.slack.admin
         late = await review(amir, message)
-        await ada.click(message, ApprovalAction.DECLINE)
-        view = await ada.open_view(ApprovalCallback.DECLINE)
+        view = await review(ada, message)
         await ada.fill(view, {"approval-comment": "Not before Monday"})
-        await ada.submit(view)
+        await ada.click(view, ApprovalAction.DECLINE_HERE)
         await amir.submit(late)
         assert "@Ada Nwosu declined this" in bot.slack.render(amir.view)
         await bot.slack.wait_for(lambda: "Declined: " in bot.slack.render(message), LONG)
@@ -158,7 +164,7 @@ async def test_self_approval_needs_the_setting(tmp_path: Path) -> None:
         await maya.click(message, ApprovalAction.REVIEW)
         view = await maya.open_view()
         assert "You asked for this yourself, so another approver has to decide it." in bot.slack.render(view)
-        assert "Can be decided by @Amir Haddad" in bot.slack.render(message)
+        assert "Approvers: @Amir Haddad" in bot.slack.render(message)
     async with workspace(tmp_path / "allowed") as bot:
         message = await card(bot, tmp_path / "allowed", people(range(3)), approvers=(MAYA,), self_approval=True)
         maya = bot.slack.marketer
@@ -203,7 +209,7 @@ async def test_export_without_removals_is_said_on_the_card(tmp_path: Path) -> No
         request = RunRequest(path=str(path))
         await commands.start(bot.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
         bot.services.wake()
-        message = await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "Approval needed", timeout=LONG)
         warning = "*People who leave may stay on the list.* mParticle leaves removals out of this output unless"
         assert bot.slack.render(message).count("mParticle leaves removals out of this output unless") == 1
         assert warning in bot.slack.render(message)

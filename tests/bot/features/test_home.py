@@ -99,7 +99,7 @@ async def test_mappings_and_last_run(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, mapping, tmp_path)
-        page = await wait_for_home(bot, bot.slack.marketer, "succeeded, 3 added, 0 updated, 0 removed, 0 rejected")
+        page = await wait_for_home(bot, bot.slack.marketer, "succeeded, 3 added, 0 rejected")
         assert "*SpringShoppers* → List 1001 (Shop): active" in bot.slack.render(page)
         assert {RunAction.START, MappingAction.PAUSE, MappingAction.OPEN} <= buttons(page)
 

@@ -337,7 +337,7 @@ async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pyte
         assert "p2@" not in bot.slack.render(message)
         bot.iterable.faults.clear()
         await wait_for_list(bot, 1, 2)
-        await wait_for_texts(bot, message, "Works again: VIPs")
+        await wait_for_texts(bot, message, "Recovered: VIPs")
         await bot.slack.wait_for_message("sync-alerts", "It had been failing since", timeout=LONG)
 
 
@@ -348,7 +348,7 @@ async def test_refused_key_is_replaced(tmp_path: Path) -> None:
         await connect_and_add(bot, 1)
         bot.iterable.state.keys[bot.iterable.key].status = "revoked"
         await bot.mparticle.add(VIPS, person(2))
-        message = await bot.slack.wait_for_message("sync-alerts", "Failing: connection Shop", timeout=LONG)
+        message = await bot.slack.wait_for_message("sync-alerts", "Sync failing: connection Shop", timeout=LONG)
         assert "[Replace key]" in bot.slack.render(message)
         assert (await bot.mparticle.add(VIPS, person(3)))["suspend_subscription"] is True
         await bot.slack.admin.click(message, ConnectAction.KEY)
@@ -358,7 +358,7 @@ async def test_refused_key_is_replaced(tmp_path: Path) -> None:
         await bot.slack.admin.fill(view, {ConnectBlock.KEY: key})
         assert (await bot.slack.admin.submit()).ok
         await wait_for_list(bot, 1, 2, 3)
-        await wait_for_texts(bot, message, "Works again: connection Shop")
+        await wait_for_texts(bot, message, "Recovered: connection Shop")
         await bot.slack.wait_for_message("sync-alerts", "It had been failing since", timeout=LONG)
         assert "suspend_subscription" not in await bot.mparticle.add(VIPS, person(4))
         await wait_for_list(bot, 1, 2, 3, 4)

@@ -128,7 +128,7 @@ async def test_new_list_is_created_after_approval(tmp_path: Path) -> None:
         file = bot.slack.marketer.file("audience.csv", audience(people(range(3))))
         mapping = await propose_new_list(bot, **{MappingBlock.FILE: file})
         run = await wait_for_run(bot, RunStatus.NEEDS_APPROVAL)
-        card = await bot.slack.wait_for_message("marketing", "To approve")
+        card = await bot.slack.wait_for_message("marketing", "Approval needed")
         assert "Leaves to new list “Autumn”" in bot.slack.render(card)
         assert count_lists(bot, "Autumn") == 0
         bot.iterable.faults.add(Fault("error", applied=True, path="/api/lists", method="POST", times=1))

@@ -53,7 +53,7 @@ async def proposed(bot: Workspace, tmp_path: Path) -> tuple[Connection, Message]
     view = await variants_form(bot, tmp_path)
     await bot.slack.marketer.fill(view, {list_input(0): str(LIST), list_input(1): str(OTHER)})
     assert (await bot.slack.marketer.submit()).ok
-    return connection, await bot.slack.wait_for_message("marketing", "To approve: 2 variants")
+    return connection, await bot.slack.wait_for_message("marketing", "Approval needed: 2 variants")
 
 
 async def all_runs(bot: Workspace) -> list[Run]:
@@ -90,7 +90,7 @@ async def test_one_approval_for_all_variants(tmp_path: Path) -> None:
         ]
         assert [each.action.value for each in entries if each.actor == AMIR] == ["run.approved"] * 2
         await bot.slack.wait_for_message("marketing", "Synced Spring - Green")
-        cards = [each for each in amir.messages(MARKETING) if "To approve" in bot.slack.render(each)]
+        cards = [each for each in amir.messages(MARKETING) if "Approval needed" in bot.slack.render(each)]
         assert cards == []
 
 

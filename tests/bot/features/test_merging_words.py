@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from bot.cli import render
-from bot.features.approval import views
+from bot.features.approval.card import card, details_modal
 from bot.features.runs import result_messages
 from bot.features.runs.run_view import RunView
 from bot.features.undo.views import UndoCandidate, undo_modal
@@ -22,8 +22,9 @@ SHOP = Connection(1, "Shop", b"key", "abcd", "digest", DataCenter.US, UserIdFiel
 def blocks(run: Run, status: RunStatus) -> str:
     """The blocks of a run's message as JSON."""
     view = RunView(run.model_copy(update={"status": status}), SHOP, "Spring")
-    message = views.card(view) if status is RunStatus.NEEDS_APPROVAL else result_messages.result_message(view)
-    return json.dumps([block.to_dict() for block in message.blocks])
+    if status is RunStatus.NEEDS_APPROVAL:
+        return json.dumps([*(block.to_dict() for block in card(view).blocks), details_modal(view)])
+    return json.dumps([block.to_dict() for block in result_messages.result_message(view).blocks])
 
 
 def printed(run: Run) -> str:
@@ -41,7 +42,7 @@ def test_number_is_shown_before_and_after() -> None:
     for status in (RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
         assert "Profiles may be merged: up to 2" in blocks(run, status)
         assert "This can't be undone" in blocks(run, status)
-    assert "Profiles merged" in blocks(run, RunStatus.SUCCEEDED)
+    assert "1 profile merged" in blocks(run, RunStatus.SUCCEEDED)
     assert "1  profiles merged into others" in printed(run)
     assert "2  profiles at most to merge" in printed(run.model_copy(update={"status": RunStatus.PLANNED}))
     undo = json.dumps(undo_modal(UndoCandidate(run, "Shoppers", "Spring")))

@@ -111,7 +111,7 @@ async def test_list_is_taken_over(tmp_path: Path) -> None:
         assert (await bot.slack.marketer.submit()).ok
         run = await wait_for_end(bot, (await all_runs(bot))[0].id)
         assert run.status is RunStatus.NEEDS_APPROVAL
-        card = await bot.slack.wait_for_message("marketing", "This takes list")
+        card = await bot.slack.wait_for_message("marketing", "This takes ")
         assert "1 belong to the audience, and 1 would be removed" in bot.slack.render(card)
 
 
@@ -383,7 +383,7 @@ async def test_only_operators_get_rejected_members(tmp_path: Path) -> None:
         await wait_for_end(bot, run_id)
         message = await post_button(bot, RunAction.REJECTED, run_id)
         await bot.slack.admin.click(message, RunAction.REJECTED)
-        await read_privately(bot, "can have the addresses", bot.slack.admin)
+        await read_privately(bot, "can get the file", bot.slack.admin)
         await bot.slack.marketer.click(message, RunAction.REJECTED)
         await read_privately(bot, "rejected no members")
         async with bot.engine.database.write() as db:

@@ -301,7 +301,7 @@ async def _run(scene: Scene) -> Look:
         await scene.wait_until_struck()
         await scene.wait_until_posted(f"run:{scene.run_id}")
     await scene.wait_for_end()
-    return lambda: scene.seen("*Synced")
+    return lambda: scene.seen("Synced")
 
 
 async def _summary(scene: Scene) -> Look:
@@ -312,7 +312,7 @@ async def _summary(scene: Scene) -> Look:
         scene.strike(MARKETING, f"Synced {scene.name}")
     await scene.wait_for_end()
     await scene.wait_until_struck()
-    return lambda: scene.seen("*Synced")
+    return lambda: scene.seen("Synced")
 
 
 async def _decision(scene: Scene) -> Look:
@@ -325,7 +325,7 @@ async def _decision(scene: Scene) -> Look:
     scene.bot.services.wake()
     await scene.wait_for_end()
     await scene.wait_until_struck()
-    return lambda: "; ".join(each for each in (scene.seen("*Synced"), scene.seen("approved this sync", "")) if each)
+    return lambda: "; ".join(each for each in (scene.seen("Synced"), scene.seen("approved this sync", "")) if each)
 
 
 async def _alert(scene: Scene) -> Look:
@@ -334,19 +334,19 @@ async def _alert(scene: Scene) -> Look:
     await scene.start(mapping, path="/nowhere/audience.csv")
     await scene.wait_for_end(RunStatus.FAILED)
     await scene.wait_until_struck()
-    return lambda: scene.seen("*Failing:")
+    return lambda: scene.seen("*Sync failing:")
 
 
 async def _alert_recovery(scene: Scene) -> Look:
     mapping = await scene.mapping()
     await scene.start(mapping, path="/nowhere/audience.csv")
     await scene.wait_for_end(RunStatus.FAILED)
-    await scene.bot.slack.wait_for(lambda: scene.seen("*Failing:").count(";") == 1, LONG)
+    await scene.bot.slack.wait_for(lambda: scene.seen("*Sync failing:").count(";") == 1, LONG)
     scene.strike(ALERTS)
     await scene.start(mapping)
     await scene.wait_for_end()
     await scene.wait_until_struck()
-    return lambda: scene.seen("*Works again:")
+    return lambda: scene.seen("*Recovered:")
 
 
 async def _proposal_of_mparticle(scene: Scene) -> Look:
@@ -542,7 +542,7 @@ async def _fetched(scene: Scene) -> Look:
     await scene.wait_until_struck()
     if scene.fault in PASSING:
         await scene.wait_for_end()
-        return lambda: scene.seen("*Synced")
+        return lambda: scene.seen("Synced")
     await scene.wait_for_end(RunStatus.FAILED)
     await scene.bot.slack.wait_for(lambda: "#marketing" in scene.seen("failed*"), LONG)
     sentence = next(each for each in _lines(scene, "failed*") if "Slack" in each)
@@ -553,7 +553,7 @@ async def _fetched(scene: Scene) -> Look:
         while (await scene.bot.run(scene.run_id)).status is not RunStatus.SUCCEEDED:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await scene.wait_for_end()
-    return lambda: f"“{sentence}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("*Synced") else ""
+    return lambda: f"“{sentence}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("Synced") else ""
 
 
 def _lines(scene: Scene, marker: str) -> list[str]:
@@ -570,15 +570,15 @@ async def _linked(scene: Scene) -> Look:
     await scene.wait_until_struck()
     await _wait_for_run(scene)
     await scene.wait_for_end()
-    return lambda: scene.seen("*Synced")
+    return lambda: scene.seen("Synced")
 
 
 async def _rejected(scene: Scene, channel: str | None = None) -> Look:
     mapping = await scene.mapping()
     await scene.start(mapping, more=(Member(10 * scene.number + 5),))
     await scene.wait_for_end()
-    await scene.bot.slack.wait_for(lambda: scene.seen("*Synced") == "#marketing", LONG)
-    (_, message), *_ = scene.messages("*Synced")
+    await scene.bot.slack.wait_for(lambda: scene.seen("Synced") == "#marketing", LONG)
+    (_, message), *_ = scene.messages("Synced")
     maya = scene.bot.slack.marketer
     scene.strike(channel)
     await maya.click(message, RunAction.REJECTED)

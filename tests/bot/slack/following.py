@@ -40,7 +40,7 @@ async def card(bot: Workspace, directory: Path, members: Sequence[Member], **con
     """Start a run of a mapping that no one has approved, and return its card."""
     mapping = await bot.mapping(await bot.connection(**connected), active=False)
     await start(bot, directory, mapping, members)
-    return await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
+    return await bot.slack.wait_for_message("marketing", "Approval needed", timeout=LONG)
 
 
 async def ended(bot: Workspace, run_id: str) -> Run:

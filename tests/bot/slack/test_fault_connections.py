@@ -141,11 +141,11 @@ async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
         assert run.status is RunStatus.SUCCEEDED
         assert len(bot.emails()) == 3
         await bot.slack.wait_for(
-            lambda: any("*Synced" in each for each in (*top(bot), *_direct_messages(bot))), 2 * LONG
+            lambda: any("Synced" in each for each in (*top(bot), *_direct_messages(bot))), 2 * LONG
         )
         bot.slack.faults.clear()
-        assert len([each for each in top(bot) if "*Synced" in each]) <= 1
-        assert len([each for each in _direct_messages(bot) if "*Synced" in each]) <= 1
+        assert len([each for each in top(bot) if "Synced" in each]) <= 1
+        assert len([each for each in _direct_messages(bot) if "Synced" in each]) <= 1
 
 
 def _direct_messages(bot: Workspace) -> list[str]:

@@ -24,14 +24,17 @@ async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> No
         mapping = await bot.mapping(await bot.connection())
         members = [*people(range(3)), person(9, email=None), person(10, email="nowhere")]
         await start(bot, tmp_path, mapping, members)
-        message = await bot.slack.wait_for_message("marketing", "On the list in Iterable now*: 3", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "now has 3 people", timeout=LONG)
         (shown,) = top(bot)
-        assert "3 added, 0 updated, 0 removed, 2 rejected." in shown.replace("*", "")
-        assert "The profile has no email address.\n_Collect the address" in shown
+        assert "*List 1001 now has 3 people*\nSynced SpringShoppers → List 1001: 3 added" in shown
+        assert "2 people couldn't be synced: 1 with an invalid email, 1 without an email address." in shown
+        assert "_without an email address: Collect the address" in shown
         assert "Started by @Maya Lindqvist" in shown
-        assert "[Rejected users] [Run again] [Undo]" in shown
-        assert message.text.endswith("3 added, 0 updated, 0 removed, 2 rejected.")
-        assert not replies(bot, message)
+        assert "[See why] [Run again] [Undo]" in shown
+        assert message.text.startswith("Synced SpringShoppers → List 1001: 3 added.")
+        await bot.slack.wait_for(lambda: replies(bot, message), LONG)
+        (reply,) = replies(bot, message)
+        assert reply == "@Maya Lindqvist SpringShoppers → List 1001 is done: 3 added. 2 people couldn't be synced."
 
 
 async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
@@ -42,13 +45,13 @@ async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
         bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.4)])
         mapping = await bot.mapping(await bot.connection(requests_per_second=5.0))
         run_id = await start(bot, tmp_path, mapping, people(range(12_000)))
-        message = await bot.slack.wait_for_message("marketing", "of 12,000 changes made", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "of 12,000 changes", timeout=LONG)
         await bot.slack.wait_for(
             lambda: "█" in bot.slack.render(message) and " left" in bot.slack.render(message), LONG
         )
         shown = bot.slack.render(message)
         assert "%" in shown
-        assert "Uploading" in shown
+        assert "*Syncing SpringShoppers" in shown
         assert "[Cancel]" in shown
         await ended(bot, run_id)
         await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
@@ -67,13 +70,13 @@ async def test_failure_is_explained(tmp_path: Path) -> None:
         message = await bot.slack.wait_for_message("marketing", "failed", timeout=LONG)
         shown = bot.slack.render(message)
         assert "Iterable refuses the API key" in shown
-        assert "*Done before:* nothing" in shown
-        assert "[Retry] [Replace key]" in shown
+        assert "*Progress so far:* none" in shown
+        assert "[Retry now] [Replace key]" in shown
         bot.iterable.faults.clear()
         await commands.retry(bot.engine, run_id, by=MAYA, team_id=TEAM)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "Synced" in bot.slack.render(message), LONG)
-        assert replies(bot, message) == ["@Maya Lindqvist let this sync go on."]
+        assert replies(bot, message)[0] == "@Maya Lindqvist retried this sync."
         assert len(top(bot)) == 1
 
 
@@ -83,11 +86,11 @@ async def test_cancelled_run_says_so(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection(requests_per_second=2.0))
         # long enough for the worker to notice the cancellation
         run_id = await start(bot, tmp_path, mapping, people(range(40_000)))
-        message = await bot.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "Syncing", timeout=LONG)
         await commands.cancel(bot.engine, run_id, by=MAYA, team_id=TEAM)
         bot.services.wake()
-        await bot.slack.wait_for(lambda: "was cancelled" in bot.slack.render(message), LONG)
-        assert replies(bot, message) == ["@Maya Lindqvist asked to cancel this sync."]
+        await bot.slack.wait_for(lambda: "cancelled: " in bot.slack.render(message), LONG)
+        assert replies(bot, message) == ["@Maya Lindqvist cancelled this sync."]
 
 
 async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ async def test_restart_while_a_message_is_being_posted(tmp_path: Path) -> None:
                 await until(lambda: True)
         slack.faults.clear()
         async with running_bot(slack, iterable, tmp_path) as bot:
-            await slack.wait_for_message("marketing", "To approve", timeout=LONG)
+            await slack.wait_for_message("marketing", "Approval needed", timeout=LONG)
             assert len(top(bot)) == 1
 
 

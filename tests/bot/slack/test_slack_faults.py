@@ -99,7 +99,7 @@ async def test_the_channel_is_tried_again_at_the_next_stage(tmp_path: Path) -> N
         mapping = await bot.mapping(await bot.connection(self_approval=True, approvers=("U01MAYA",)), active=False)
         await start(bot, tmp_path, mapping, people(range(3)))
         maya = bot.slack.marketer
-        message = await bot.slack.wait_for_message("dm", "To approve", reader=maya, timeout=LONG)
+        message = await bot.slack.wait_for_message("dm", "Approval needed", reader=maya, timeout=LONG)
         bot.slack.faults.remove(fault.id)
         await maya.click(message, ApprovalAction.REVIEW)
         await maya.submit(await maya.open_view(ApprovalCallback.REVIEW))
@@ -174,9 +174,9 @@ async def test_unconfirmed_message_is_not_repeated(tmp_path: Path) -> None:
         bot.slack.faults.add(LOST_ANSWER, POST, channel=MARKETING)
         await start(bot, tmp_path, mapping, people(range(3)))
         maya = bot.slack.marketer
-        private = await bot.slack.wait_for_message("dm", "To approve", reader=maya, timeout=LONG)
+        private = await bot.slack.wait_for_message("dm", "Approval needed", reader=maya, timeout=LONG)
         assert "Slack did not confirm that it was posted in #marketing" in bot.slack.render(private)
-        message = await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "Approval needed", timeout=LONG)
         await wait_until_unconfirmed(bot, "card")
         bot.slack.faults.clear()
         amir = bot.slack.approver

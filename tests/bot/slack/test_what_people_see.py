@@ -15,8 +15,8 @@ from tests.bot.slack.following import LONG, SUBSCRIBE, ended, start
 from tests.bot.slack.harness import LIST, MARKETING, Workspace, audience, workspace
 from tests.core.harness import people, person
 
-_SYNC = "SpringShoppers to list “List 1001” (1001)"
-_GOES_ON = "press *Retry*: it resumes where it stopped, and nothing is done twice."
+_SYNC = "SpringShoppers → List 1001"
+_RESUMES = "it resumes where it left off."
 
 
 async def upload(bot: Workspace, name: str, content: bytes) -> str:
@@ -40,7 +40,7 @@ async def alert_of(bot: Workspace, directory: Path, fault: Fault, number: int = 
     mapping = await bot.mapping(await bot.connection())
     await ended(bot, await start(bot, directory, mapping, people(range(number))))
     await read(bot, "failed")
-    return await read(bot, "Failing: ", "sync-alerts")
+    return await read(bot, "Sync failing: ", "sync-alerts")
 
 
 def download(directory: Path, members: list[sample_audiences.Member]) -> bytes:
@@ -57,10 +57,11 @@ async def test_every_row_failed(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, tmp_path, mapping, [person(number, email=None) for number in range(3)])
         shown = await read(bot, "No one could be synced")
-        assert f"*No one could be synced: {_SYNC}*\n0 added, 0 updated, 0 removed, 3 rejected." in shown
-        assert "• *3*: The profile has no email address.\n_Collect the address in mParticle" in shown
-        assert "[Rejected users]" in shown
-        assert "Synced" not in shown
+        assert f"*No one could be synced: {_SYNC}*\nno changes" in shown
+        assert "3 people couldn't be synced: 3 without an email address." in shown
+        assert "_without an email address: Collect the address in mParticle" in shown
+        assert "[See why]" in shown
+        assert "Synced " not in shown
 
 
 async def test_users_without_an_email(tmp_path: Path) -> None:
@@ -68,10 +69,9 @@ async def test_users_without_an_email(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, tmp_path, mapping, [*people(range(3)), person(3, email=None)])
-        shown = await read(bot, "*Synced")
-        assert f"*Synced {_SYNC}*\n3 added, 0 updated, 0 removed, 1 rejected." in shown
-        assert "*1 member rejected*: why, and _what to do about it_" in shown
-        assert "• *1*: The profile has no email address." in shown
+        shown = await read(bot, "Synced")
+        assert f"Synced {_SYNC}" in shown
+        assert "1 person couldn't be synced: 1 without an email address." in shown
         assert "or choose the User ID setting mpid, which gives such a profile a placeholder address." in shown
 
 
@@ -82,16 +82,22 @@ async def test_failed_members_in_a_200(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, tmp_path, mapping, [person(1), *refused])
-        shown = await read(bot, "*Synced")
-        assert "1 added, 0 updated, 0 removed, 4 rejected." in shown
+        shown = await read(bot, "Synced")
+        assert "1 added" in shown
+        assert "4 people couldn't be synced - 4 more than predicted: " in shown
+        assert "1 for other reasons" in shown
+        assert "[See why] [Retry rejected] [Run again] [Undo]" in shown
+        maya = bot.slack.marketer
+        await maya.click(await bot.slack.wait_for_message("marketing", "Synced"), RunAction.SEE_WHY)
+        reasons = bot.slack.render(await maya.open_view())
         for meaning in (
-            "The person was forgotten in Iterable (GDPR) and can never be added again.",
+            "Deleted under GDPR in Iterable: can't be added again.",
             "In Iterable the email and the user id belong to two different people.",
-            "Iterable does not accept the email address.",
-            "Iterable counted a failure but did not say whose.",
+            "Iterable refused the email address.",
+            "Iterable counted a failure and did not say which person failed.",
         ):
-            assert f"• *1*: {meaning}\n_" in shown
-        assert "secret" not in shown
+            assert f"• *1*: {meaning}\n_" in reasons
+        assert "secret" not in shown + reasons
 
 
 # -- Iterable -----------------------------------------------------------------------------------------
@@ -103,7 +109,7 @@ async def test_passing_500s(tmp_path: Path) -> None:
         bot.iterable.faults.set([Fault("error", path=SUBSCRIBE, times=2)])
         mapping = await bot.mapping(await bot.connection())
         await start(bot, tmp_path, mapping, people(range(3)))
-        assert "3 added, 0 updated, 0 removed." in await read(bot, "*Synced")
+        assert "3 added" in await read(bot, "Synced")
         assert not bot.slack.messages("sync-alerts")
 
 
@@ -111,13 +117,13 @@ async def test_lasting_500s(tmp_path: Path) -> None:
     """If Iterable fails halfway, the alert shows how many are added and remaining, and *Retry* completes the run."""
     async with workspace(tmp_path) as bot:
         shown = await alert_of(bot, tmp_path, Fault("error", path=SUBSCRIBE, after=1), 1500)
-        assert f"*Failing: {_SYNC}*\nIterable is failing at the moment (500, GenericError)" in shown
-        assert "*Done before:* 1,000 added, 0 updated, 0 removed. 500 members are still to be synced." in shown
-        assert f"*What to do:* nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}" in shown
+        assert f"*Sync failing: {_SYNC}*\nIterable is having problems (500, GenericError)" in shown
+        assert "*Progress so far:* 1,000 added, 500 left to sync." in shown
+        assert f"*What you can do:* nothing is wrong with your audience. Retry in a few minutes - {_RESUMES}" in shown
         bot.iterable.faults.clear()
-        alert = await bot.slack.wait_for_message("sync-alerts", "Failing: ")
+        alert = await bot.slack.wait_for_message("sync-alerts", "Sync failing: ")
         await bot.slack.marketer.click(alert, RunAction.RETRY)
-        assert "1,500 added, 0 updated, 0 removed." in await read(bot, "*Synced")
+        assert "1,500 added" in await read(bot, "Synced")
 
 
 @pytest.mark.parametrize(
@@ -126,19 +132,19 @@ async def test_lasting_500s(tmp_path: Path) -> None:
         pytest.param(
             Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey"),
             "Iterable refuses the API key (401, BadApiKey).",
-            f"an admin presses *Replace key* and enters a new one from Iterable. Then {_GOES_ON}",
+            f"an admin presses *Replace key* and enters a new one from Iterable. Then press *Retry now* - {_RESUMES}",
             id="wrong key",
         ),
         pytest.param(
             Fault("reset", path=SUBSCRIBE),
             "Iterable can't be reached at",
-            f"nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}",
+            f"nothing is wrong with your audience. Retry in a few minutes - {_RESUMES}",
             id="unreachable",
         ),
         pytest.param(
             Fault("throttle", path=SUBSCRIBE),
             "Iterable has refused every request for a long time because there were too many (429, RateLimitExceeded).",
-            "wait until what else uses this Iterable project has ended, or have an admin lower *Requests a second*",
+            "wait until other tools use this Iterable project less, or have an admin lower *Requests a second*",
             id="too many requests",
         ),
     ],
@@ -148,9 +154,9 @@ async def test_iterable_fails(tmp_path: Path, fault: Fault, happened: str, remed
     async with workspace(tmp_path) as bot:
         shown = await alert_of(bot, tmp_path, fault)
         assert f"*\n{happened}" in shown
-        assert "*Done before:* nothing that Iterable has confirmed.\n" in shown
-        assert f"*What to do:* {remedy}" in shown
-        assert "[Retry]" in shown
+        assert "*Progress so far:* none that Iterable has confirmed.\n" in shown
+        assert f"*What you can do:* {remedy}" in shown
+        assert "[Retry now]" in shown
         assert bot.iterable.key not in shown
         assert "@example.com" not in shown
 
@@ -164,7 +170,7 @@ async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
             await ended(bot, await start(bot, tmp_path, mapping, people(range(3))))
         shown = await read(bot, ", 2 times", "sync-alerts")
         assert "List 1001 does not exist in the Iterable project of this API key" in shown
-        assert "*Done before:* nothing" in shown
+        assert "*Progress so far:* none" in shown
         assert "map the audience to another list with `/iterable-sync map`, and *Pause* this mapping." in shown
         assert len(bot.slack.messages("sync-alerts")) == 1
 
@@ -180,18 +186,18 @@ async def test_truncated_download(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         await bot.mapping(await bot.connection())
         await upload(bot, "spring.zip", content[: len(content) // 2])
-        shown = await read(bot, "Failing: ", "sync-alerts")
+        shown = await read(bot, "Sync failing: ", "sync-alerts")
         assert "spring.zip: is not a complete ZIP file: it was cut off or damaged. Download it again." in shown
-        assert "*Done before:* nothing; the list is as it was." in shown
-        assert "*What to do:* put right what is said above, then press *Upload a different file*." in shown
-        message = await bot.slack.wait_for_message("sync-alerts", "Failing: ")
+        assert "*Progress so far:* none; the list is unchanged." in shown
+        assert "*What you can do:* correct the file as described above, then press *Upload a different file*." in shown
+        message = await bot.slack.wait_for_message("sync-alerts", "Sync failing: ")
         maya = bot.slack.marketer
         await maya.click(message, RunAction.START)
         view = await maya.open_view(RunCallback.START)
         await maya.fill(view, {RunBlock.FILE: maya.file("spring.zip", content)})
         assert (await maya.submit(view)).ok
-        assert "100 added, 0 updated, 0 removed." in await read(bot, "*Synced")
-        await read(bot, "Works again: ", "sync-alerts")
+        assert "100 added" in await read(bot, "Synced")
+        await read(bot, "Recovered: ", "sync-alerts")
 
 
 async def test_download_without_emails(tmp_path: Path) -> None:
@@ -202,8 +208,7 @@ async def test_download_without_emails(tmp_path: Path) -> None:
             bot, "spring.zip", download(tmp_path, [sample_audiences.Member(n, None, f"c{n}") for n in range(5)])
         )
         shown = await read(bot, "No one could be synced")
-        assert "0 added, 0 updated, 0 removed, 5 rejected." in shown
-        assert "• *5*: The profile has no email address." in shown
+        assert "5 people couldn't be synced: 5 without an email address." in shown
 
 
 @pytest.mark.parametrize(
@@ -227,9 +232,9 @@ async def test_file_without_an_audience(tmp_path: Path, name: str, content: byte
         await bot.mapping(await bot.connection())
         await upload(bot, name, content)
         shown = await read(bot, "failed")
-        assert f"*The sync of {_SYNC} failed*\n{sentence}" in shown
-        assert "*Done before:* nothing; the list is as it was." in shown
-        assert "[Upload a different file] [Retry]" in shown
+        assert f"*Sync failed: {_SYNC}*\n{sentence}" in shown
+        assert "*Progress so far:* none; the list is unchanged." in shown
+        assert "[Upload a different file] [Retry now]" in shown
 
 
 async def test_empty_audience(tmp_path: Path) -> None:
@@ -238,9 +243,12 @@ async def test_empty_audience(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await ended(bot, await start(bot, tmp_path, mapping, people(range(5))))
         await upload(bot, "spring.csv", audience([]))
-        shown = await read(bot, "To approve")
-        assert "0 to add, 0 to update, 5 to remove. Nothing has been sent yet." in shown
-        assert "The audience is empty: spring.csv has no members, and the 5 that were synced before would be" in shown
+        shown = await read(bot, "Approval needed")
+        assert (
+            "Large removal: 100 % of List 1001*\nApproval needed: SpringShoppers → List 1001\n5 → 0 people, −5\n"
+            in shown
+        )
+        assert "The audience is empty: spring.csv has no one in it, and all 5 people synced before would be" in shown
         assert "Approve only if the list should become empty; otherwise decline, and export it again." in shown
         assert len(bot.emails()) == 5
 
@@ -251,9 +259,9 @@ async def test_mass_removal(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await ended(bot, await start(bot, tmp_path, mapping, people(range(200))))
         await upload(bot, "spring.csv", audience(people(range(100))))
-        shown = await read(bot, "To approve")
-        assert "100 of 200 members would be removed (50%), more than 20%." in shown
-        assert "Approve only if the file is the whole audience and so many should leave." in shown
+        shown = await read(bot, "Approval needed")
+        assert "100 of 200 people would be removed (50%), more than 20%." in shown
+        assert "Approve only if you expect this many people to leave." in shown
         assert len(bot.emails()) == 200
 
 
@@ -263,12 +271,12 @@ async def test_file_of_another_audience(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         await bot.mapping(await bot.connection())
         await upload(bot, "8754_SpringShoppers_172136Nov292018.csv", f"{header}1,1,p1@example.com,email\n".encode())
-        await read(bot, "*Synced")
+        await read(bot, "Synced")
         await upload(bot, "99_Lapsed_172136Nov292018.csv", f"{header}2,1,p2@example.com,email\n".encode())
-        shown = await read(bot, "To approve")
+        shown = await read(bot, "Approval needed")
         assert "List 1001 is kept equal to audience 8754 (SpringShoppers)" in shown
         assert "is of audience 99 (Lapsed), which would take its place." in shown
-        assert "If this is the wrong file, decline: nothing happens." in shown
+        assert "Decline if this is the wrong file" in shown
         assert bot.emails() == {"p1@example.com"}
 
 
@@ -277,12 +285,12 @@ async def test_earlier_run_waits(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection(), active=False)
         waits = await start(bot, tmp_path, mapping, people(range(3)))
-        await read(bot, "To approve")
+        await read(bot, "Approval needed")
         await ended(bot, await start(bot, tmp_path, mapping, people(range(2)), mode=SyncMode.ADD))
-        shown = await read(bot, "failed*")
+        shown = await read(bot, "Sync failed: ")
         assert f"Run {waits} of the same mapping waits for approval, and what it would do comes first." in shown
-        assert "*What to do:* have an approver decide on that run, in its message or on the Home page" in shown
-        assert "Then press *Retry*: it resumes where it stopped" in shown
+        assert "*What you can do:* have an approver decide on that run, in its message or on the Home page" in shown
+        assert "Then press *Retry now* - it resumes where it left off." in shown
         assert "iterable-sync runs" not in shown
 
 
@@ -292,7 +300,7 @@ async def test_file_of_several_audiences(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         await bot.mapping(await bot.connection())
         await upload(bot, "several.csv", content)
-        shown = await read(bot, "failed*")
+        shown = await read(bot, "Sync failed: ")
         assert "One (11), Two (22)" in shown
         assert "--audience" not in shown
         assert "[Upload a different file]" in shown
@@ -318,11 +326,11 @@ async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
                 message="It broke & <broke>. " * 500,
             )
         bot.services.wake()
-        message: Message = await bot.slack.wait_for_message("sync-alerts", "Failing: ", timeout=LONG)
+        message: Message = await bot.slack.wait_for_message("sync-alerts", "Sync failing: ", timeout=LONG)
         shown = bot.slack.render(message)
         assert "It broke & <broke>." in shown
-        assert "*What to do:* press *Retry*" in shown
-        assert "[Retry]" in shown
+        assert "*What you can do:* press *Retry now*" in shown
+        assert "[Retry now]" in shown
         assert len(message.text) <= 3000
         async with bot.engine.database.read() as db:
             assert len((await alerts.current(db))[0].message) > 5000

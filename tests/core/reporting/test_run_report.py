@@ -125,7 +125,7 @@ def test_planned_numbers_are_those_of_the_plan(status: RunStatus) -> None:
 
 def test_error_of_a_run_that_needs_approval() -> None:
     """The error of a run that needs approval is the text of its guards."""
-    guard = Guard(name=GuardName.MASS_REMOVAL, message="50 of 60 members would be removed.")
+    guard = Guard(name=GuardName.MASS_REMOVAL, message="50 of 60 people would be removed.")
     waiting = make_run(status=RunStatus.NEEDS_APPROVAL, plan=RunPlan(guards=(guard,)))
 
     assert RunReport.of(waiting, {}).error == guard.message
