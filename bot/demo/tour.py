@@ -138,11 +138,16 @@ class _Tour:
         self.say.shows(f"{MARKETING}, the same message at the end", await self._with_button(MARKETING, RunAction.AGAIN))
 
     async def look_at_rejected(self) -> None:
-        """Maya requests the members who could not be synced."""
-        self.say.does(self.maya, "presses Rejected users")
-        summary = await self._with_button(MARKETING, RunAction.REJECTED)
-        await self.maya.click(summary, RunAction.REJECTED)
-        sent = await self.demo.slack.wait_for(self._file_for_maya, _LONG, "the file of rejected users")
+        """Maya looks at the reasons, and requests the people who could not be synced."""
+        self.say.does(self.maya, "presses See why")
+        summary = await self._with_button(MARKETING, RunAction.SEE_WHY)
+        await self.maya.click(summary, RunAction.SEE_WHY)
+        view = await self.maya.open_view(within=_LONG)
+        self.say.shows("modal for Maya", view)
+        self.say.does(self.maya, "presses Send me the file")
+        await self.maya.click(view, RunAction.REJECTED)
+        sent = await self.demo.slack.wait_for(self._file_for_maya, _LONG, "the file of people not synced")
+        await self.maya.close()
         self.say.shows("direct message to Maya", sent)
         lines = (sent.files[0].content or b"").decode().splitlines()
         self.say.quotes(
@@ -171,7 +176,7 @@ class _Tour:
         """Iterable works again, Maya presses Retry, and the channels get the result."""
         self.say.happens("Iterable works again")
         self.demo.iterable.faults.clear()
-        self.say.does(self.maya, "presses Retry on the alert")
+        self.say.does(self.maya, "presses Retry now on the alert")
         alert = await self._with_button(ALERTS, AlertAction.TAKE)
         await self.maya.click(alert, RunAction.RETRY)
         self.say.shows(ALERTS, await self._reply_to(alert))

@@ -25,7 +25,7 @@ from core.planning.removal_limits import removal_note
 from core.planning.run_source import open_source, sync_mode
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
-from core.planning.workspace import load_ledger, run, scalar
+from core.planning.workspace import Workspace, load_ledger, run, scalar
 from core.sources import Source
 from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
@@ -87,8 +87,7 @@ async def plan_run(
         if project_type is ProjectType.EMAIL:  # in others a user id alone is precise
             await fill_last_known_emails(con, database, target.id)
         if diff_mode is SyncMode.MIRROR:
-            await load_ledger(con, database, mapping_ids)
-            ledger_size = scalar(con, _COUNT_PEOPLE.format(mapping_id=target.id))
+            ledger_size = await _load_whole_ledger(con, database, target.id, mapping_ids)
         else:
             await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
         await restore_newer(con, target.id, diff_mode)
@@ -171,6 +170,12 @@ async def plan_run(
         **asdict(counts),
     )
     return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
+
+
+async def _load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:
+    """Load the ledger of these mappings, and return how many people one of them has on its list."""
+    await load_ledger(con, database, mapping_ids)
+    return scalar(con, _COUNT_PEOPLE.format(mapping_id=mapping_id))
 
 
 def _removal_note(source: Source, mode: SyncMode, before: DeltaHistory, left: int, *, is_live: bool) -> str:

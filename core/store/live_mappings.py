@@ -58,6 +58,13 @@ class LiveStatus:
     run_id: str | None = None
     """The daily run, which holds the day's totals and rejections."""
 
+    @property
+    def unchanged(self) -> int:
+        """The changes of today that had no effect: the list was so already, or a later change of the same person took
+        their place. With the other numbers they add up to the changes of today."""
+        outcomes = self.added + self.updated + self.removed + self.rejected
+        return max(0, self.changes_today - outcomes - self.backlog - self.waiting)
+
 
 def day_of(at: float) -> str:
     """Return the day (UTC) of a time, as in the table: 2026-01-31."""

@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block
 from bot.features.ids import RunAction
 from bot.features.live_audiences import buttons
 from bot.features.permissions import deciders
-from bot.ui.blocks import Message, actions, button, context, fields, section, text_message
+from bot.ui.blocks import Message, actions, button, context, section, text_message
 from bot.ui.formatting import cut, escape, moment, number, person, plural, rejected_words
 from core.reporting.rejection_reasons import explain
 from core.store.audit_log import AuditEntry
@@ -113,24 +113,18 @@ def disconnected_outcome(audience: LiveAudience, since: float) -> Message:
 
 def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
     """Return the digest of a day."""
-    changes = plural(status.changes_today, "change")
-    done = f"{number(status.added)} added, {number(status.updated)} updated, {number(status.removed)} removed"
-    rejected = f", {number(status.rejected)} rejected" if status.rejected else ""
-    text = f"{day}: {changes} from mParticle, {done}{rejected}. {audience.what}."
-    pairs = [
-        ("Changes from mParticle", number(status.changes_today)),
-        ("Added", number(status.added)),
-        ("Updated", number(status.updated)),
-        ("Removed", number(status.removed)),
-        ("Rejected", number(status.rejected)),
-        ("On the way now", number(status.backlog)),
-    ]
-    if status.waiting:
-        pairs.append(("Waiting for approval", number(status.waiting)))
-    blocks: list[Block] = [
-        section(f"*{day} (UTC): {audience.what}*\n{changes} from mParticle, {done}{rejected}."),
-        *fields(pairs),
-    ]
+    outcomes = changes(
+        added=status.added,
+        updated=status.updated,
+        removed=status.removed,
+        without_effect=status.unchanged,
+        rejected=status.rejected,
+        waiting_for_approval=status.waiting,
+        on_the_way=status.backlog,
+    )
+    numbers = f"{plural(status.changes_today, 'change')} from mParticle: {outcomes or 'none to sync'}"
+    text = f"{day}: {numbers}. {audience.what}."
+    blocks: list[Block] = [section(f"*{audience.what}* · {day} (UTC)\n{numbers}.")]
     reasons = sorted(status.rejected_by_reason.items(), key=lambda each: -each[1])[:MOST_REASONS]
     if reasons:
         heading = f"*{rejected_words(status.rejected)}*"

@@ -95,15 +95,25 @@ def _live_proposal(ref: MappingRef, text: str, buttons: list[Any], waiting: int)
 def moved(ref: MappingRef) -> Message:
     """Return the message after a mapping was paused or resumed, with a button back."""
     if ref.mapping.status is MappingStatus.PAUSED:
-        text = f"{ref.label} is paused. Nothing of it is synced until it is resumed."
+        text = f"{ref.label} is paused. Nothing syncs until someone resumes it."
         return Message(text, [section(text, accessory=_move_button(ref, "Resume", MappingAction.RESUME))])
-    text = f"{ref.label} is active again. The next sync of it goes ahead."
+    text = f"{ref.label} is resumed."
     return Message(text, [section(text, accessory=_move_button(ref, "Pause", MappingAction.PAUSE))])
+
+
+# In the middle of a sentence.
+_STATES = {
+    MappingStatus.PROPOSED: "not approved yet",
+    MappingStatus.ACTIVE: "active already",
+    MappingStatus.PAUSED: "paused already",
+    MappingStatus.DECLINED: "declined",
+    MappingStatus.ARCHIVED: "archived",
+}
 
 
 def not_moved(ref: MappingRef, wanted: str) -> Message:
     """Return the message if a mapping can't be paused or resumed in its present status."""
-    return text_message(f"{ref.label} can't be {wanted}: it is {MAPPING_STATUSES[ref.mapping.status]}.")
+    return text_message(f"{ref.label} can't be {wanted}: it is {_STATES[ref.mapping.status]}.")
 
 
 def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, verb: str) -> Message:

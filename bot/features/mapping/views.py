@@ -136,7 +136,7 @@ def decided_sentence(ref: MappingRef) -> str:
     """Return who decided on a mapping, in a sentence (mrkdwn)."""
     state = "declined" if ref.mapping.status is MappingStatus.DECLINED else "approved"
     if ref.mapping.decided_by is None:
-        return f"{ref.label}: {MAPPING_STATUSES[ref.mapping.status]}."
+        return f"{ref.label}: {MAPPING_STATUSES[ref.mapping.status].lower()}."
     return f"{ref.label} is {state}, by {person(ref.mapping.decided_by)}."
 
 

@@ -3,9 +3,9 @@
 from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.audience_words import counted
-from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
+from bot.ui.formatting import NO_CHANGES, bar, changes, duration, escape, moment, number, person, plural, share
 from bot.ui.list_words import MOST_CAMPAIGNS, campaign_words, freeze_words
-from bot.ui.status_words import MAPPING_STATUSES, RUN_STATUSES
+from bot.ui.status_words import DECLINED, MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.identity import UserIdField
 from core.models.run import Run, RunStatus
@@ -26,23 +26,24 @@ def target_line(mapped: MappingStatusRow) -> str:
 def status_words(run: Run) -> str:
     """Return the status of a run in words."""
     if run.status is RunStatus.CANCELLED and run.decided_by is not None and run.error is not None:
-        return f"declined by {person(run.decided_by)}"
+        return f"{DECLINED} by {person(run.decided_by)}"
     if run.is_frozen:
-        return "waits because the mapping is frozen"
+        return "Waiting until the mapping is no longer frozen"
     if run.is_waiting:
-        return "waits for another run of this list"
+        return "Waiting for another run of this list"
     return RUN_STATUSES[run.status]
 
 
 def counts_line(run: Run) -> str:
-    """Return how many members a run changed, or would change if it is approved."""
+    """Return how many people a run changed, or would change if it is approved, without zeros."""
     if run.plan is not None and run.status in (RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
         plan = run.plan
-        changes = f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
+        numbers = changes(to_add=plan.to_add, to_update=plan.to_update, to_remove=plan.to_remove)
     else:
-        changed = run.counters
-        changes = f"{changed.added:,} added, {changed.updated:,} updated, {changed.removed:,} removed"
-    return f"{changes}, {number(run.counters.rejected)} rejected"
+        done = run.counters
+        numbers = changes(added=done.added, updated=done.updated, removed=done.removed)
+    rejected = f", {number(run.counters.rejected)} rejected" if run.counters.rejected else ""
+    return f"{numbers or NO_CHANGES}{rejected}"
 
 
 def last_run_line(run: Run | None) -> str:
@@ -50,7 +51,7 @@ def last_run_line(run: Run | None) -> str:
     if run is None:
         return "Not synced yet"
     at = run.finished_at if run.finished_at is not None and not run.status.is_active else run.created_at
-    line = f"Last run {moment(at)}: {status_words(run)}"
+    line = f"Last sync {moment(at)}: {status_words(run)}"
     has_counts = run.status in (RunStatus.SUCCEEDED, RunStatus.RUNNING) and not run.is_frozen
     return f"{line}, {counts_line(run)}" if has_counts else line
 
@@ -59,7 +60,7 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     """Return a mapping with its status, and its newest run or (live) its numbers."""
     state = MAPPING_STATUSES[mapped.mapping.status]
     if mapped.mapping.status is MappingStatus.PAUSED:
-        state += ": nothing is synced"
+        state += " - nothing syncs until someone resumes it"
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if mapped.audience is not None and mapped.synced is not None:
         last += f"\n{plural(mapped.synced, 'person', 'people')} synced, in mParticle: {counted(mapped.audience)}"
@@ -69,15 +70,14 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
         last += f"\n:double_vertical_bar: {freeze_words(mapped.freeze)}"
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
-    return f"{target_line(mapped)}: {state}\n{last}"
+    return f"{target_line(mapped)} · {state}\n{last}"
 
 
 def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> str:
     """Return the numbers of a live mapping today."""
     parts = [
         f"Live: {plural(status.changes_today, 'change')} today",
-        f"{status.added:,} added, {status.updated:,} updated, {status.removed:,} removed",
-        f"{number(status.rejected)} rejected",
+        *filter(None, [_outcomes(status)]),
     ]
     if status.backlog:
         parts.append(f"{number(status.backlog)} on the way{_for_minutes(status.oldest_age_s)}")
@@ -86,6 +86,16 @@ def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> 
     if status.last_accepted_at is not None:
         parts.append(f"last accepted {moment(status.last_accepted_at)}")
     return ", ".join(parts)
+
+
+def _outcomes(status: LiveStatus) -> str:
+    return changes(
+        added=status.added,
+        updated=status.updated,
+        removed=status.removed,
+        without_effect=status.unchanged,
+        rejected=status.rejected,
+    )
 
 
 def _what_for(mapped: MappingStatusRow) -> str:
@@ -117,8 +127,8 @@ def progress_lines(each: RunInProgress) -> str:
 
 def waiting_lines(each: RunInProgress) -> str:
     """Return a run that waits for approval: numbers, requester, and the guards that stopped it."""
-    lines = f"{target_line(each.mapped)}: {counts_line(each.run)}"
-    lines += f"\nAsked for by {person(each.run.started_by)}, waits since "
+    lines = f"{target_line(each.mapped)} · {counts_line(each.run)}"
+    lines += f"\nRequested by {person(each.run.started_by)}, waiting since "
     lines += moment(each.run.finished_at or each.run.created_at)
     guards = " ".join(guard.message for guard in open_guards(each.run))
     return f"{lines}\n{escape(guards)}" if guards else lines
@@ -129,11 +139,12 @@ def approvers_line(mapped: MappingStatusRow) -> str:
     if has_stand_ins(mapped.connection):
         return deciders(mapped.connection)
     named = ", ".join(person(each) for each in mapped.connection.approvers)
-    return f"Approvers: {named or 'no one yet; an admin names them under *Edit*'}"
+    return f"Approvers: {named or 'no one yet; an admin adds them with *Edit*'}"
 
 
-def connection_line(connection: Connection, account: MParticleAccount | None) -> str:
-    """Return a connection with its health and settings. `account` is its access to mParticle's audiences."""
+def connection_line(connection: Connection, account: MParticleAccount | None, open_alerts: int = 0) -> str:
+    """Return a connection with its health and settings. `account` is its access to mParticle's audiences, `open_alerts`
+    the number of open alerts about it or one of its mappings."""
     name, key = escape(connection.name), f"key …{escape(connection.key_last4)}"
     if connection.key_rejected_at is not None:
         since = moment(connection.key_rejected_at)
@@ -149,7 +160,8 @@ def connection_line(connection: Connection, account: MParticleAccount | None) ->
     project = f", {connection.project_type.label}" if connection.project_type else ""
     user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
     settings = f"{connection.data_center.upper()}{project}, {user_id}, {rate}, {key}{alerts_text}"
-    return f"*{name}*: healthy\n{settings}{_account_line(account)}"
+    state = "healthy" if not open_alerts else f":rotating_light: {plural(open_alerts, 'open alert')}"
+    return f"*{name}*: {state}\n{settings}{_account_line(account)}"
 
 
 def _account_line(account: MParticleAccount | None) -> str:
@@ -164,7 +176,7 @@ def _account_line(account: MParticleAccount | None) -> str:
 def alert_lines(alert: Alert, about: str) -> str:
     """Return an open alert: subject (mrkdwn), error, since when, and who acknowledged it."""
     again = f", {plural(alert.occurrences, 'time')} more since" if alert.occurrences else ""
-    taken = f"\n{person(alert.acknowledged_by)} looks after it" if alert.acknowledged_by else ""
+    taken = f"\n{person(alert.acknowledged_by)} is on it" if alert.acknowledged_by else ""
     return f"{about}: {escape(alert.message)}\nSince {moment(alert.opened_at)}{again}{taken}"
 
 
@@ -174,8 +186,8 @@ def unapproved_lines(mapped: MappingStatusRow) -> str:
     proposed = mapped.mapping.proposed_by
     if mapped.live is not None:
         waits = plural(mapped.live.waiting, "change waits", "changes wait")
-        return f"{target_line(mapped)}: a new mapping\nComes from mParticle, waits since {since}. {waits}."
-    return f"{target_line(mapped)}: a new mapping\nProposed by {person(proposed)}, waits since {since}"
+        return f"{target_line(mapped)} · New mapping\nFrom mParticle, waiting since {since}. {waits}."
+    return f"{target_line(mapped)} · New mapping\nProposed by {person(proposed)}, waiting since {since}"
 
 
 def named(connection: Connection) -> str:

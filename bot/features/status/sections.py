@@ -25,7 +25,6 @@ from core.models.run import RunStatus
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, MappingStatus
-from core.store.mparticle_accounts import MParticleAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,18 @@ def waiting(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Return the runs and mappings that wait for approval."""
     items = [_waiting(each, viewer) for each in overview.waiting]
     items += [_unapproved(each, viewer) for each in overview.unapproved]
-    return StatusSection(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
+    return StatusSection(f"{plural(len(items), 'approval')} waiting", items)
 
 
 def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Return the runs in progress."""
     items = [_under_way(each, viewer) for each in overview.under_way]
-    return StatusSection(f"{plural(len(items), 'run')} in progress", items)
+    return StatusSection(f"{plural(len(items), 'sync', 'syncs')} in progress", items)
 
 
 def connections(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Return the connections."""
-    return StatusSection(
-        "Connections", [_connection(each, overview.accounts.get(each.id), viewer) for each in overview.connections]
-    )
+    return StatusSection("Connections", [_connection(overview, each, viewer) for each in overview.connections])
 
 
 def mappings(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
@@ -105,7 +102,7 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
             offered.append(_replace_key(connection))
     elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.is_live):
         # Changes of live audiences are retried without a click.
-        offered.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
+        offered.append(button("Retry now", RunAction.RETRY, alert.run_id, label=f"Retry now: run {alert.run_id}"))
     if alert.acknowledged_by is None and may_start(connection, viewer.person):
         offered.append(button("I'm on it", AlertAction.TAKE, str(alert.id), label=f"I'm on it: {connection.name}"))
     return StatusItem(phrases.alert_lines(alert, about), tuple(offered))
@@ -158,15 +155,16 @@ def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
     if not may_start(each.mapped.connection, viewer.person):
         return StatusItem(phrases.progress_lines(each))
     name = each.mapped.mapping.label
-    question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
+    question = confirmation("Cancel this sync?", "Changes already made stay.", "Cancel sync", "Keep syncing")
     offered = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
     if each.run.status is RunStatus.INTERRUPTED and not each.run.request.live:
-        offered.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
+        offered.insert(0, button("Retry now", RunAction.RETRY, each.run.id, label=f"Retry now: {name}"))
     return StatusItem(phrases.progress_lines(each), tuple(offered))
 
 
-def _connection(connection: Connection, account: MParticleAccount | None, viewer: Viewer) -> StatusItem:
-    text = phrases.connection_line(connection, account)
+def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewer) -> StatusItem:
+    open_alerts = sum(each.connection_id == connection.id for each in overview.alerts)
+    text = phrases.connection_line(connection, overview.accounts.get(connection.id), open_alerts)
     if not viewer.is_admin:
         return StatusItem(text)
     edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")

@@ -23,7 +23,7 @@ _ROOM = 11
 def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
     """Return the status of the workspace."""
     if not overview.connections:
-        text = "Nothing is connected to Iterable yet. `/iterable-sync connect` begins."
+        text = "Nothing is connected to Iterable yet. An admin connects a project with `/iterable-sync connect`."
         return text_message(text)
     parts = [
         sections.alerts(overview, viewer),
@@ -39,7 +39,7 @@ def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
     )
     blocks += mappings.blocks(MOST_BLOCKS_OF_A_MESSAGE - len(blocks))
     if not overview.mapped:
-        blocks.append(section("No audience is mapped to a list yet. `/iterable-sync map` begins."))
+        blocks.append(section("No mappings yet. Use `/iterable-sync map` to create one."))
     return Message(_sum(overview), blocks)
 
 
@@ -56,21 +56,21 @@ def history_message(past: Sequence[HistoryItem], title: str | None, person_id: s
     """Return the latest runs, of one mapping (`title`) or of all."""
     scope = f" of {escape(title)}" if title else ""
     if not past:
-        text = f"There are no runs{scope} yet. `/iterable-sync` starts one."
+        text = f"No syncs{scope} yet. Start one with `/iterable-sync`."
         return text_message(text)
-    blocks: list[Block] = [header(f"The latest {plural(len(past), 'run')}" + (f" of {title}" if title else ""))]
+    blocks: list[Block] = [header(f"Latest {plural(len(past), 'sync', 'syncs')}" + (f" of {title}" if title else ""))]
     blocks += [_past(each, person_id) for each in past]
     last = past[0]
     latest = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
-    text = f"{plural(len(past), 'run')}{scope}. The latest: {latest}."
+    text = f"{plural(len(past), 'sync', 'syncs')}{scope}. Latest: {latest}."
     return Message(text, blocks)
 
 
 def _past(each: HistoryItem, person_id: str) -> Block:
     run = each.run
     by = "mParticle" if run.request.live else person(run.started_by)
-    words = f"took back run `{run.undo_of}`: {phrases.status_words(run)}" if run.undo_of else phrases.status_words(run)
-    text = f"{phrases.target_line(each.mapped)}: {words}\n{phrases.counts_line(run)}"
+    words = f"Undo of run `{run.undo_of}`: {phrases.status_words(run)}" if run.undo_of else phrases.status_words(run)
+    text = f"{phrases.target_line(each.mapped)} · {words}\n{phrases.counts_line(run)}"
     text += f"\n{moment(run.created_at)}, by {by}, run `{run.id}`"
     if run.status is RunStatus.FAILED and run.error:
         text += f"\n{escape(run.error)}"
@@ -78,9 +78,9 @@ def _past(each: HistoryItem, person_id: str) -> Block:
         return section(text)
     name = each.mapped.mapping.label
     if run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED) and each.is_last and not run.request.live:
-        return section(text, accessory=button("Retry", RunAction.RETRY, run.id, label=f"Retry the sync of {name}"))
+        return section(text, accessory=button("Retry now", RunAction.RETRY, run.id, label=f"Retry now: {name}"))
     if _can_be_repeated(run, each.mapped):
-        label = f"Run the sync of {name} again"
+        label = f"Run again: {name}"
         return section(text, accessory=button("Run again", RunAction.AGAIN, run.id, label=label))
     return section(text)
 
@@ -101,9 +101,17 @@ def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
 
 
 def _sum(overview: WorkspaceStatus) -> str:
-    waiting = len(overview.waiting) + len(overview.unapproved)
-    return (
-        f"{plural(len(overview.under_way), 'run')} in progress, "
-        f"{plural(waiting, 'approval waits', 'approvals wait')}, {plural(len(overview.alerts), 'open alert')}, "
-        f"{plural(len(overview.mapped), 'mapping')}."
+    """Return the numbers of what needs attention, without zeros."""
+    waiting, running, alerts = (
+        len(overview.waiting) + len(overview.unapproved),
+        len(overview.under_way),
+        overview.alerts,
     )
+    needs = [
+        f"{plural(len(alerts), 'open alert')}" if alerts else "",
+        f"{plural(waiting, 'approval')} waiting" if waiting else "",
+        f"{plural(running, 'sync', 'syncs')} in progress" if running else "",
+    ]
+    words = plural(len(overview.mapped), "mapping")
+    busy = ", ".join(filter(None, needs))
+    return f"{busy}, {words}." if busy else f"All clear - {words}, nothing waiting."

@@ -24,7 +24,7 @@ def test_list_and_show(run: Commands, run_id: str) -> None:
     shown = run.here("runs", "show", run_id)
 
     assert run_id in listed.out
-    assert f"Run {run_id} succeeded" in shown.out
+    assert f"Run {run_id} done" in shown.out
     assert "3  rejected" in shown.out
     assert "(iterable_forgotten)" in shown.out
 

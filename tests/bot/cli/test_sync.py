@@ -18,7 +18,7 @@ def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None
     assert iterable.emails(target) == {f"p{n}@example.com" for n in range(20)}
     assert "20  added" in result.out
     assert "1  rejected" in result.out
-    assert "The profile has no email address." in result.out
+    assert "No email address." in result.out
     assert "rejects.csv" in result.out
 
 

@@ -14,6 +14,6 @@ def test_person_is_explained(run: Commands) -> None:
 
     assert "Iterable confirms it now." in synced.out
     assert "Last put on the list by run" in synced.out
-    assert "The profile has no email address." in rejected.out
+    assert "No email address." in rejected.out
     assert "Nothing is known here about this person." in missing.out
     assert "Iterable knows no one under this" in missing.out

@@ -30,8 +30,7 @@ async def test_columns_of_the_file_are_chosen_and_approved(tmp_path: Path) -> No
 
         waiting = await wait_for_end(bot, await start_run(bot, mapping, TABLE))
         assert waiting.status is RunStatus.NEEDS_APPROVAL
-        card = bot.slack.render(await bot.slack.wait_for_message("marketing", "with the data fields Plan"))
-        assert "Data fields" in card
+        await bot.slack.wait_for_message("marketing", "with the data fields Plan")
         await decide(bot.engine, waiting.id, by=AMIR, team_id=TEAM)
         assert (await wait_for_end(bot, waiting.id)).status is RunStatus.SUCCEEDED
         assert list(bot.iterable.state.project().data.values()) == [{"Plan": "gold"}]

@@ -58,8 +58,8 @@ async def test_report_and_repair(tmp_path: Path) -> None:
         assert "[Repair] [Only add 20 missing] [Who differs] [Keep the 3 extra]" in shown
 
         await bot.slack.marketer.click(message, DriftAction.REPAIR)
-        card = await bot.slack.wait_for_message("marketing", "This repairs list 1001", timeout=LONG)
-        assert "20 to add, 0 to update, 3 to remove" in bot.slack.render(card)
+        card = await bot.slack.wait_for_message("marketing", "This repairs List 1001", timeout=LONG)
+        assert "+20, −3" in bot.slack.render(card)
         run_id = (await bot.latest_run()).id
         await bot.slack.approver.click(card, ApprovalAction.REVIEW)
         await bot.slack.approver.submit(await bot.slack.approver.open_view(ApprovalCallback.REVIEW))

@@ -70,8 +70,8 @@ async def test_approvals_that_wait(tmp_path: Path) -> None:
         assert MappingAction.REVIEW in buttons(page)
 
         await start(bot, mapping, tmp_path)
-        await wait_for_home(bot, bot.slack.approver, "3 to add, 0 to update, 0 to remove, 0 rejected")
-        assert "Asked for by @Maya Lindqvist" in bot.slack.render(page)
+        await wait_for_home(bot, bot.slack.approver, "3 to add")
+        assert "Requested by @Maya Lindqvist" in bot.slack.render(page)
         assert ApprovalAction.REVIEW in buttons(page)
 
         page = await wait_for_home(bot, bot.slack.marketer, "Approvers: @Amir Haddad")
@@ -85,12 +85,12 @@ async def test_runs_in_progress(tmp_path: Path) -> None:
         bot.iterable.faults.add(Fault("slow", path="/api/lists/subscribe", after=1, delay=2.0))
         run_id = await start(bot, mapping, tmp_path, count=2500)
         page = await wait_for_home(bot, bot.slack.marketer, "1,000 of 2,500 (40 %)")
-        assert "# 1 run in progress" in bot.slack.render(page)
+        assert "# 1 sync in progress" in bot.slack.render(page)
         assert RunAction.CANCEL in buttons(page)
 
         page = await wait_for_home(bot, bot.slack.admin, "of 2,500")
         assert RunAction.CANCEL not in buttons(page)
-        await bot.slack.wait_for(_says(bot, page, "succeeded, 2,500 added"), timeout=10)
+        await bot.slack.wait_for(_says(bot, page, "Done, 2,500 added"), timeout=10)
         assert (await bot.run(run_id)).counters.added == 2500
 
 
@@ -99,12 +99,12 @@ async def test_mappings_and_last_run(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, mapping, tmp_path)
-        page = await wait_for_home(bot, bot.slack.marketer, "succeeded, 3 added, 0 rejected")
-        assert "*SpringShoppers* → List 1001 (Shop): active" in bot.slack.render(page)
+        page = await wait_for_home(bot, bot.slack.marketer, "Done, 3 added")
+        assert "*SpringShoppers* → List 1001 (Shop) · Active" in bot.slack.render(page)
         assert {RunAction.START, MappingAction.PAUSE, MappingAction.OPEN} <= buttons(page)
 
         assert await mapping_lifecycle.pause(bot.engine, mapping.id, by=MAYA, team_id=TEAM)
-        await wait_for_home(bot, bot.slack.marketer, "paused")
+        await wait_for_home(bot, bot.slack.marketer, "Paused")
         assert MappingAction.RESUME in buttons(page)
         assert MappingAction.PAUSE not in buttons(page)
 
@@ -139,7 +139,7 @@ async def test_soon_after_a_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         page = await bot.slack.marketer.open_home()
         await bot.slack.marketer.click(page, HomeAction.REFRESH)
         assert await mapping_lifecycle.pause(bot.engine, mapping.id, by=MAYA, team_id=TEAM)
-        await wait_for_home(bot, bot.slack.marketer, "paused")
+        await wait_for_home(bot, bot.slack.marketer, "Paused")
 
 
 async def test_long_page(tmp_path: Path) -> None:

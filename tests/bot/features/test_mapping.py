@@ -129,7 +129,7 @@ async def test_new_list_is_created_after_approval(tmp_path: Path) -> None:
         mapping = await propose_new_list(bot, **{MappingBlock.FILE: file})
         run = await wait_for_run(bot, RunStatus.NEEDS_APPROVAL)
         card = await bot.slack.wait_for_message("marketing", "Approval needed")
-        assert "Leaves to new list “Autumn”" in bot.slack.render(card)
+        assert "Leaves → new list Autumn" in bot.slack.render(card)
         assert count_lists(bot, "Autumn") == 0
         bot.iterable.faults.add(Fault("error", applied=True, path="/api/lists", method="POST", times=1))
         assert await decide(bot.engine, run.id, by=AMIR, team_id=TEAM) is Decision.RECORDED
@@ -295,13 +295,13 @@ async def test_pauses_and_resumes(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         maya = bot.slack.marketer
         await maya.command("/iterable-sync pause springshoppers")
-        await read_privately(bot, "is paused. Nothing of it is synced")
+        await read_privately(bot, "is paused. Nothing syncs until")
         assert (await reload(bot, mapping)).status is MappingStatus.PAUSED
         answer = await bot.slack.wait_for_message("marketing", "is paused", reader=maya)
         await maya.command("/iterable-sync pause springshoppers")
-        await read_privately(bot, "can't be paused: it is paused")
+        await read_privately(bot, "can't be paused: it is paused already")
         await maya.click(answer, MappingAction.RESUME)
-        await read_privately(bot, "is active again")
+        await read_privately(bot, "is resumed")
         assert (await reload(bot, mapping)).status is MappingStatus.ACTIVE
 
 

@@ -96,9 +96,9 @@ async def test_retries_are_stopped(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
         await fail_run(bot, tmp_path, mapping, status=500)
-        message = await bot.slack.wait_for_message("sync-alerts", "It is retried automatically, next on", timeout=LONG)
+        message = await bot.slack.wait_for_message("sync-alerts", "Next automatic try", timeout=LONG)
         await bot.slack.marketer.click(message, RunAction.STOP_RETRYING)
         await read_privately(bot, "is not retried automatically", channel="sync-alerts")
         run = await bot.latest_run()
         assert (run.status, run.retry_at) == (RunStatus.FAILED, None)
-        await bot.slack.wait_for(lambda: "retried automatically" not in bot.slack.render(message), LONG)
+        await bot.slack.wait_for(lambda: "Next automatic try" not in bot.slack.render(message), LONG)

@@ -43,11 +43,11 @@ async def test_status(tmp_path: Path) -> None:
                 message="Refused <it>.",
             )
         text = await reply_to(bot, "Status", "open alert")
-        assert "0 runs in progress, 1 approval waits, 1 open alert, 3 mappings." in text
+        assert "1 open alert, 1 approval waiting, 3 mappings." in text
         assert "*Shop*: Refused <it>." in text
-        assert "*SpringShoppers* → List 1001 (Shop): active\nNot synced yet" in text
-        assert "*Lapsed* → List 1002 (Shop): a new mapping\nProposed by @Maya Lindqvist" in text
-        assert "*Fed* → no list yet (Shop): active\nLive: 0 changes today" in text
+        assert "*SpringShoppers* → List 1001 (Shop) · Active\nNot synced yet" in text
+        assert "*Lapsed* → List 1002 (Shop) · New mapping\nProposed by @Maya Lindqvist" in text
+        assert "*Fed* → no list yet (Shop) · Active\nLive: 0 changes today" in text
         assert InvalidApiKeyError.code not in text
 
 
@@ -56,7 +56,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "APART_S", 0.1)
     async with workspace(tmp_path) as bot:
         connection = await bot.connection()
-        assert "There are no runs yet" in await reply_to(bot, "history", "no runs")
+        assert "No syncs yet" in await reply_to(bot, "history", "No syncs")
         first, second = await bot.mapping(connection), await bot.mapping(connection, "Lapsed", list_id=1002)
         (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
         request = RunRequest(path=str(tmp_path / "audience.csv"))
@@ -68,17 +68,17 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         home = bot.slack.marketer.user.home
         await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)), timeout=15)
 
-        text = await reply_to(bot, "history spring", "The latest 1 run of SpringShoppers")
-        assert "succeeded\n3 added, 0 rejected\n" in text
+        text = await reply_to(bot, "history spring", "Latest 1 sync of SpringShoppers")
+        assert "Done\n3 added\n" in text
         assert f"by @Maya Lindqvist, run `{run_id}`\n[Run again]" in text
         assert "Lapsed" not in text
-        text = await reply_to(bot, "history", "The latest 2 runs")
+        text = await reply_to(bot, "history", "Latest 2 syncs")
         assert text.index("Lapsed") < text.index("SpringShoppers")
         assert f"run `{failed}`\nnone.csv: there is no such file. Check the path.\n[Retry now]" in text
 
 
 def _both_ended(page: str) -> bool:
-    return "succeeded, 3 added" in page and ": failed" in page
+    return "Done, 3 added" in page and ": Failed" in page
 
 
 def test_live_line() -> None:
@@ -95,7 +95,7 @@ def test_live_line() -> None:
         waiting=7,
     )
     expected = (
-        "Live: 1,200 changes today, 900 added, 0 updated, 200 removed, 3 rejected, 40 on the way (for 2 min), "
+        "Live: 1,200 changes today, 900 added, 200 removed, 50 without effect, 3 rejected, 40 on the way (for 2 min), "
         "7 waiting for approval"
     )
     assert live_line(status) == expected

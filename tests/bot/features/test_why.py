@@ -49,7 +49,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert "Iterable confirms it now." in synced
         assert f"Last put on the list by run {run_id}" in synced.replace("`", "")
         rejected = await ask_why(bot, maya, "c3", "rejected last in 1 audience")
-        assert "The profile has no email address." in rejected
+        assert "No email address." in rejected
         assert "Collect the address in mParticle" in rejected
         assert run_id in rejected
         seen_by_others = [

@@ -132,7 +132,7 @@ async def test_refused_blocks_become_plain_text(tmp_path: Path, word: str, metho
         else:
             bot.slack.faults.add(word, method, count=1)
             message = await card(bot, tmp_path, people(range(3)))
-            assert "3 to add" in bot.slack.render(message)
+            assert "0 → 3 people, +3" in bot.slack.render(message)
         assert len(top(bot)) == 1
 
 
@@ -155,7 +155,7 @@ async def test_deleted_message_comes_back_with_the_next_stage(tmp_path: Path) ->
         bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.5)])
         mapping = await bot.mapping(await bot.connection(requests_per_second=2.0))
         run_id = await start(bot, tmp_path, mapping, people(range(6_000)))
-        message = await bot.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "Syncing", timeout=LONG)
         message.channel.messages.remove(message)
         await bot.slack.wait_for(
             lambda: any(call.answer.get("error") == "message_not_found" for call in bot.slack.calls(UPDATE)), LONG

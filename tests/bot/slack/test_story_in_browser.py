@@ -101,8 +101,9 @@ async def propose(bot: Workspace, screen: Screen, file: Path) -> None:
     await screen.press("Close")
 
     card = screen.message("Approval needed")
-    await expect(card).to_contain_text("4,762 to add, 0 to update, 0 to remove. Nothing has been sent yet.")
-    await expect(card).to_contain_text("Can be decided by @Amir Haddad")
+    await expect(card).to_contain_text("0 → 4,762 people, +4,762")
+    await expect(card).to_contain_text("235 people can't be synced")
+    await expect(card).to_contain_text("Approvers: @Amir Haddad")
     await screen.picture("approval", card)
     assert await screen.fits(400)
 
@@ -120,14 +121,14 @@ async def approve(bot: Workspace, screen: Screen) -> None:
     await screen.press("Approve")
     await expect(screen.modal).to_be_hidden()
 
-    progress = screen.message("Uploading")
+    progress = screen.message("Syncing")
     await expect(progress).to_contain_text(re.compile(r"4\d %"))
     await expect(progress.get_by_role("button", name="Cancel")).to_be_visible()
     await screen.picture("progress", progress)
     bot.iterable.faults.clear()
     summary = screen.message("Synced SpringShoppers")
-    await expect(summary).to_contain_text("4,700 added, 297 rejected")
-    await expect(summary).to_contain_text(re.compile(r"On the list in Iterable now\s*4,700"))
+    await expect(summary).to_contain_text("Spring shoppers now has 4,700 people")
+    await expect(summary).to_contain_text("297 people couldn't be synced - 62 more than predicted")
     await expect(summary).to_contain_text("Approved by @Amir Haddad")
     await expect(summary).to_contain_text("“Fits the spring plan”")
     await expect(screen.message("Approval needed")).to_have_count(0)
@@ -138,8 +139,10 @@ async def approve(bot: Workspace, screen: Screen) -> None:
 async def look_at_rejected(bot: Workspace, screen: Screen) -> None:
     """Maya asks for the rejected members: she gets the file privately, and the channel does not."""
     await screen.act_as(bot.slack.marketer)
-    await screen.message("Synced SpringShoppers").get_by_role("button", name="Rejected users").click()
-    await expect(screen.message("comes to your direct messages")).to_contain_text("Only visible to you")
+    await screen.message("Synced SpringShoppers").get_by_role("button", name="See why").click()
+    await expect(screen.modal).to_contain_text("Deleted under GDPR in Iterable")
+    await screen.modal.get_by_role("button", name="Send me the file").click()
+    await screen.press("Close")
     await expect(screen.page.locator("#main .file")).to_have_count(0)
     await screen.go("Messages")
 
@@ -149,7 +152,7 @@ async def look_at_rejected(bot: Workspace, screen: Screen) -> None:
         await file.click()
     content = (await (await downloading.value).path()).read_text()
     assert len(content.splitlines()) == 1 + 297
-    assert "The profile has no email address." in content
+    assert "No email address." in content
 
 
 async def break_iterable(bot: Workspace, screen: Screen, file: Path) -> None:
@@ -160,13 +163,13 @@ async def break_iterable(bot: Workspace, screen: Screen, file: Path) -> None:
     await screen.attach(file)
     await screen.press("Start")
 
-    await expect(screen.message("failed")).to_contain_text("Iterable is failing at the moment (500")
+    await expect(screen.message("failed")).to_contain_text("Iterable is having problems (500")
     await screen.go("Messages")
     await expect(screen.message("Sync failing: SpringShoppers")).to_be_visible()
     await screen.go("sync-alerts")
     alert = screen.message("Sync failing: SpringShoppers")
-    await expect(alert).to_contain_text("Done before: nothing")
-    await expect(alert).to_contain_text("What to do:")
+    await expect(alert).to_contain_text("Progress so far: none")
+    await expect(alert).to_contain_text("What you can do:")
     await screen.picture("alert", alert)
     assert await screen.fits(400)
 
@@ -174,9 +177,9 @@ async def break_iterable(bot: Workspace, screen: Screen, file: Path) -> None:
 async def retry(screen: Screen) -> None:
     """Iterable works again, the retry resumes the sync, and the alert recovers."""
     await screen.switch("Server errors", on=False)
-    await screen.message("Sync failing: SpringShoppers").get_by_role("button", name="Let the sync go on").click()
+    await screen.message("Sync failing: SpringShoppers").get_by_role("button", name="Retry now").click()
 
-    await expect(screen.message("It had been failing since")).to_be_visible()
+    await expect(screen.message("It failed for")).to_be_visible()
     await expect(screen.page.locator("#main .message", has_text="Sync failing: SpringShoppers")).to_have_count(0)
     await screen.go("marketing")
     await expect(screen.message("Synced SpringShoppers")).to_contain_text("240 added, 73 updated, 165 removed")
@@ -188,7 +191,7 @@ async def look_at_home(bot: Workspace, screen: Screen) -> None:
     home = screen.page.locator(".home-page")
     await expect(home).to_contain_text("Shop: healthy")
     await expect(home).to_contain_text("SpringShoppers → Spring shoppers")
-    await expect(home).to_contain_text("succeeded, 240 added, 73 updated, 165 removed, 297 rejected")
+    await expect(home).to_contain_text("Done, 240 added, 73 updated, 165 removed, 297 rejected")
     await expect(home).not_to_contain_text("open alert")
     await screen.picture("home", home)
     assert await screen.fits(400)

@@ -158,7 +158,7 @@ def test_row_has_the_columns_of_the_header() -> None:
         "email": "a@example.com",
         "customer_id": "",
         "reason": "no_email",
-        "what_it_means": "The profile has no email address.",
+        "what_it_means": "No email address.",
         "what_to_do": explain("no_email").remedy,
         "mpid": "-5",
     }
