@@ -142,7 +142,7 @@ class _Tour:
         self.say.does(self.maya, "presses See why")
         summary = await self._with_button(MARKETING, RunAction.SEE_WHY)
         await self.maya.click(summary, RunAction.SEE_WHY)
-        view = await self.maya.open_view(within=_LONG)
+        view = await self.maya.open_view(timeout=_LONG)
         self.say.shows("modal for Maya", view)
         self.say.does(self.maya, "presses Send me the file")
         await self.maya.click(view, RunAction.REJECTED)

@@ -9,7 +9,7 @@ from bot.features.ids import RunAction
 from bot.features.live_audiences import buttons
 from bot.features.permissions import deciders
 from bot.ui.blocks import Message, actions, button, context, section, text_message
-from bot.ui.formatting import cut, escape, moment, number, person, plural, rejected_words
+from bot.ui.formatting import changes, cut, escape, moment, number, person, plural, rejected_words
 from core.reporting.rejection_reasons import explain
 from core.store.audit_log import AuditEntry
 from core.store.connections import Connection
