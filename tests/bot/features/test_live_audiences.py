@@ -176,12 +176,12 @@ async def test_connection_that_messages_created(tmp_path: Path) -> None:
         await bot.mparticle.add(VIPS, person(1))
         ada, maya = bot.slack.admin, bot.slack.marketer
         await maya.command("/iterable-sync status")
-        text = await read_privately(bot, "a new mapping", maya, "marketing")
-        assert "Comes from mParticle" in text
+        text = await read_privately(bot, "New mapping", maya, "marketing")
+        assert "From mParticle" in text
         assert "1 change waits" in text
         assert "Review" not in text
         await ada.command("/iterable-sync status", "marketing")
-        message = await bot.slack.wait_for_message("marketing", "a new mapping", reader=ada, timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "New mapping", reader=ada, timeout=LONG)
         assert "mparticle-4711 has no approvers yet, so admins of this workspace decide" in bot.slack.render(message)
         assert "[Review] [Drop what waits]" in bot.slack.render(message)
         await ada.click(message, MappingAction.REVIEW)

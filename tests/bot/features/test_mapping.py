@@ -142,7 +142,7 @@ async def test_new_list_is_created_after_approval(tmp_path: Path) -> None:
         assert bot.iterable.state.lists[stored.list_id].name == "Autumn"
         assert done.list_id == stored.list_id
         assert len(bot.emails(stored.list_id)) == 3
-        await bot.slack.wait_for(lambda: f"“Autumn” ({stored.list_id})" in bot.slack.render(card))
+        await bot.slack.wait_for(lambda: f"list {stored.list_id} in Iterable" in bot.slack.render(card))
 
 
 async def test_new_list_of_a_declined_run_is_not_created(tmp_path: Path) -> None:

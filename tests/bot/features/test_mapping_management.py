@@ -82,7 +82,7 @@ async def test_everyone_is_taken_off_before_a_mapping_is_deleted(tmp_path: Path)
         view = await bot.slack.marketer.open_view(MappingCallback.DELETE)
         await bot.slack.marketer.fill(view, {MappingBlock.MEMBERS: "remove"})
         assert (await bot.slack.marketer.submit()).ok
-        card = bot.slack.render(await bot.slack.wait_for_message("marketing", "To approve"))
+        card = bot.slack.render(await bot.slack.wait_for_message("marketing", "Approval needed"))
         assert "everyone off" in card
         waiting = await bot.latest_run()
         assert (waiting.channel, waiting.status) == (MARKETING, RunStatus.NEEDS_APPROVAL)
