@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from bot.features.ids import AlertAction
 from core import alerting
 from core.runs import commands
@@ -124,6 +126,8 @@ async def test_snooze_ends_with_its_outage(tmp_path: Path) -> None:
             await alerting.resolve(db, mapping.connection_id, None)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "Muted" not in bot.slack.render(message), LONG)
+        async with bot.engine.database.write() as db:  # one alert an hour is shown
+            await db.execute(text("UPDATE alerts SET opened_at = opened_at - 7200, show_at = 0"))
         await fail_run(bot, tmp_path, mapping, status=500)
         await bot.slack.wait_for(lambda: len(top(bot, "sync-alerts")) == 2, LONG)
 
