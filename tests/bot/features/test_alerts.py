@@ -180,7 +180,7 @@ async def test_run_log_that_cannot_be_written(tmp_path: Path) -> None:
         message = await alert(bot, "The run log can't be written")
         shown = bot.slack.render(message)
         assert "there is no such folder. Create it, or mount its disk. 1 run waits to be written" in shown
-        assert "*What to do:* the operator of this program puts right what is said above" in shown
+        assert "*What you can do:* the operator of this program fixes what is described above" in shown
         assert str(tmp_path) not in shown
         assert "[I take it] [Mute for a day]" in shown
         (tmp_path / "away").rename(place)
