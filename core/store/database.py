@@ -202,6 +202,7 @@ def _sqlite_workflow_engine(url: str) -> Engine:
         pool_pre_ping=True,
         pool_size=postgresql.WORKFLOW_POOL_SIZE,
         max_overflow=0,
+        pool_timeout=postgresql.POOL_TIMEOUT_S,
         connect_args={"factory": sqlite_driver.ErasingConnection},
     )
     event.listen(engine, "connect", _prepare_workflow_sqlite)

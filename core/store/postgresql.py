@@ -23,8 +23,11 @@ from core.errors import SettingsError
 CONNECT_TIMEOUT_S = "10"
 # Detects a connection that broke silently: seconds without traffic, and ms without an acknowledgement.
 _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
-# The default of the workflow engine for engines that it creates.
-WORKFLOW_POOL_SIZE = 20
+#: Connections of a process to the database: for our own tables, and for those of the workflow engine. No task takes a
+#: second connection while it has one, so a small number only makes tasks wait.
+POOL_SIZE, WORKFLOW_POOL_SIZE = 5, 2
+#: How long a task waits for a connection of the pool, in seconds.
+POOL_TIMEOUT_S = 300
 
 #: The SQLSTATE of a write that a standby refuses.
 READ_ONLY = "25006"
@@ -75,8 +78,9 @@ def open_engine(address: str) -> AsyncEngine:
         connect_args=_arguments(address),
         hide_parameters=True,
         pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=10,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
     )
     event.listen(engine.sync_engine, "handle_error", _on_error)
     return engine
@@ -95,6 +99,7 @@ def open_workflow_engine(address: str, ours: AsyncEngine) -> Engine:
         pool_pre_ping=True,
         pool_size=WORKFLOW_POOL_SIZE,
         max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
     )
     former, opened = _FormerPrimary(), _OpenConnections()
     event.listen(engine, "connect", opened.on_connect)

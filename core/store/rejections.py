@@ -93,6 +93,23 @@ async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) ->
         yield Rejection(*row)
 
 
+async def page_of_run(
+    db: AsyncConnection, run_id: str, *, after_id: int, limit: int
+) -> tuple[list[Rejection], int | None]:
+    """Return the rejections of a run whose id is above `after_id`, in order, and the id to continue after, if any.
+
+    For readers that are slow: no connection waits for them.
+    """
+    query = (
+        select(rejections.c.id, *_COLUMNS)
+        .where(rejections.c.run_id == run_id, rejections.c.id > after_id)
+        .order_by(rejections.c.id)
+        .limit(limit)
+    )
+    rows = (await db.execute(query)).all()
+    return [Rejection(*row[1:]) for row in rows], rows[-1].id if len(rows) == limit else None
+
+
 async def after_sending(
     db: AsyncConnection, run_id: str, before_sending: Sequence[str], chunk: int
 ) -> AsyncIterator[list[tuple[str, str]]]:

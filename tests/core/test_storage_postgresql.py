@@ -20,6 +20,10 @@ from tests.core.storage import at_requests, once
 
 pytestmark = pytest.mark.extended
 
+ROOT = Path(__file__).parents[2]
+# Of a process to PostgreSQL.
+MOST_CONNECTIONS = 7
+
 
 @pytest.fixture
 def url(postgresql_server: str) -> Iterator[str]:
@@ -102,6 +106,28 @@ async def test_read_only_while_running(
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
     assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+async def test_connections_of_a_busy_process(sync: Sync, postgresql_server: str, url: str) -> None:
+    """A process that executes twelve runs at once has no more connections than the documentation promises."""
+    lists = [sync.iterable.state.add_list(f"List {number}").id for number in range(12)]
+    ids = [
+        await sync.submit(sync.mirror_file(people(range(50)), f"A{number}"), audience=f"A{number}", list_id=list_id)
+        for number, list_id in enumerate(lists)
+    ]
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+    counts = []
+    working = asyncio.gather(*(worker.start(run_id) for run_id in ids))
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        while not working.done():
+            row = connection.execute(query, (name_of(url),)).fetchone()
+            assert row is not None
+            counts.append(row[0])
+            await asyncio.wait([working], timeout=0.02)
+    assert await working == [RunStatus.SUCCEEDED] * len(ids)
+    assert max(counts) <= MOST_CONNECTIONS
+    page = (ROOT / "docs" / "explanation" / "several-processes.md").read_text(encoding="utf-8")
+    assert f"A process opens up to {MOST_CONNECTIONS} connections to PostgreSQL" in page
 
 
 async def test_stopped_while_the_database_is_away(

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from aiohttp import BodyPartReader, web
@@ -206,15 +207,12 @@ async def get_rejects(call: Call) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="rejects-{run.id}.csv"'})
     response.content_type, response.charset = "text/csv", "utf-8"
     await response.prepare(call.request)
-    rows: list[tuple[str, ...]] = [CSV_HEADER]
-    await response.write("".encode(CSV_ENCODING))
-    async with call.engine.database.read() as db:
-        async for rejection in rejections.of_run(db, run.id):
-            rows.append(csv_row(rejection))
-            if len(rows) >= _ROWS_AT_ONCE:
-                await response.write(_csv(rows))
-                rows = []
-    await response.write(_csv(rows))
+    await response.write("".encode(CSV_ENCODING) + _csv([CSV_HEADER]))
+    after_id: int | None = 0
+    while after_id is not None:
+        async with call.engine.database.read() as db:
+            page, after_id = await rejections.page_of_run(db, run.id, after_id=after_id, limit=_ROWS_AT_ONCE)
+        await response.write(_csv(map(csv_row, page)))
     await response.write_eof()
     return response
 
@@ -288,7 +286,7 @@ async def _described(call: Call, run_id: str) -> Sync:
         return Sync.of(run, await rejections.by_reason(db, run_id))
 
 
-def _csv(rows: list[tuple[str, ...]]) -> bytes:
+def _csv(rows: Iterable[tuple[str, ...]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()

@@ -5,8 +5,10 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
+from bot.web.api import syncs
 from core.settings import UPLOADS
 from core.store import audit_log
 from core.store.api_tokens import Scope
@@ -164,6 +166,20 @@ async def test_rejects_and_lookup(tmp_path: Path) -> None:
         actions = [entry["action"] for entry in entries]
         assert {"token.created", "run.started", "run.rejections_taken", "person.looked_up"} <= set(actions)
         assert "p1@example.com" not in str(entries)
+
+
+async def test_many_rejects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is complete if its rows are read from the database in several pages."""
+    monkeypatch.setattr(syncs, "_ROWS_AT_ONCE", 2)
+    async with api(tmp_path) as service:
+        token, mapping = await service.token(), await service.mapping()
+        for count in (4, 5):
+            members = [person(number, email=f"no address {number}", customer_id=None) for number in range(count)]
+            started = await service.upload(token, [person(9), *members], mapping_id=mapping.id)
+            done = await service.finished(token, started.content["id"])
+            rejects = await service.call(token, "GET", f"/syncs/{done['id']}/rejects")
+            rows = list(csv.DictReader(io.StringIO(rejects.content.removeprefix("\ufeff"))))
+            assert sorted(row["email"] for row in rows) == [f"no address {number}" for number in range(count)]
 
 
 async def test_pages(tmp_path: Path) -> None:
