@@ -182,7 +182,7 @@ async def test_run_log_that_cannot_be_written(tmp_path: Path) -> None:
         assert "there is no such folder. Create it, or mount its disk. 1 run waits to be written" in shown
         assert "*What you can do:* the operator of this program fixes what is described above" in shown
         assert str(tmp_path) not in shown
-        assert "[I take it] [Mute for a day]" in shown
+        assert "[I'm on it] [Snooze 24 h]" in shown
         (tmp_path / "away").rename(place)
         async with bot.engine.database.write() as db:
             await run_log.change(db, next_at=0.0)
