@@ -18,9 +18,9 @@ from tests.core.run_log.harness import SALT, manifests, rows, turn_on
 from tests.documents import code, code_blocks, section, table_rows
 
 
-async def test_tables_of_a_run(tmp_path: Path) -> None:
+async def test_tables_of_a_run(tmp_path: Path, database_url: str) -> None:
     """A run, its changes and its rejections are written once, and the rows add up to the counters of the run."""
-    async with syncing(tmp_path) as sync:
+    async with syncing(tmp_path, database_url) as sync:
         await sync.mirror([person(1), person(2), person(3)])  # the run log is off
         place = await turn_on(sync.engine, tmp_path)
         refused = [person(4, email="a@forgotten.test"), person(5, email="a@unattributed.test")]

@@ -75,9 +75,9 @@ async def test_passing_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert rows(place, "changes", "count(*)") == [(3,)]
 
 
-async def test_turned_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_turned_off(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end while the run log is off, and runs that waited when it was turned off, are never written."""
-    async with automated(tmp_path, None, monkeypatch) as world:
+    async with automated(tmp_path, database_url, monkeypatch) as world:
         await world.source()
         await world.schedule()
         place = await turn_on(world.sync.engine, tmp_path)
@@ -91,9 +91,9 @@ async def test_turned_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert rows(place, "runs") == []
 
 
-async def test_live_audience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_live_audience(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The changes of a live audience are written once, when their day is over."""
-    async with firehosing(tmp_path, None, firehose_approval="none") as service:
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
         place = await turn_on(service.engine, tmp_path)
         await service.mparticle.connect(VIPS)
         for number in (1, 2):
