@@ -8,7 +8,7 @@ an API key or an address. Errors from Iterable are in `core.iterable.errors`, un
 
 from typing import ClassVar, TypedDict, Unpack
 
-NOT_KEPT = "The changes of run {} are no longer kept: they expire after 30 days. Sync the audience again instead."
+NOT_KEPT = "The changes of run {} are no longer kept: they have expired. Sync the audience again instead."
 
 
 class ErrorContext(TypedDict, total=False):

@@ -20,6 +20,7 @@ from core.models.events import EventType
 from core.notifications import webhook
 from core.notifications.answer import Answer, DeliverySkippedError
 from core.notifications.route_secrets import RouteSecrets, unseal
+from core.settings import DAY_S
 from core.store import clock, deliveries, routes
 from core.store.database import to_the_end
 from core.store.deliveries import Delivery, DeliveryStatus
@@ -70,7 +71,7 @@ class Dispatcher:
         if time.monotonic() - self._cleaned_at > CLEANUP_INTERVAL_S:
             self._cleaned_at = time.monotonic()
             async with self._engine.database.write() as db:
-                await deliveries.drop_old(db)
+                await deliveries.drop_old(db, self._engine.settings.events_retention_days * DAY_S)
         async with self._engine.database.read() as db:
             due = await deliveries.due(db, AT_ONCE * 2)
             known = await routes.by_ids(db, {delivery.route_id for delivery in due}) if due else {}

@@ -1,8 +1,9 @@
 """Retention: the deletion of data that is no longer needed.
 
 Runs, alerts and audit entries are kept; each is smaller than a kilobyte. The changes and rejections of a run are larger
-and personal, so they are deleted after RETENTION_S. So are the addresses of former members. Data fields that an ended
-run has not sent are deleted at once. The files of a killed process are deleted once no process executes its run.
+and personal, so they are deleted after the times in the settings. So are the addresses of former members. Data fields
+that an ended run has not sent are deleted at once. The files of a killed process are deleted once no process executes
+its run.
 """
 
 import asyncio
@@ -12,13 +13,11 @@ import time
 from pathlib import Path
 
 from core.engine import Engine
-from core.settings import FETCHED, RUN_LOG_PREFIX, STANDARD_INPUT, UPLOADS, WORK
+from core.settings import DAY_S, FETCHED, RUN_LOG_PREFIX, STANDARD_INPUT, UPLOADS, WORK
 from core.store import batches, clock, connections, field_values, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.forgotten_files import delete_files
 
-# How long a run's changes and rejections are kept, for its file of rejections, for explanations and for undo.
-RETENTION_S = 30 * 24 * 3600.0
 # Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
@@ -31,13 +30,16 @@ _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
 async def purge_expired(engine: Engine) -> None:
     """Delete, in chunks, the expired data of up to CLEAR_RUNS ended runs, and expired addresses of former members."""
+    settings = engine.settings
     async with engine.database.read() as db:
-        before = await clock.now(db) - RETENTION_S
-        expired = await runs.expired(db, before, CLEAR_RUNS)
-        remains = await last_known_emails.any_before(db, before)
+        now = await clock.now(db)
+        changes_before, rejections_before = now - settings.changes_retention_s, now - settings.rejections_retention_s
+        emails_before = now - settings.former_emails_retention_days * DAY_S
+        expired = await runs.expired(db, changes_before, rejections_before, CLEAR_RUNS)
+        remains = await last_known_emails.any_before(db, emails_before)
     while remains:
         async with engine.database.write() as db:
-            remains = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
+            remains = await last_known_emails.clear_old(db, emails_before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
     async with engine.database.write() as db:
         await idempotency_keys.drop_old(db)
     async with engine.database.read() as db:
@@ -45,12 +47,16 @@ async def purge_expired(engine: Engine) -> None:
     while remains:
         async with engine.database.write() as db:
             remains = await field_values.drop_unneeded(db)
-    for run_id in expired:
+    for run_id, finished_at in expired:
         remains = True
         while remains:
             async with engine.database.write() as db:
-                deleted = await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
-                remains = bool(deleted + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
+                deleted = 0
+                if finished_at < changes_before:
+                    deleted += await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
+                if finished_at < rejections_before:
+                    deleted += await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS)
+                remains = bool(deleted)
                 if not remains:
                     await runs.mark_purged(db, run_id)
 

@@ -43,7 +43,7 @@ class MemberFinding:
     `identity` is the email and the user id in the ledger (None: not in the ledger), and `certain` is False if a request
     was sent and its answer was never received. `reason`, `run` and `when` (seconds since 1970) describe the last
     rejection, if there was one. `is_on_list` is what Iterable says now (None: it was not asked, or did not answer).
-    `change` is the last change of the person in the last 30 days, if there was one.
+    `change` is the last change of the person that is kept, if there was one.
     """
 
     mapping: AudienceMapping

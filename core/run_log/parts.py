@@ -20,7 +20,7 @@ from core.models.batch import Operation, decode
 from core.models.run import Run
 from core.run_log.identities import Writer
 from core.run_log.schema import CHANGES, REJECTIONS, RUNS, ChangeAction, ChangeOutcome
-from core.store import batches, connections, rejections
+from core.store import batches, clock, connections, rejections
 from core.store.batches import SentBatch
 from core.store.mappings import is_new_list
 from core.store.rejections import Rejection
@@ -69,7 +69,8 @@ async def write_rejections(engine: Engine, run: Run, path: Path, write: Writer) 
 async def write_run(engine: Engine, run: Run, path: Path) -> int:
     """Write the row of a run to a file. Returns 1."""
     async with engine.database.read() as db:
-        connection = await connections.by_id(db, run.connection_id)
+        connection, now = await connections.by_id(db, run.connection_id), await clock.now(db)
+    kept_s = min(engine.settings.changes_retention_s, engine.settings.rejections_retention_s)
     row = {
         **run.counters.model_dump(),
         "run_id": run.id,
@@ -90,7 +91,7 @@ async def write_run(engine: Engine, run: Run, path: Path) -> int:
         "throttled": run.throttled,
         "error_code": run.error_code,
         "error": run.error,
-        "has_details": not run.is_purged,
+        "has_details": not (run.is_purged or now - (run.finished_at or now) > kept_s),
     }
     with closing(_File(path, RUNS)) as file:
         file.write(pa.Table.from_pylist([row], RUNS))

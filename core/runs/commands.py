@@ -140,7 +140,7 @@ async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str |
     async with engine.database.read() as db:
         has_rejections = bool(await rejections.by_reason(db, run_id))
     if not has_rejections:
-        raise NotFoundError(f"Run {run_id} rejected no member, or its rejections were deleted after 30 days.")
+        raise NotFoundError(f"Run {run_id} rejected no member, or its rejections have expired.")
     request = RunRequest(path=f"{REJECTED_SCHEME}:{run_id}", audience=run.request.audience, mode=SyncMode.ADD)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 

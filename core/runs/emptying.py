@@ -1,6 +1,6 @@
 """Deleting a mapping after everyone was taken off its list: a run does that, under guards and after approval.
 
-When it has succeeded, the mapping is archived, and deleted after RETENTION_S: until then an undo can put the people
+When it has succeeded, the mapping is archived, and deleted after KEPT_S: until then an undo can put the people
 back.
 """
 
@@ -10,11 +10,13 @@ from core.connections.mapping_end import archive_in
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError
 from core.models.run import Run, RunRequest, StopReason, SyncMode
-from core.privacy.retention import RETENTION_S
 from core.runs.submission import enqueue
 from core.store import audit_log, clock, connections, ledger, mappings, runs
 from core.store.audit_log import COMMAND_LINE, AuditAction
 from core.store.mappings import MappingStatus
+
+#: How long an archived mapping without people is kept, in seconds.
+KEPT_S = 30 * 24 * 3600.0
 
 
 async def request_emptying(
@@ -72,7 +74,7 @@ async def finish_emptying(db: AsyncConnection, run: Run) -> None:
     mapping = await mappings.by_id(db, run.mapping_id)
     if mapping is None or await ledger.size(db, mapping.id):
         return
-    delete_at = await clock.now(db) + RETENTION_S
+    delete_at = await clock.now(db) + KEPT_S
     if mapping.status is MappingStatus.ARCHIVED:
         await mappings.change(db, mapping.id, delete_at=delete_at)
         return

@@ -8,7 +8,6 @@ from core.engine import Engine
 from core.errors import NOT_KEPT, ConflictError, NotFoundError
 from core.models.batch import Phase
 from core.models.run import CancelReason, Run, RunRequest, SyncMode
-from core.privacy.retention import RETENTION_S
 from core.runs.submission import enqueue
 from core.store import audit_log, batches, connections, mappings, runs
 from core.store.audit_log import AuditAction
@@ -32,7 +31,7 @@ async def undo(engine: Engine, run_id: str, *, by: str, channel: str | None, tea
             raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
         if (active_undo := await runs.active_undo_of(db, run_id)) is not None:
             return active_undo.id
-        await _check(db, run)
+        await _check(db, run, engine.settings.changes_retention_s)
         mapping = await mappings.by_id(db, run.mapping_id)
         connection = await connections.by_id(db, run.connection_id)
         assert mapping is not None
@@ -68,18 +67,19 @@ async def undo(engine: Engine, run_id: str, *, by: str, channel: str | None, tea
 async def check(engine: Engine, run: Run) -> None:
     """Raise ConflictError if a run can't be undone: it has not ended, changed nothing, or ended too long ago."""
     async with engine.database.read() as db:
-        await _check(db, run)
+        await _check(db, run, engine.settings.changes_retention_s)
 
 
-async def _check(db: AsyncConnection, run: Run) -> None:
+async def _check(db: AsyncConnection, run: Run, kept_s: float) -> None:
+    """Raise ConflictError if a run can't be undone. `kept_s` is how long changes are kept, in seconds."""
     if run.status.is_active or run.is_orphan:
         raise ConflictError(
             f"Run {run.id} has not ended. Wait until it has, or cancel it, and undo it then.", run_id=run.id
         )
-    _check_changes(run, await batches.states_of(db, run.id))
+    _check_changes(run, await batches.states_of(db, run.id), kept_s)
 
 
-def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]]) -> None:
+def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]], kept_s: float) -> None:
     """Raise ConflictError if a run has changed nothing, or its changes are no longer stored."""
     counters = run.counters
     has_sent = any(
@@ -88,6 +88,6 @@ def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]]) -> 
     may_have_sent = run.requests and any(status is BatchStatus.PLANNED for _, status in batch_statuses)
     if not (has_sent or may_have_sent or counters.added or counters.updated or counters.removed):
         raise ConflictError(f"Run {run.id} changed nothing, so there is nothing to undo.")
-    is_old = run.finished_at is not None and run.finished_at < time.time() - RETENTION_S
+    is_old = run.finished_at is not None and run.finished_at < time.time() - kept_s
     if is_old or not (has_sent or may_have_sent):
         raise ConflictError(NOT_KEPT.format(run.id), run_id=run.id)

@@ -33,6 +33,7 @@ RUN_LOG_PREFIX = "log-"
 # `T0123=/data/a,/data/b`: places of one workspace.
 _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
 ENV_FILE = ".env"
+DAY_S = 24 * 3600.0
 #: Means "any workspace" in ALLOWED_WORKSPACES.
 ANY = "*"
 #: The minimum length of the Firehose token: a person who guesses it can change lists.
@@ -103,6 +104,22 @@ class Settings(BaseSettings):
         30.0,
         ge=0.0,
         description="days after which all data of a workspace that removed the app is erased",
+    )
+    changes_retention_days: float = Field(
+        30.0,
+        gt=0.0,
+        description="days after which what an ended run changed is deleted; until then it can be undone",
+    )
+    rejections_retention_days: float = Field(
+        30.0, gt=0.0, description="days after which the members that an ended run rejected are deleted"
+    )
+    former_emails_retention_days: float = Field(
+        30.0,
+        gt=0.0,
+        description="days after which the last addresses of people who left are deleted",
+    )
+    events_retention_days: float = Field(
+        30.0, gt=0.0, description="days after which events that were sent to routes are deleted"
     )
     iterable_url: str | None = Field(
         None,
@@ -182,6 +199,16 @@ class Settings(BaseSettings):
     def is_quiet(self, now: float) -> bool:
         """Return whether a time (UTC seconds) is in the quiet hours for messages."""
         return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).until(now) is not None
+
+    @property
+    def changes_retention_s(self) -> float:
+        """How long what an ended run changed is kept, in seconds."""
+        return self.changes_retention_days * DAY_S
+
+    @property
+    def rejections_retention_s(self) -> float:
+        """How long the members that an ended run rejected are kept, in seconds."""
+        return self.rejections_retention_days * DAY_S
 
     @field_validator("data_dir")
     @classmethod

@@ -17,8 +17,6 @@ from core.store.tables import deliveries, slack_messages
 
 #: How long a delivery is tried, in seconds.
 TRIED_FOR_S = 24 * 3600.0
-# How long deliveries are kept for the log and for replay, in seconds.
-KEPT_S = 30 * 24 * 3600.0
 # How many old deliveries one statement deletes.
 _PIECE = 1_000
 
@@ -185,9 +183,9 @@ async def replay(db: AsyncConnection, ids: Sequence[str]) -> int:
     return int((await db.execute(query.values(values | {"is_replayed": True}))).rowcount)
 
 
-async def drop_old(db: AsyncConnection) -> None:
-    """Delete some of the deliveries that are kept no longer."""
-    old = select(deliveries.c.id).where(deliveries.c.created_at < await clock.now(db) - KEPT_S).limit(_PIECE)
+async def drop_old(db: AsyncConnection, kept_s: float) -> None:
+    """Delete some of the deliveries that are older than so many seconds."""
+    old = select(deliveries.c.id).where(deliveries.c.created_at < await clock.now(db) - kept_s).limit(_PIECE)
     await db.execute(delete(deliveries).where(deliveries.c.id.in_(old)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus, SyncMode
@@ -12,7 +12,10 @@ from core.store.tables import rejections, runs
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run that has succeeded. Times are UTC seconds, `duration_s` is without its waits for approval."""
+    """A run that has succeeded. Times are UTC seconds, `duration_s` is without its waits for approval.
+
+    `is_purged` says that its rejections were deleted.
+    """
 
     id: str
     finished_at: float
@@ -37,7 +40,10 @@ _COLUMNS = (
     runs.c.added,
     runs.c.removed,
     runs.c.rejected,
-    runs.c.is_purged,
+    or_(
+        runs.c.is_purged,
+        and_(runs.c.rejected > 0, ~select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists()),
+    ).label("is_purged"),
 )
 
 

@@ -585,30 +585,44 @@ async def request_stop(db: AsyncConnection, run_id: str, reason: StopReason | No
     await change(db, run_id, stop_requested=reason)
 
 
-async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
-    """Return the ids of final runs that ended before that time and whose details are to be deleted, oldest first.
+async def expired(
+    db: AsyncConnection, changes_before: float, rejections_before: float, limit: int
+) -> list[tuple[str, float]]:
+    """Return final runs whose details are to be deleted, the oldest first: the id and the end of each.
 
-    Unanswered changes do not count: they are kept until another run has recorded their members as unconfirmed.
+    These have changes and ended before `changes_before`, or rejections and ended before `rejections_before`, or ended
+    before both and have neither. Unanswered changes do not count: they are kept until another run has recorded their
+    members as unconfirmed.
     """
     ended = [status.value for status in RunStatus if not status.is_active and not status.is_resumable]
     of_run = batches.c.run_id == runs.c.id
-    query = select(runs.c.id).where(
-        runs.c.finished_at < before,
+    query = select(runs.c.id, runs.c.finished_at).where(
+        runs.c.finished_at < max(changes_before, rejections_before),
         ~runs.c.is_purged,
         func.coalesce(runs.c.status, "").in_(ended),  # in this form, SQLite does not take the index of the status
         or_(
-            ~select(batches.c.id).where(of_run, batches.c.status == "sent").exists(),
-            select(batches.c.id).where(of_run, batches.c.status != "sent").exists(),
-            select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
+            and_(
+                runs.c.finished_at < min(changes_before, rejections_before),
+                ~select(batches.c.id).where(of_run, batches.c.status == "sent").exists(),
+            ),
+            and_(
+                runs.c.finished_at < changes_before,
+                select(batches.c.id).where(of_run, batches.c.status != "sent").exists(),
+            ),
+            and_(
+                runs.c.finished_at < rejections_before,
+                select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
+            ),
         ),
     )
-    return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
+    rows = await db.execute(query.order_by(runs.c.finished_at).limit(limit))
+    return [(run_id, finished_at) for run_id, finished_at in rows]
 
 
 async def mark_purged(db: AsyncConnection, run_id: str) -> None:
-    """Record that a run has no details any longer, unless changes of it are kept because they are unanswered."""
-    kept = select(batches.c.id).where(batches.c.run_id == run_id).exists()
-    await db.execute(update(runs).where(runs.c.id == run_id, ~kept).values(is_purged=True))
+    """Record that a run has no details any longer, unless some are kept: for longer, or because they are unanswered."""
+    kept = [select(table.c.id).where(table.c.run_id == run_id).exists() for table in (batches, rejections)]
+    await db.execute(update(runs).where(runs.c.id == run_id, ~or_(*kept)).values(is_purged=True))
 
 
 def waited(now: float) -> ColumnElement[float]:

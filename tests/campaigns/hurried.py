@@ -6,10 +6,12 @@ minutes.
 For the soak, so that new and deleted data come into balance within minutes. Everything else is unchanged.
 """
 
+import os
+
 from bot.cli import main
 from core.live import maintenance
-from core.privacy import retention
 from core.runs import worker, workflows
+from core.settings import DAY_S
 from core.store import live_mappings
 
 # Instead of 30 days, 7 days and 5 minutes; and cleanup every 10 seconds instead of every minute.
@@ -25,7 +27,8 @@ DAYS_BEGIN = 1.76e9
 
 def hurry() -> None:
     """Set short retention times."""
-    retention.RETENTION_S = KEEP_S
+    for kind in ("CHANGES", "REJECTIONS", "FORMER_EMAILS", "EVENTS"):
+        os.environ[f"ITERABLE_SYNC_{kind}_RETENTION_DAYS"] = str(KEEP_S / DAY_S)
     maintenance.REMEMBER_S = REMEMBER_S
     workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S
     worker.CLEANUP_INTERVAL_S = TIDY_EVERY_S

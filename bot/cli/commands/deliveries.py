@@ -26,7 +26,7 @@ def list_(
     status: Annotated[StatusChoice | None, typer.Option(help="What became of them.", show_default="all")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
 ) -> ExitCode:
-    """List deliveries, newest first. They are kept for 30 days."""
+    """List deliveries, newest first. They are kept for a time (by default 30 days)."""
     return run_command(lambda session: _list(session, route, status, limit))
 
 

@@ -277,9 +277,7 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
                 await write(csv, rejections.of_run(db, run_id))
     terminal = session.terminal
     if not by_reason and run.counters.rejected:
-        terminal.line(
-            f"Run {run_id} rejected {run.counters.rejected:,} members; their identities are kept for 30 days only."
-        )
+        terminal.line(f"Run {run_id} rejected {run.counters.rejected:,} members; their identities have expired.")
     elif not by_reason:
         terminal.line(f"Run {run_id} rejected no members.")
     elif csv is not None:

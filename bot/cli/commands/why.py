@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def why(
     who: Annotated[str, typer.Argument(metavar="WHO", help="An email, a customer id or an mpid.")],
 ) -> ExitCode:
-    """Explain why a person is on a list or not. Asks Iterable, the ledger and the rejections of the last 30 days.
+    """Explain why a person is on a list or not. Asks Iterable, the ledger and the rejections that are kept.
 
     No address is printed.
     """

@@ -9,7 +9,6 @@ from bot.slack.actor import Actor
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.models.run import Run
-from core.privacy.retention import RETENTION_S
 from core.runs import undo
 from core.store import lists, runs
 from core.store.connections import Connection
@@ -41,7 +40,8 @@ async def latest(services: Services, actor: Actor) -> list[UndoCandidate]:
     if seen and not mine:
         raise InputError(_refusal(seen[0]))
     async with services.engine.database.read() as db:
-        recent = await runs.undo_candidates(db, mine, ended_after=time.time() - RETENTION_S, limit=MOST_OFFERED)
+        kept_since = time.time() - services.engine.settings.changes_retention_s
+        recent = await runs.undo_candidates(db, mine, ended_after=kept_since, limit=MOST_OFFERED)
         names = await lists.names(db, mine)
     return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in recent]
 

@@ -85,7 +85,7 @@ def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any
 def choices(candidates: Sequence[UndoCandidate]) -> Message:
     """Return the latest runs that can be undone, with a button each."""
     if not candidates:
-        text = "There is no run that can be undone: none changed a list in the last 30 days, or they all were undone."
+        text = "There is no run that can be undone: none changed a list lately, or they all were undone."
         return text_message(text)
     text = f"Which run? Here are the latest that can be undone ({plural(len(candidates), 'run')})."
     rows = [

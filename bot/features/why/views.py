@@ -70,7 +70,7 @@ _NOTHING_MEANS = (
     "• The person is in no audience that is synced here, or left it.\n"
     "• Someone else put them on the list: look them up in Iterable.\n"
     "• mParticle has the address in another spelling: try the customer id or the mpid.\n"
-    "• It was rejected more than 30 days ago: that is how long rejections are kept."
+    "• It was rejected so long ago that the rejection has expired."
 )
 
 

@@ -198,7 +198,7 @@ async def undo_sync(call: Call) -> Sync:
 async def get_rejects(call: Call) -> web.StreamResponse:
     """Get the rejected members of a sync as CSV, with their addresses, the reasons and the remedies.
 
-    The audit log records it. Rejected members are deleted after 30 days.
+    The audit log records it. Rejected members are deleted after a time (by default 30 days).
     """
     _, _, run = await call.run()
     await commands.record_rejections_taken(

@@ -95,7 +95,7 @@ async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         folder = sync.engine.settings.data_dir
         assert files_with(folder, "p0@example.com")
         now = time.time
-        monkeypatch.setattr(time, "time", lambda: now() + retention.RETENTION_S + 1)
+        monkeypatch.setattr(time, "time", lambda: now() + sync.engine.settings.changes_retention_s + 1)
         await retention.purge_expired(sync.engine)
         await sync.engine.database.clear_log()
         assert files_with(folder, "p0@example.com") == []

@@ -17,13 +17,16 @@ from core.models.run import CancelReason
 from core.planning import batching as plan
 from core.privacy import retention
 from core.runs import workflows
-from core.settings import STANDARD_INPUT
-from core.store import database, runs
+from core.settings import DAY_S, STANDARD_INPUT
+from core.store import database, run_history, runs
 from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
+
+# The default of each setting.
+MONTH_S = 30 * 24 * 3600.0
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ async def _count_kept(sync: Sync) -> tuple[int, int]:
 
 async def _let_a_month_pass(sync: Sync) -> None:
     async with sync.engine.database.write() as db:
-        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.RETENTION_S))
+        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - MONTH_S))
 
 
 async def test_old_runs_lose_their_batches(sync: Sync) -> None:
@@ -63,6 +66,29 @@ async def test_old_runs_lose_their_batches(sync: Sync) -> None:
         assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * run_count
 
 
+async def test_each_kind_has_its_time(tmp_path: Path) -> None:
+    """Changes, rejections and last addresses are each deleted after the days in their setting."""
+    async with syncing(tmp_path, retry_policy=QUICK) as sync:
+        days = {"changes_retention_days": 2.0, "rejections_retention_days": 1.0, "former_emails_retention_days": 3.0}
+        sync.engine.settings = sync.engine.settings.model_copy(update=days)
+        outcome = await sync.mirror([*people(range(3)), Member(-1)])
+        left = await sync.delta(left=people([0]))
+        kept = []
+        for _ in range(4):
+            await retention.purge_expired(sync.engine)
+            async with sync.engine.database.read() as db:
+                addresses = len((await db.execute(select(last_known_emails))).all())
+                mapping_id = outcome.run.mapping_id
+                (past,) = await run_history.last(db, mapping_id, None, 1, before=time.time(), but=left.run.id)
+            kept.append((*await _count_kept(sync), addresses, past.is_purged))
+            async with sync.engine.database.write() as db:
+                aged = runs_table.c.finished_at - DAY_S
+                await db.execute(update(runs_table).values(finished_at=aged))
+                seen_at = last_known_emails.c.seen_at - DAY_S
+                await db.execute(update(last_known_emails).values(seen_at=seen_at))
+        assert kept == [(2, 1, 1, False), (2, 0, 1, True), (0, 0, 1, True), (0, 0, 0, True)]
+
+
 async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last known address of a leaver is kept as long as a run's changes, and then deleted."""
     monkeypatch.setattr(retention, "CLEAR_ADDRESSES", 2)
@@ -70,9 +96,7 @@ async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.Monke
     for left in (range(5), range(5, 7)):
         await sync.delta(left=people(left))
         async with sync.engine.database.write() as db:
-            await db.execute(
-                update(last_known_emails).values(seen_at=last_known_emails.c.seen_at - retention.RETENTION_S / 2 - 1)
-            )
+            await db.execute(update(last_known_emails).values(seen_at=last_known_emails.c.seen_at - MONTH_S / 2 - 1))
     await retention.purge_expired(sync.engine)
     async with sync.engine.database.read() as db:
         assert (

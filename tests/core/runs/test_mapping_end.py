@@ -8,9 +8,8 @@ import pytest
 from core.connections import mapping_end, mapping_settings
 from core.errors import ConflictError, InputError
 from core.models.run import GuardName, RunStatus
-from core.privacy.retention import RETENTION_S
 from core.runs import worker
-from core.runs.emptying import request_emptying
+from core.runs.emptying import KEPT_S, request_emptying
 from core.runs.undo import undo
 from core.store import audit_log, ledger, mappings
 from core.store.audit_log import AuditAction
@@ -63,7 +62,7 @@ async def test_everyone_is_taken_off_first(sync: Sync) -> None:
     ended = await mapping_of(sync, mapping_id)
     assert ended is not None
     assert ended.status is MappingStatus.ARCHIVED
-    assert ended.delete_at == pytest.approx(time.time() + RETENTION_S, abs=60)
+    assert ended.delete_at == pytest.approx(time.time() + KEPT_S, abs=60)
     with pytest.raises(ConflictError, match="is archived"):
         await sync.submit(sync.mirror_file(people(range(3)), "A"), audience="A")
 

@@ -80,7 +80,7 @@ async def test_runs_are_found_by_indexes(database: Database, explained: Callable
         "orphaned": ("status", runs.orphaned),
         "latest": ("created_at", lambda db: runs.latest(db, 100)),
         "latest of a mapping": ("mapping_id_created_at", lambda db: runs.latest_of(db, [mapping_id], 20)),
-        "expired": ("finished_at", lambda db: runs.expired(db, RUNS + 1.0, 5)),
+        "expired": ("finished_at", lambda db: runs.expired(db, RUNS + 1.0, RUNS - 1.0, 5)),
         "next in turn": ("status", lambda db: run_turns.next_in_turn(db, "me", 40, 4)),
     }
     for name, (index, query) in asked.items():

@@ -159,18 +159,19 @@ async def test_expired_runs(database: Database) -> None:
         await runs.set_status(db, empty, RunStatus.SUCCEEDED)
         await runs.set_status(db, finished, RunStatus.SUCCEEDED)
         await runs.set_status(db, unapproved, RunStatus.NEEDS_APPROVAL)
-        assert set(await runs.expired(db, time.time() + 60, 10)) == {finished, empty}
-        assert await runs.expired(db, time.time() - 60, 10) == []
+        later = time.time() + 60
+        assert {run_id for run_id, _ in await runs.expired(db, later, later, 10)} == {finished, empty}
+        assert await runs.expired(db, time.time() - 60, time.time() - 60, 10) == []
         await runs.mark_purged(db, empty)
-        assert await runs.expired(db, time.time() + 60, 10) == [finished]
+        assert [run_id for run_id, _ in await runs.expired(db, later, later, 10)] == [finished]
         await batches.add_drafts(db, finished, [draft(Phase.ADD, 2)])
         await batches.publish(db, finished)
         (sent,) = await batches.open_batches(db, finished, BatchStatus.PLANNED, limit=5)
         await batches.set_state(db, [sent.id], BatchStatus.SENT)
         await runs.mark_purged(db, finished)  # its answer may still arrive
-        assert await runs.expired(db, time.time() + 60, 10) == [finished]
+        assert [run_id for run_id, _ in await runs.expired(db, later, later, 10)] == [finished]
         await rejections.drop(db, finished, limit=5)
-        assert await runs.expired(db, time.time() + 60, 10) == []
+        assert await runs.expired(db, later, later, 10) == []
 
 
 async def test_published_drafts_replace_the_plan(database: Database) -> None:
