@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine, wait_for_any
 from core.errors import SyncError
 from core.models.events import EventType
-from core.notifications import webhook
+from core.notifications import mail, pagerduty, webhook
 from core.notifications.answer import Answer, DeliverySkippedError
 from core.notifications.route_secrets import RouteSecrets, unseal
 from core.settings import DAY_S
@@ -41,7 +41,11 @@ WAITS_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 JITTER = 0.2
 
 _Sender = Callable[[RouteSecrets, str, str], Awaitable[Answer]]
-_SENDERS: dict[RouteKind, _Sender] = {RouteKind.WEBHOOK: webhook.send}
+_SENDERS: dict[RouteKind, _Sender] = {
+    RouteKind.WEBHOOK: webhook.send,
+    RouteKind.PAGERDUTY: pagerduty.send,
+    RouteKind.EMAIL: mail.send,
+}
 
 
 class Dispatcher:

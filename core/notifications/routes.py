@@ -4,21 +4,18 @@ Only operators name addresses of webhooks, PagerDuty and mail servers (on the co
 private network. People in Slack choose channels and persons in Slack only (`RouteKind.SLACK`).
 """
 
-import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
 from core.models.events import EventType
-from core.notifications import templates, webhook
 from core.notifications.answer import Answer
 from core.notifications.dispatcher import CLAIM_S, send_now
-from core.notifications.route_secrets import RouteSecrets, seal
+from core.notifications.route_address import RouteOptions, target_and_secrets
+from core.notifications.route_secrets import seal
 from core.store import audit_log, clock, deliveries, outbox, routes
 from core.store.audit_log import AuditAction
 from core.store.deliveries import Delivery, DeliveryStatus
@@ -27,30 +24,9 @@ from core.store.routes import Route, RouteKind
 NAME_MAX_LENGTH = 60
 # Routes of an installation.
 MOST_ROUTES = 100
-#: The events that a route gets if no one chose others.
-ALERTS = ("alert.*",)
 # Deliveries that one replay sends again.
 _MOST_REPLAYED = 1_000
 _TYPES = [kind.value for kind in EventType if kind is not EventType.TEST]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteOptions:
-    """What a person chooses. `address` is a webhook's URL, a channel or person in Slack, and so on.
-
-    `secret` is a webhook's signing secret ("": a new one). `events` are types, or patterns such as `run.*`. A fallback
-    gets only alerts that Slack has not shown.
-    """
-
-    name: str
-    kind: RouteKind
-    address: str
-    secret: str = ""
-    headers: dict[str, str] | None = None
-    template: str = ""
-    events: Sequence[str] = ALERTS
-    connection_id: int | None = None
-    is_fallback: bool = False
 
 
 async def add(engine: Engine, options: RouteOptions, *, by: str, team_id: str | None) -> tuple[Route, str]:
@@ -63,7 +39,7 @@ async def add(engine: Engine, options: RouteOptions, *, by: str, team_id: str | 
     if not name or len(name) > NAME_MAX_LENGTH or not name.isprintable():
         raise ValidationError(f"The name of a route has 1 to {NAME_MAX_LENGTH} printable characters.")
     events = _check_events(options)
-    target, secrets = _target_and_secrets(options)
+    target, secrets = target_and_secrets(options)
     async with engine.database.write() as db:
         everyone = await routes.everyone(db)
         if any(route.name == name for route in everyone):
@@ -174,51 +150,11 @@ def _check_events(options: RouteOptions) -> tuple[str, ...]:
             raise ValidationError(
                 f'There is no event "{pattern[:40]}". The events are: {", ".join(_TYPES)}; run.* is all of runs.'
             )
+    if options.is_fallback and options.kind is RouteKind.SLACK:
+        raise ValidationError("A fallback is for when Slack is away, so it can't be in Slack.")
     is_other = any(fnmatchcase(kind, pattern) for kind in _TYPES if not kind.startswith("alert.") for pattern in events)
     if is_other and (options.is_fallback or options.kind not in (RouteKind.WEBHOOK, RouteKind.EMAIL)):
         raise ValidationError(
             "This route takes alerts only: leave --event out, or give alert.opened and alert.resolved."
         )
     return events
-
-
-def _target_and_secrets(options: RouteOptions) -> tuple[str, RouteSecrets | None]:
-    """Return what people see of the address, and what is stored encrypted. Raises ValidationError."""
-    url = check_url(options.address)
-    secret = webhook.check_secret(options.secret) if options.secret else webhook.new_secret()
-    template = templates.check(options.template) if options.template else ""
-    secrets = RouteSecrets(url=url, secret=secret, headers=options.headers or {}, template=template)
-    return origin_of(url), secrets
-
-
-def check_url(text: str) -> str:
-    """Return the address of a receiver. Raises ValidationError if it is not HTTPS, or HTTP to this machine."""
-    url = text.strip()
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValidationError("That is not the address of a receiver. Give it as https://host/path.")
-    if parts.username is not None:
-        raise ValidationError("The address has a user or password in it. Give these in a header instead.")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ValidationError(
-            "The address must begin with https://; http:// is possible on this machine only (127.0.0.1, localhost)."
-        )
-    return url
-
-
-def origin_of(url: str) -> str:
-    """Return the scheme and host of an address: a path often contains a secret."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

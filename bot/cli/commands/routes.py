@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.commands.connections import load
+from bot.cli.commands.connections import load, typed_secret
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
 from core.errors import InputError
 
 if TYPE_CHECKING:
-    from core.notifications.routes import RouteOptions
+    from core.notifications.route_address import RouteOptions
     from core.store.routes import Route
 
 app = typer.Typer(help="The destinations of alerts and events, besides the alert channel in Slack.")
@@ -26,6 +26,25 @@ def add(
     name: Name,
     webhook: Annotated[
         str | None, typer.Option(metavar="URL", help="An address that takes events as signed JSON.")
+    ] = None,
+    pagerduty: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="PagerDuty's Events API: https://events.pagerduty.com or https://events.eu.pagerduty.com.",
+        ),
+    ] = None,
+    email: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="A recipient of e-mails. Repeat it for more.")
+    ] = None,
+    slack: Annotated[
+        str | None, typer.Option(metavar="ID", help="Another channel (C0123...) or person (U0123...) in Slack.")
+    ] = None,
+    smtp: Annotated[
+        str | None, typer.Option(metavar="URL", help="The mail server, such as smtps://user@host:465.")
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option("--from", metavar="ADDRESS", help="The sender of e-mails.", show_default="the user")
     ] = None,
     event: Annotated[
         list[str] | None,
@@ -50,15 +69,14 @@ def add(
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")] = False,
 ) -> ExitCode:
     """Add a route. A webhook's signing secret is printed on standard output, and never shown again."""
-    chosen = {"webhook": webhook}
-    given = {kind: address for kind, address in chosen.items() if address is not None}
-    if len(given) != 1:
-        raise typer.BadParameter("give --webhook.")
+    addresses = {"webhook": webhook, "pagerduty": pagerduty, "email": smtp if email else None, "slack": slack}
+    given = {kind: address for kind, address in addresses.items() if address is not None}
+    if len(given) != 1 or bool(email) != (smtp is not None):
+        raise typer.BadParameter("give one of --webhook, --pagerduty, --slack, and --email with --smtp.")
     (kind, address), *_ = given.items()
-    secret = sys.stdin.readline().strip() if secret_stdin else ""
 
-    def options(connection_id: int | None) -> "RouteOptions":
-        from core.notifications.routes import ALERTS, RouteOptions
+    def options(connection_id: int | None, secret: str) -> "RouteOptions":
+        from core.notifications.route_address import ALERTS, RouteOptions
         from core.store.routes import RouteKind
 
         return RouteOptions(
@@ -68,6 +86,8 @@ def add(
             secret=secret,
             headers=dict(_header(text) for text in header or ()),
             template=_template(template),
+            recipients=email or (),
+            sender=sender or "",
             events=event or ALERTS,
             connection_id=connection_id,
             is_fallback=fallback,
@@ -77,9 +97,13 @@ def add(
         from core.notifications import routes
         from core.store.audit_log import COMMAND_LINE
 
+        needs_secret = kind == "pagerduty" or (kind == "email" and "@" in address)
+        secret = _secret(session, is_needed=needs_secret, is_piped=secret_stdin)
         async with session.engine() as engine:
             connection_id = (await load(engine, connection)).id if connection is not None else None
-            route, signing = await routes.add(engine, options(connection_id), by=COMMAND_LINE, team_id=workspace)
+            route, signing = await routes.add(
+                engine, options(connection_id, secret), by=COMMAND_LINE, team_id=workspace
+            )
         session.terminal.say(
             f'Route "{route.name}" gets {", ".join(route.events)}. Test it: iterable-sync routes test {route.name}'
         )
@@ -165,6 +189,18 @@ async def _remove(session: Session, name: str) -> ExitCode:
         await routes.remove(engine, name, by=COMMAND_LINE, team_id=None)
     session.terminal.line(f'Route "{name}" was removed.')
     return ExitCode.OK
+
+
+def _secret(session: Session, *, is_needed: bool, is_piped: bool) -> str:
+    """Return the secret from standard input, or from the terminal if one is needed. Raises InputError without one."""
+    if is_piped:
+        return sys.stdin.readline().strip()
+    if not is_needed:
+        return ""
+    if not session.terminal.is_attended:
+        raise InputError("This route needs a secret. Give it on standard input: --secret-stdin.")
+    with session.interruption.unwatched():
+        return typed_secret(session, "Routing key or password (it is not shown): ").strip()
 
 
 def _header(text: str) -> tuple[str, str]:

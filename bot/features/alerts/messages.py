@@ -1,6 +1,6 @@
 """The messages of an alert: in the alert channel, to the person who started the run, and the all-clear."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,16 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.features.alerts.views import AlertView, alert, all_clear
 from bot.features.runs.run_reader import RunViewReader
 from bot.messages import fallback
-from bot.messages.desired import DesiredMessage, MessageKind, thread_of
+from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.ui.formatting import slack_user
 from core.alerting import DRIFT
 from core.settings import Settings
-from core.store import alerts, clock, list_checks, mappings, runs
+from core.store import alerts, clock, list_checks, mappings, routes, runs
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
 from core.store.list_checks import ListCheck
 from core.store.mappings import AudienceMapping
+from core.store.routes import Route, RouteKind
 from core.store.slack_messages import MessageStatus, SlackMessage
 
 
@@ -41,6 +42,7 @@ class AlertMessageProvider:
         now = await clock.now(snapshot.db)
         is_quiet = self._settings.is_quiet(now)
         connections = await snapshot.connections()
+        slack_routes = [route for route in await routes.everyone(snapshot.db) if route.kind is RouteKind.SLACK]
         subjects = []
         for each in followed:
             connection = connections[each.connection_id]
@@ -48,8 +50,14 @@ class AlertMessageProvider:
             check = await _check_of(snapshot.db, each, mapping)
             view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check)
             is_snoozed = is_quiet or max(each.show_at, each.snoozed_until or 0.0) > now
-            state = partial(_desired_state, view, is_snoozed=is_snoozed)
-            subjects.append(Subject(f"alert {each.id}", keys_of(each.id, connection), state))
+            routed = [
+                route
+                for route in slack_routes
+                if route.concerns(connection.team_id, connection.id) and route.target != connection.alert_channel
+            ]
+            state = partial(_desired_state, view, routed, is_snoozed=is_snoozed)
+            keys = keys_of(each.id, connection) + [key for route in routed for key in _route_keys(each.id, route)]
+            subjects.append(Subject(f"alert {each.id}", keys, state))
         return subjects
 
     async def after_read(self) -> None:
@@ -72,8 +80,17 @@ def keys_of(alert_id: int, connection: Connection) -> list[str]:
     return [key, f"{key}:dm", f"{key}:clear", *fallback.keys_for(key, connection)]
 
 
-def _desired_state(view: AlertView, stored: StoredMessages, *, is_snoozed: bool) -> DesiredState:
+def _route_keys(alert_id: int, route: Route) -> list[str]:
+    """Return the keys of an alert's messages to a route: the alert, and the all-clear."""
+    return [f"alert:{alert_id}:route:{route.id}", f"alert:{alert_id}:route:{route.id}:clear"]
+
+
+def _desired_state(
+    view: AlertView, routed: Sequence[Route], stored: StoredMessages, *, is_snoozed: bool
+) -> DesiredState:
     messages = desired_messages(view, stored, is_snoozed=is_snoozed)
+    for route in routed:
+        messages += _to_route(view, route, stored, is_snoozed=is_snoozed)
     return DesiredState(messages, is_final=view.alert.closed_at is not None)
 
 
@@ -102,17 +119,31 @@ def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_
         if key == main and starter is None:
             messages += fallback.for_approvers(messages[-1], connection, stored)
     thread = thread_of(stored.get(main)) or thread_of(stored.get(direct))
-    if view.alert.outcome is AlertOutcome.RESOLVED and thread is not None and (not is_snoozed or clear in stored):
-        messages.append(
-            DesiredMessage(
-                clear,
-                connection.team_id,
-                thread.channel,
-                MessageKind.REPLY,
-                all_clear(view),
-                urgent=True,
-                thread=thread,
-                broadcast=True,
-            )
-        )
+    if thread is not None and (not is_snoozed or clear in stored):
+        messages += _all_clear(view, clear, thread)
     return messages
+
+
+def _to_route(
+    view: AlertView, route: Route, stored: Mapping[str, SlackMessage], *, is_snoozed: bool
+) -> list[DesiredMessage]:
+    """Return the messages of an alert to another channel or person."""
+    key, clear = _route_keys(view.alert.id, route)
+    is_open = view.alert.closed_at is None
+    if key not in stored and (is_snoozed or not is_open):
+        return []
+    kind = MessageKind.OPEN if is_open else MessageKind.FINAL
+    messages = [DesiredMessage(key, view.connection.team_id, route.target, kind, alert(view), urgent=True)]
+    thread = thread_of(stored.get(key))
+    if thread is not None and (not is_snoozed or clear in stored):
+        messages += _all_clear(view, clear, thread)
+    return messages
+
+
+def _all_clear(view: AlertView, key: str, thread: Thread) -> list[DesiredMessage]:
+    """Return the all-clear below an alert, if it was resolved."""
+    if view.alert.outcome is not AlertOutcome.RESOLVED:
+        return []
+    message, kind = all_clear(view), MessageKind.REPLY
+    team_id, channel = view.connection.team_id, thread.channel
+    return [DesiredMessage(key, team_id, channel, kind, message, urgent=True, thread=thread, broadcast=True)]

@@ -8,9 +8,14 @@ from sqlalchemy import text
 
 from bot.features.ids import AlertAction
 from core import alerting
+from core.notifications import routes
+from core.notifications.route_address import RouteOptions
 from core.runs import commands
 from core.store import audit_log, run_log
+from core.store.alert_rules import Rule
+from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping
+from core.store.routes import RouteKind
 from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
@@ -191,3 +196,23 @@ async def test_run_log_that_cannot_be_written(tmp_path: Path) -> None:
         await until_written(place)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "*The run log is written again*" in bot.slack.render(message), LONG)
+
+
+async def test_alert_goes_to_another_channel(tmp_path: Path) -> None:
+    """A route in Slack gets the alert as the alert channel does, and its all-clear."""
+    async with workspace(tmp_path) as bot:
+        channel = bot.slack.channel("marketing").id
+        chosen = RouteOptions("team", RouteKind.SLACK, channel)
+        await routes.add(bot.engine, chosen, by=COMMAND_LINE, team_id=TEAM)
+        mapping = await bot.mapping(await bot.connection())
+        async with bot.engine.database.write() as db:
+            subject: Any = {"connection_id": mapping.connection_id, "mapping_id": mapping.id, "run_id": None}
+            await alerting.open_or_repeat(db, **subject, code=Rule.DEVIATION, message="100 people were added.")
+        bot.services.wake()
+        message = await bot.slack.wait_for_message("marketing", "Unusual numbers", timeout=LONG)
+        await alert(bot, "Unusual numbers")
+        async with bot.engine.database.write() as db:
+            await alerting.resolve(db, mapping.connection_id, mapping.id)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "The numbers are as usual" in bot.slack.render(message), LONG)
+        await bot.slack.wait_for(lambda: replies(bot, message), LONG)
