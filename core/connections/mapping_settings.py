@@ -1,21 +1,27 @@
-"""Editing a mapping: its name, its channel, and the limits beyond which a run needs approval."""
+"""Editing a mapping: its name, its channel, the limits beyond which a run needs approval, and who is on the list."""
 
-from typing import TypedDict, Unpack
+from collections.abc import Mapping
+from typing import TypedDict, Unpack, cast
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
+from core.models.exclusions import exclusions_text, load
 from core.store import audit_log, mappings
 from core.store.audit_log import AuditAction
-from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
 
 NAME_MAX_LENGTH = 200
+_DECISIVE = ("mode", "removal_policy")
+MODES = ("auto", "mirror", "delta", "add")
 
 
 class MappingEdit(TypedDict, total=False):
     """The settings to change. None: the name of the audience, messages to who started a run, the default limit.
 
     `max_added` is a number of people; `max_added_share` and `max_removed_share` are shares of those who were synced
-    before (0.2: a fifth).
+    before (0.2: a fifth). `mode` and `removal_policy` decide who is on the list, so a change of them needs approval.
     """
 
     name: str | None
@@ -23,15 +29,24 @@ class MappingEdit(TypedDict, total=False):
     max_added: int | None
     max_added_share: float | None
     max_removed_share: float | None
+    mode: str
+    removal_policy: RemovalPolicy
 
 
 async def edit(
-    engine: Engine, mapping_id: int, *, by: str, team_id: str | None, **wanted: Unpack[MappingEdit]
+    engine: Engine,
+    mapping_id: int,
+    *,
+    by: str,
+    team_id: str | None,
+    approved: bool = False,
+    **wanted: Unpack[MappingEdit],
 ) -> AudienceMapping:
-    """Change settings of a mapping that don't affect who is on the list, and return the mapping.
+    """Change settings of a mapping, and return the mapping. One audit entry has them, before and after.
 
-    One audit entry has the settings that changed, before and after. Raises NotFoundError if there is no such mapping,
-    ConflictError if it is archived, and ValidationError if a setting is invalid.
+    A change that decides who is on the list waits for the approval of the mapping, unless `by` may approve it
+    (`approved`). Raises NotFoundError if there is no such mapping, ConflictError if it is archived (or, for such a
+    change, paused or declined), and ValidationError if a setting is invalid.
     """
     _check(wanted)
     async with engine.database.write() as db:
@@ -40,22 +55,63 @@ async def edit(
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
         if known.status is MappingStatus.ARCHIVED:
             raise ConflictError(f"{known.label} is archived. Restore it before you change it.", mapping_id=mapping_id)
-        changed = {name: value for name, value in wanted.items() if getattr(known, name) != value}
-        if not changed:
-            return known
-        await mappings.change(db, mapping_id, **wanted)
+        changed: dict[str, object] = {name: value for name, value in wanted.items() if getattr(known, name) != value}
+        decisive = {str(name): str(changed.pop(name)) for name in _DECISIVE if name in changed}
+        after = known
+        if changed:
+            await mappings.change(db, mapping_id, **cast(MappingUpdate, changed))
+        if changed or decisive:
+            after = await change_decisive(
+                db, known, decisive, by=by, team_id=team_id, approved=approved, engine=engine, others=changed
+            )
+    return after
+
+
+async def change_decisive(
+    db: AsyncConnection,
+    mapping: AudienceMapping,
+    values: Mapping[str, str],
+    *,
+    by: str,
+    team_id: str | None,
+    approved: bool,
+    engine: Engine,
+    others: Mapping[str, object] | None = None,
+) -> AudienceMapping:
+    """Change settings that decide who is on the list (as stored), write the audit entry, and return the mapping.
+
+    `others` are settings that the caller has changed: they are in the same entry. Raises ConflictError if the mapping
+    is paused, archived or was declined.
+    """
+    stored = mappings.stored_decisive(mapping)
+    changed = {name: value for name, value in values.items() if stored[name] != value}
+    if changed:
+        if mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED, MappingStatus.ARCHIVED):
+            raise ConflictError(
+                f"{mapping.label} is {mapping.status}. Resume, restore or propose it first, and change it then.",
+                mapping_id=mapping.id,
+            )
+        await mappings.set_decisive(db, mapping, changed, by=by, approved=approved)
+    if changed or others:
         await audit_log.add(
             db,
             team_id=team_id,
             actor=by,
             action=AuditAction.MAPPING_CHANGED,
-            subject=f"mapping:{mapping_id}",
-            before={name: getattr(known, name) for name in changed},
-            after=changed,
+            subject=f"mapping:{mapping.id}",
+            before=_for_audit({name: stored[name] for name in changed})
+            | {name: getattr(mapping, name) for name in others or {}},
+            after=_for_audit(changed) | dict(others or {}),
         )
-        after = await mappings.by_id(db, mapping_id)
+    after = await mappings.by_id(db, mapping.id)
     assert after is not None
+    engine.live_work.set()
     return after
+
+
+def _for_audit(values: Mapping[str, str]) -> dict[str, object]:
+    """Return settings in words: the audit log has no digest of an address."""
+    return {name: exclusions_text(load(value)) if name == "exclusions" else value for name, value in values.items()}
 
 
 def _check(wanted: MappingEdit) -> None:
@@ -64,6 +120,8 @@ def _check(wanted: MappingEdit) -> None:
         wanted["name"] = name.strip()
         if not wanted["name"] or len(wanted["name"]) > NAME_MAX_LENGTH or not wanted["name"].isprintable():
             raise ValidationError(f"A mapping's name has 1 to {NAME_MAX_LENGTH} printable characters.")
+    if wanted.get("mode", "auto") not in MODES:
+        raise ValidationError(f"A mode is one of {', '.join(MODES)}.")
     if (wanted.get("max_added") or 0) < 0 or (wanted.get("max_added_share") or 0.0) < 0.0:
         raise ValidationError("A limit of additions is 0 or more.")
     if not 0.0 <= (wanted.get("max_removed_share") or 0.0) <= 1.0:

@@ -244,6 +244,10 @@ class RunPlan(BaseModel):
     unchanged: int = 0
     duplicates: int = 0
     rejected: int = 0
+    excluded: int = 0
+    """Of those rejected, the people that an exclusion of the mapping keeps off the list."""
+    settings: str = ""
+    """The digest of the mapping's settings that decide who is on the list; "" in plans of earlier versions."""
     forgotten: int = 0
     """Of those rejected, the people that Iterable has forgotten. They are not sent."""
     to_merge: int = 0

@@ -33,10 +33,13 @@ The statements are in sql/diff.sql, the tables that they create in sql/schema.sq
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.data_fields import find_changed
+from core.planning.exclusions import exclude
 from core.planning.schema import statements
 from core.planning.workspace import Workspace
 
@@ -76,40 +79,38 @@ def diff_against_ledger(
     merges: bool = False,
     salt: str | None = None,
     unchanged_as: str | None = None,
+    exclusion_salt: str | None = None,
 ) -> DiffCounts:
     """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
     `keys_are_known`: the member keys come from the ledger, so no member is in it under another key. `merges`: users may
     be merged. `salt` keys the digests of data fields; None: none are sent. `unchanged_as` is the outcome of members
-    that are unchanged (add, update), if they are to be sent all the same.
+    that are unchanged (add, update), if they are to be sent all the same. `exclusion_salt` keys the digests of excluded
+    addresses; None: the mapping excludes no one.
     """
     diff = statements("diff.sql")
     mapping = {"mapping_id": mapping_id}
     placeholder = {"placeholder_domain": PLACEHOLDER_DOMAIN}
-    former = {"former": FORMER_IDENTITY_PREFIX}
     con.execute(diff[_USE_PROJECT[project_type]])
     con.execute(diff["create_ledger_keys"])
     has_ledger = bool(_value(con, "SELECT count(*) FROM ledger"))
+    if has_ledger and not keys_are_known and _value(con, diff["any_key_without_mpid"]):
+        con.execute(diff["find_ledger_keys"], mapping)
+        con.execute(diff["use_ledger_keys"])
+    if exclusion_salt is not None:
+        assert isinstance(con, duckdb.DuckDBPyConnection)
+        exclude(con, mapping_id, field, exclusion_salt)
+    if salt is not None:
+        find_changed(con, salt, keys_are_known=keys_are_known or not has_ledger)
     if has_ledger:
-        if not keys_are_known and _value(con, diff["any_key_without_mpid"]):
-            con.execute(diff["find_ledger_keys"], mapping)
-            con.execute(diff["use_ledger_keys"])
-        if salt is not None:
-            find_changed(con, salt, keys_are_known=keys_are_known)
         has_placeholders = field is UserIdField.MPID
         renames = {
             "renames": has_placeholders and project_type is ProjectType.EMAIL,
             "merges": has_placeholders and merges and project_type is ProjectType.HYBRID,
         }
         con.execute(diff["create_joined"], mapping | placeholder | renames)
-        if salt is not None:
-            con.execute(diff["mark_changed_fields"])
-        if mode is SyncMode.MIRROR:
-            con.execute(diff["add_mirror_leavers"], former)
-        con.execute(diff["add_former_identities"], former)
+        _add_leavers(con, diff, mode, has_fields=salt is not None)
     else:
-        if salt is not None:
-            find_changed(con, salt, keys_are_known=True)
         con.execute(diff["create_joined_without_ledger"])
     con.execute(diff["create_duplicate_profiles"])
     if project_type is ProjectType.HYBRID:
@@ -133,6 +134,15 @@ def diff_against_ledger(
     _find_retaining_rows(con, diff, mapping)
     con.execute(diff["create_removals"])
     return _counts(con, diff)
+
+
+def _add_leavers(con: Workspace, diff: dict[str, str], mode: SyncMode, *, has_fields: bool) -> None:
+    former = {"former": FORMER_IDENTITY_PREFIX}
+    if has_fields:
+        con.execute(diff["mark_changed_fields"])
+    if mode is SyncMode.MIRROR:
+        con.execute(diff["add_mirror_leavers"], former)
+    con.execute(diff["add_former_identities"], former)
 
 
 def _find_retaining_rows(con: Workspace, diff: dict[str, str], mapping: dict[str, int]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.identity import ProjectType
 from core.models.data_fields import fields_text
+from core.models.exclusions import exclusions_text, load
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
 from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
@@ -65,7 +66,7 @@ def check_guards(
         guards.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
-                message=f"First sync of {_audience(mapping, source)} to {_list(mapping)}{_fields(mapping)}.",
+                message=_not_approved(mapping, source),
             )
         )
     would_empty_list = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
@@ -236,6 +237,37 @@ def _check_replacements(mapping: AudienceMapping, to_replace: int, ledger_size: 
 
 def _list(mapping: AudienceMapping) -> str:
     return "a new list, which is created then" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
+
+
+def _not_approved(mapping: AudienceMapping, source: Source) -> str:
+    if mapping.change_before is not None:
+        return f"The mapping was changed: {changes_text(mapping)}{_fields(mapping)}."
+    return f"First sync of {_audience(mapping, source)} to {_list(mapping)}{_fields(mapping)}{_exclusions(mapping)}."
+
+
+def changes_text(mapping: AudienceMapping) -> str:
+    """Return the settings of a mapping whose change waits for approval, in words, with those before."""
+    before, parts = mapping.change_before or {}, []
+    if "mode" in before:
+        parts.append(f"its mode is {mapping.mode} (before: {before['mode']})")
+    if "removal_policy" in before:
+        now, was = _LEAVERS[mapping.removal_policy], _LEAVERS[RemovalPolicy(before["removal_policy"])]
+        parts.append(f"people who leave the audience {now} (before: they {was})")
+    if "exclusions" in before:
+        was = exclusions_text(load(before["exclusions"])) or "no one"
+        parts.append(f"it excludes {exclusions_text(mapping.exclusions) or 'no one'} (before: {was})")
+    return "; ".join(parts)
+
+
+_LEAVERS = {
+    RemovalPolicy.REMOVE: "leave the list",
+    RemovalPolicy.ASK: "leave the list after an approval each time",
+    RemovalPolicy.KEEP: "stay on the list",
+}
+
+
+def _exclusions(mapping: AudienceMapping) -> str:
+    return f", without {exclusions_text(mapping.exclusions)}" if mapping.exclusions else ""
 
 
 def _fields(mapping: AudienceMapping) -> str:

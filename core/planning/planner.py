@@ -14,6 +14,7 @@ from core.planning.approval_rules import PlanResult, had_approval, with_open_gua
 from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.data_fields import FieldSettings, load_fields
 from core.planning.diff import diff_against_ledger
+from core.planning.exclusions import ExclusionSettings
 from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
@@ -31,11 +32,13 @@ from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
+from core.store.rejections import EXCLUDED
 from core.store.runs import DeltaHistory
 
 # A person with several profiles has a row in the ledger for each.
 _COUNT_PEOPLE = "SELECT count(DISTINCT coalesce(email, user_id)) FROM ledger WHERE mapping_id = {mapping_id}"
-_COUNT_FORGOTTEN = f"SELECT count(*) FROM rejected WHERE reason = '{FailureReason.FORGOTTEN.value}'"
+_COUNT = "SELECT count(*) FROM rejected WHERE reason = '{reason}'"
+_COUNTED_REASONS = (FailureReason.FORGOTTEN.value, EXCLUDED)
 
 
 async def plan_run(
@@ -52,6 +55,7 @@ async def plan_run(
     people_on_list: Path | None = None,
     merges: bool = False,
     fields: FieldSettings | None = None,
+    exclusions: ExclusionSettings | None = None,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
@@ -59,7 +63,8 @@ async def plan_run(
     the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
     takes the list over. `forgotten` are files with the digests of emails and user ids that Iterable has forgotten, 32
     bytes each. `merges`: placeholder profiles may be merged into others. `fields` are the data fields to send (None:
-    none). If the run has an approved plan, that plan is kept for comparison until `publish_plan` replaces it.
+    none), and `exclusions` the people who are kept off the list. If the run has an approved plan, that plan is kept for
+    comparison until `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
@@ -73,7 +78,9 @@ async def plan_run(
     if is_planned_again:
         await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
     ledger_size = sizes.get(target.id, 0)
-    opening = open_source(database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()))
+    opening = open_source(
+        database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()), exclusions
+    )
     async with opening as opened:
         con, source, source_digest = opened.con, opened.source, opened.digest
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
@@ -86,7 +93,8 @@ async def plan_run(
         await run(con, map_members, con, planned.user_id_field, project_type, with_removals=with_removals, live=live)
         if project_type is ProjectType.EMAIL:  # in others a user id alone is precise
             await fill_last_known_emails(con, database, target.id)
-        if diff_mode is SyncMode.MIRROR:
+        # who is excluded leaves the list, whether or not the source says anything of them
+        if diff_mode is SyncMode.MIRROR or (exclusions is not None and not live):
             ledger_size = await _load_whole_ledger(con, database, target.id, mapping_ids)
         else:
             await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
@@ -111,11 +119,12 @@ async def plan_run(
             merges=merges,
             salt=None if fields is None else fields.salt,
             unchanged_as="update" if planned.request.full else None,
+            exclusion_salt=None if exclusions is None else exclusions.salt,
         )
         outside = await run(con, lambda: count_outside(con, merges=merges)) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
-        forgotten_count = scalar(con, _COUNT_FORGOTTEN)
+        forgotten_count, excluded_count = (scalar(con, _COUNT.format(reason=each)) for each in _COUNTED_REASONS)
         to_replace = scalar(con, "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1")
         work = await store_plan(con, database, planned.id, None if fields is None else fields.vault)
     is_from = (source_digest, address or planned.request.path)
@@ -161,6 +170,8 @@ async def plan_run(
         members=members,
         rejected=rejected,
         forgotten=forgotten_count,
+        excluded=excluded_count,
+        settings=target.settings_digest,
         ledger_size=ledger_size,
         requests=work.requests,
         to_merge=numbers.to_merge,

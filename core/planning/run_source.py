@@ -16,6 +16,7 @@ from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.models.run import Run, SyncMode
 from core.planning.data_fields import FieldSettings
+from core.planning.exclusions import ExclusionSettings, load_exclusions
 from core.planning.live_source import (
     claimed_changes,
     exclude_newer_live_changes,
@@ -70,17 +71,23 @@ async def open_source(
     erased: SuppressionList | None,
     fields: FieldSettings | None,
     ledger_size: int,
+    exclusions: ExclusionSettings | None = None,
 ) -> AsyncIterator[RunSource]:
     """Read the members of a run, for the length of the block. `ledger_size` is that of all mappings of the list.
+
+    With `exclusions`, the workspace has their tables, and is one of DuckDB.
 
     Raises InputError if a file can't be used.
     """
     if planned.request.live:
-        async with _live_changes(database, data_dir, planned, memory_mb, fields) as opened:
+        async with _live_changes(database, data_dir, planned, memory_mb, fields, exclusions) as opened:
             yield opened
         return
     paths, small_files = paths_of(planned), is_small(planned, ledger_size)
-    async with workspace(data_dir, planned.id, memory_mb, small=small_files, reads=paths) as con:
+    excluded = [] if exclusions is None else list(exclusions.files)
+    async with workspace(data_dir, planned.id, memory_mb, small=small_files, reads=[*paths, *excluded]) as con:
+        if exclusions is not None:
+            await load_exclusions(con, database, exclusions, planned.user_id_field)
         await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
         before = await run(con, fingerprint, paths)
         source = await _read_file(con, database, planned, target, [] if fields is None else list(fields.choices))
@@ -93,7 +100,8 @@ async def open_source(
             await run(con, keep_members, con)
         # additions and removals look up the rows of the ledger that they need
         rows_needed = ledger_size if sync_mode(planned, target, source) is SyncMode.MIRROR else 0
-        if fields is not None or not await run(con, _has_few, con, planned, rows_needed):
+        needs_duckdb = fields is not None or exclusions is not None
+        if needs_duckdb or not await run(con, _has_few, con, planned, rows_needed):
             yield RunSource(con, source, digest)
             return
         async with small_workspace() as small:
@@ -103,15 +111,24 @@ async def open_source(
 
 @asynccontextmanager
 async def _live_changes(
-    database: Database, data_dir: Path, planned: Run, memory_mb: int, fields: FieldSettings | None
+    database: Database,
+    data_dir: Path,
+    planned: Run,
+    memory_mb: int,
+    fields: FieldSettings | None,
+    exclusions: ExclusionSettings | None,
 ) -> AsyncIterator[RunSource]:
     rows = await claimed_changes(database, planned)
     async with contextlib.AsyncExitStack() as stack:
         con: Workspace
-        if len(rows) <= SMALL_MEMBERS and fields is None and not planned.request.full and is_supported():
+        needs_duckdb = fields is not None or exclusions is not None or planned.request.full
+        if len(rows) <= SMALL_MEMBERS and not needs_duckdb and is_supported():
             con = await stack.enter_async_context(small_workspace())
         else:
-            con = await stack.enter_async_context(workspace(data_dir, planned.id, memory_mb, small=True))
+            files = [] if exclusions is None else exclusions.files
+            con = await stack.enter_async_context(workspace(data_dir, planned.id, memory_mb, small=True, reads=files))
+            if exclusions is not None:
+                await load_exclusions(con, database, exclusions, planned.user_id_field)
             if fields is not None:
                 await load_attributes(con, database, planned, fields)
         await run(con, fill_source, con, rows)

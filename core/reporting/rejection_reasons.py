@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.identity import RejectionReason
 from core.iterable.models import FailureReason
-from core.store.rejections import ERASED, UNATTRIBUTED
+from core.store.rejections import ERASED, EXCLUDED, UNATTRIBUTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "The person asked to be forgotten, and mParticle has not sent the person since.",
         "Nothing needs to be done. The identity of the person is not kept here.",
         "who asked to be forgotten",
+    ),
+    EXCLUDED: Explanation(
+        "An exclusion of the mapping keeps the person off the list.",
+        "Nothing needs to be done. If the person should be on the list, change the exclusions of the mapping.",
     ),
     UNATTRIBUTED: Explanation(
         "Iterable counted a failure and did not say which person failed.",

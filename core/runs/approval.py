@@ -204,9 +204,9 @@ async def _record(
 
 
 async def _decide_mapping(db: AsyncConnection, run: Run, *, approved: bool, by: str, comment: str | None) -> None:
-    """Approve or decline the mapping of a run, if it is only proposed, and the run shows its data fields."""
+    """Approve or decline the mapping of a run, if it is only proposed, and the run shows its fields and settings."""
     mapping = await mappings.by_id(db, run.mapping_id)
-    if mapping is None or (approved and not _shows_fields(run, mapping)):
+    if mapping is None or (approved and not _shows_settings(run, mapping)):
         return
     status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
     decided = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
@@ -215,15 +215,12 @@ async def _decide_mapping(db: AsyncConnection, run: Run, *, approved: bool, by: 
 
 
 async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
-    """Approve the data fields of a mapping that a run sends, if it was approved in advance (`--yes`)."""
+    """Approve the data fields and settings of a mapping with which a run was approved in advance (`--yes`)."""
     mapping = await mappings.by_id(db, run.mapping_id)
-    if mapping is None or mapping.status is not MappingStatus.PROPOSED or not _shows_fields(run, mapping):
+    if mapping is None or mapping.status is not MappingStatus.PROPOSED or not _shows_settings(run, mapping):
         return
-    if (
-        not (run.is_approved or run.request.approved)
-        or run.request.live
-        or not (mapping.fields or mapping.fields_before)
-    ):
+    is_asked_for = mapping.fields or mapping.waits_for_change or mapping.proposed_by == COMMAND_LINE
+    if not (run.is_approved or run.request.approved) or run.request.live or not is_asked_for:
         return
     by = run.started_by or COMMAND_LINE
     if await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by=by, comment=None):
@@ -233,6 +230,8 @@ async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
         )
 
 
-def _shows_fields(run: Run, mapping: AudienceMapping) -> bool:
-    """Return whether the plan of a run has the data fields of its mapping, or the mapping has none to approve."""
-    return run.plan is not None and run.plan.fields == dict(mapping.fields)
+def _shows_settings(run: Run, mapping: AudienceMapping) -> bool:
+    """Return whether the plan of a run was made with what there is to approve of its mapping."""
+    if run.plan is None or run.plan.fields != dict(mapping.fields):
+        return False
+    return mapping.change_before is None or run.plan.settings == mapping.settings_digest

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import settings
 from core.connections import data_fields
 from core.connections.campaigns import refresh_campaigns
+from core.connections.exclusions import exclusions_of
 from core.connections.forgotten import fetch_forgotten
 from core.connections.lists import ensure_list_known, is_just_created
 from core.connections.new_lists import create_list_of_mapping
@@ -357,10 +358,15 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         people = None
         if run.request.adopts is not None and connection is not None:
             people = await save_people(engine, connection, run.list_id, directory)
+        places = None if run.request.live else places_of(engine, run, connection)
+        excluded = await stack.enter_async_context(
+            exclusions_of(engine, run, data_dir / settings.FETCHED / f"{run.id}-excluded", places)
+        )
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
-        if not is_small or fields is not None:  # then DuckDB plans it (core/planning/run_source.py)
+        needs_duckdb = fields is not None or excluded is not None  # see core/planning/run_source.py
+        if not is_small or needs_duckdb:
             size = await asyncio.to_thread(size_of, [] if request.live else fetched)
             await stack.enter_async_context(engine.planning_slots.hold(size))
         return await with_enough_memory(
@@ -377,6 +383,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 people_on_list=people,
                 merges=connection.merges_profiles and not request.live,  # no one approves the plan of live changes
                 fields=fields,
+                exclusions=excluded,
             )
         )
 

@@ -1,8 +1,9 @@
 """Mappings of audiences to lists."""
 
+import hashlib
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
@@ -12,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
 from core.models.data_fields import DataFields
+from core.models.exclusions import Exclusion, dump, load
 from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, runs, slack_messages
 
-# The comment of a mapping whose change of data fields was declined.
+# The comments of a mapping if the change of its data fields, or of other settings, was declined.
 _FIELDS_DECLINED = "The change of its data fields was declined."
+_CHANGE_DECLINED = "The change of its settings was declined."
 
 #: The list id of a live mapping until a list is chosen.
 NO_LIST = 0
@@ -129,6 +132,23 @@ class AudienceMapping:
     """Its data fields: names in Iterable by names in the source."""
     fields_before: DataFields | None = field(default=None, hash=False)
     """Its data fields before a change that waits for approval. None: no change waits."""
+    exclusions: tuple[Exclusion, ...] = ()
+    """Who is kept off the list."""
+    change_before: Mapping[str, str] | None = field(default=None, hash=False)
+    """The settings that decide who is on the list, before a change that waits for approval (as stored).
+
+    None: no change waits."""
+
+    @property
+    def settings_digest(self) -> str:
+        """A digest of the settings that decide who is on the list. An approval is about them."""
+        values = [self.mode, self.removal_policy.value, dump(self.exclusions)]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+    @property
+    def waits_for_change(self) -> bool:
+        """Whether a change of a mapping that was approved before waits for approval."""
+        return self.fields_before is not None or self.change_before is not None
 
     @property
     def label(self) -> str:
@@ -242,7 +262,7 @@ async def any_live_fields(db: AsyncConnection) -> bool:
 
 async def replace_fields(db: AsyncConnection, mapping_id: int, fields: DataFields) -> None:
     """Set the data fields of a mapping that is proposed again."""
-    values = {"fields": json.dumps(dict(fields)), "fields_before": None}
+    values = {"fields": json.dumps(dict(fields)), "fields_before": None, "change_before": None}
     await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
 
 
@@ -254,8 +274,44 @@ async def set_fields(db: AsyncConnection, mapping: AudienceMapping, fields: Data
         values |= {"status": MappingStatus.PROPOSED.value, "proposed_by": by, "decided_by": None, "decided_at": None}
         values |= {"comment": None}
     elif mapping.fields_before is not None and dict(mapping.fields_before) == dict(fields):  # the change was taken back
-        values |= {"fields_before": None, "status": MappingStatus.ACTIVE.value}
+        values["fields_before"] = None
+        if mapping.change_before is None:
+            values["status"] = MappingStatus.ACTIVE.value
+    elif mapping.fields_before is None and mapping.change_before is not None:  # approved before, and changed again
+        values["fields_before"] = json.dumps(dict(mapping.fields))
     await db.execute(update(mappings).where(mappings.c.id == mapping.id).values(**values))
+
+
+def stored_decisive(mapping: AudienceMapping) -> dict[str, str]:
+    """Return the settings that decide who is on the list, as stored."""
+    return {
+        "mode": mapping.mode,
+        "removal_policy": mapping.removal_policy.value,
+        "exclusions": dump(mapping.exclusions),
+    }
+
+
+async def set_decisive(
+    db: AsyncConnection, mapping: AudienceMapping, values: Mapping[str, str], *, by: str, approved: bool
+) -> None:
+    """Change settings that decide who is on the list (as stored). A mapping that was approved has to be approved again.
+
+    `approved`: an approver makes the change, so it applies at once, unless another change waits for approval.
+    """
+    current = stored_decisive(mapping)
+    is_new = mapping.status is MappingStatus.PROPOSED and not mapping.waits_for_change
+    changed: dict[str, Any] = dict(values)
+    if not is_new and not (approved and mapping.status is MappingStatus.ACTIVE):
+        before = {name: current[name] for name in values} | dict(mapping.change_before or {})
+        now = current | dict(values)
+        before = {name: value for name, value in before.items() if now[name] != value}
+        changed["change_before"] = json.dumps(before) if before else None
+        if before:
+            changed |= {"status": MappingStatus.PROPOSED.value, "proposed_by": by, "decided_by": None}
+            changed |= {"decided_at": None, "comment": None}
+        elif mapping.fields_before is None:  # the change was taken back
+            changed["status"] = MappingStatus.ACTIVE.value
+    await db.execute(update(mappings).where(mappings.c.id == mapping.id).values(**changed))
 
 
 async def decide(
@@ -263,20 +319,23 @@ async def decide(
 ) -> MappingStatus | None:
     """Approve or decline a proposed mapping. Returns its new status, or None if it was decided already.
 
-    If only its data fields were changed, and the change is declined, the mapping is active as before, with the data
-    fields that it had.
+    If only its data fields or settings were changed, and the change is declined, the mapping is active as before, with
+    the data fields and settings that it had.
     """
-    query = select(mappings.c.fields_before).where(
+    query = select(mappings.c.fields_before, mappings.c.change_before).where(
         mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value
     )
     row = (await db.execute(query.with_for_update())).one_or_none()
     if row is None:
         return None
-    values: dict[str, Any] = {"fields_before": None}
-    if state is MappingStatus.DECLINED and row.fields_before is not None:
+    values: dict[str, Any] = {"fields_before": None, "change_before": None}
+    if state is MappingStatus.DECLINED and (row.fields_before is not None or row.change_before is not None):
         state = MappingStatus.ACTIVE
-        values["fields"] = row.fields_before
-        comment = f"{_FIELDS_DECLINED} {comment or ''}".strip()
+        values |= json.loads(row.change_before or "{}")
+        if row.fields_before is not None:
+            values["fields"] = row.fields_before
+        words = _FIELDS_DECLINED if row.change_before is None else _CHANGE_DECLINED
+        comment = f"{words} {comment or ''}".strip()
     result = await db.execute(
         update(mappings)
         .where(mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value)
@@ -435,4 +494,9 @@ def from_row(row: Any) -> AudienceMapping:
     }
     before = values["fields_before"]
     fields = {"fields": json.loads(values["fields"]), "fields_before": None if before is None else json.loads(before)}
-    return AudienceMapping(**{**values, **enums, **fields})
+    change = values["change_before"]
+    rules = {
+        "exclusions": load(values["exclusions"]),
+        "change_before": None if change is None else json.loads(change),
+    }
+    return AudienceMapping(**{**values, **enums, **fields, **rules})

@@ -16,6 +16,10 @@ UNATTRIBUTED = "iterable_unattributed"
 ERASED = "erased"
 
 
+#: The reason if an exclusion of the mapping keeps the member off the list.
+EXCLUDED = "excluded"
+
+
 # Rows fetched at once for a file of rejections.
 CHUNK = 10_000
 

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store.tables import salts
 from core.vault import Vault
 
-#: The salt of the digests of erased and suppressed people, and that of the digests of data fields.
-ERASURE, DATA_FIELDS = "erasure", "fields"
+#: The salts of the digests of erased and suppressed people, of data fields, and of excluded addresses.
+ERASURE, DATA_FIELDS, EXCLUSIONS = "erasure", "fields", "exclusions"
 
 
 async def get_or_create(db: AsyncConnection, vault: Vault, name: str) -> str:

@@ -163,6 +163,10 @@ mappings = Table(
     Column("fields", Text, nullable=False, server_default="{}"),
     # the data fields before a change that is not approved yet; NULL: no change waits
     Column("fields_before", Text),
+    # who is kept off the list, as JSON (core.models.exclusions)
+    Column("exclusions", Text, nullable=False, server_default="[]"),
+    # the mode, removal policy and exclusions before a change that is not approved yet, as JSON; NULL: no change waits
+    Column("change_before", Text),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     # how long before a campaign goes to the list the mapping is frozen, in seconds (NULL: it is not), and which changes

@@ -126,7 +126,8 @@ FROM desired;
 -- The leavers of a mirror are the members that are in the ledger and not in the source.
 INSERT INTO leavers
 SELECT member_key, ledger_email, ledger_user_id, true, NULL FROM joined ANTI JOIN rejected USING (member_key)
-WHERE NOT in_source AND NOT starts_with(member_key, $former);
+WHERE NOT in_source AND NOT starts_with(member_key, $former)
+    AND member_key NOT IN (SELECT member_key FROM leavers);
 
 -- name: add_former_identities
 -- Former identities that an unfinished run has left in the ledger. They belong to no member, so they are not counted.

@@ -163,6 +163,40 @@ CREATE TABLE suppressed_in_source (
     customer_id VARCHAR
 );
 
+-- name: exclusion_digests
+-- Keyed digests of the addresses that a mapping excludes. Filled by exclusions.load_exclusions, as the next two.
+CREATE TABLE exclusion_digests (
+    digest VARCHAR
+);
+
+-- name: exclusion_domains
+CREATE TABLE exclusion_domains (
+    domain VARCHAR
+);
+
+-- name: excluded_people
+-- The people in the files and mappings that a mapping excludes. What is not known of them is NULL.
+CREATE TABLE excluded_people (
+    member_key VARCHAR,
+    email VARCHAR,               -- in lower case
+    user_id VARCHAR
+);
+
+-- name: excluded_domains
+-- The domains in use that belong to an excluded domain. Created by exclusions.sql.
+CREATE TABLE excluded_domains (
+    domain VARCHAR
+);
+
+-- name: excluded_members
+-- Members of `desired` who are kept off the list. Created by exclusions.sql.
+CREATE TABLE excluded_members (
+    member_key VARCHAR,
+    email VARCHAR,
+    user_id VARCHAR,
+    is_counted BOOLEAN
+);
+
 -- name: irregular_members
 -- Rows of the source that Python has to map, because DuckDB can't normalize them. Created by identity_mapping.
 CREATE TABLE irregular_members (

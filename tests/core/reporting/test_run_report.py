@@ -10,7 +10,7 @@ from core.models.run import Guard, GuardName, Run, RunCounters, RunPlan, RunRequ
 from core.reporting.rejected_csv import CSV_HEADER, csv_row
 from core.reporting.rejection_reasons import EXPLANATIONS, explain
 from core.reporting.run_report import RunReport
-from core.store.rejections import ERASED, UNATTRIBUTED, Rejection
+from core.store.rejections import ERASED, EXCLUDED, UNATTRIBUTED, Rejection
 
 KEYS = [
     "run_id",
@@ -141,7 +141,7 @@ def test_run_that_never_began_has_all_keys() -> None:
 
 def test_every_reason_is_explained() -> None:
     """Each rejection reason has an explanation."""
-    assert set(EXPLANATIONS) == {*RejectionReason, *FailureReason, UNATTRIBUTED, ERASED}
+    assert set(EXPLANATIONS) == {*RejectionReason, *FailureReason, UNATTRIBUTED, ERASED, EXCLUDED}
 
 
 def test_unknown_reason_has_an_explanation() -> None:
