@@ -23,6 +23,7 @@ from bot.cli.commands import (
     deliveries,
     demo,
     doctor,
+    mapping_exclusions,
     mapping_management,
     mappings,
     rekey,
@@ -64,6 +65,7 @@ mappings.app.command()(variants.variants)
 mappings.app.command("set-source")(sources.set_source)
 for change in (
     mapping_management.edit,
+    mapping_exclusions.exclude,
     mapping_management.set_limits,
     mapping_management.set_fields,
     mapping_management.pause,

@@ -16,6 +16,7 @@ from core.models.run import GuardName, Run, RunPlan, RunStatus
 from core.reporting.rejection_reasons import explain
 from core.reporting.run_report import RunReport
 from core.store.mappings import is_new_list
+from core.store.rejections import EXCLUDED
 
 _STYLES = {
     RunStatus.SUCCEEDED: "bold green",
@@ -37,7 +38,7 @@ def summary(report: RunReport, run: Run) -> RenderableType:
     """Return the summary of a run: numbers, rejection reasons, next steps."""
     parts: list[RenderableType] = [_head(report, run)]
     if run.plan is not None:
-        parts.append(Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False))
+        parts.append(Padding(_numbers(report, run), (1, 0, 0, 2), expand=False))
         if run.status is RunStatus.PLANNED:
             parts.append(_estimate(run.plan, run.rate))
     parts += _notes(report)
@@ -54,7 +55,7 @@ def plan(run: Run, report: RunReport) -> RenderableType:
     assert run.plan is not None
     parts: list[RenderableType] = [
         _head(report, run),
-        Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False),
+        Padding(_numbers(report, run), (1, 0, 0, 2), expand=False),
     ]
     parts.append(_estimate(run.plan, run.rate))
     parts += _notes(report)
@@ -133,8 +134,8 @@ def _head(report: RunReport, run: Run) -> Text:
     return head
 
 
-def _numbers(report: RunReport, status: RunStatus) -> Table:
-    planned = status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL)
+def _numbers(report: RunReport, run: Run) -> Table:
+    planned = run.status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL)
     names = ("to add", "to update", "to remove") if planned else ("added", "updated", "removed")
     accounted = report.added + report.updated + report.removed + report.unchanged + report.duplicates + report.rejected
     rest = report.members + report.left - accounted
@@ -145,6 +146,8 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     left = f", and {report.left:,} have left it" if report.left else ""
     count = report.rejected_by_reason.get(FailureReason.FORGOTTEN, 0)
     forgotten = f", {count:,} of them because Iterable has forgotten them" if count else ""
+    excluded = run.plan.excluded if planned and run.plan else report.rejected_by_reason.get(EXCLUDED, 0)
+    forgotten += f", {excluded:,} of them because the mapping excludes them" if excluded else ""
     rows = [
         (report.members, f"members in the audience{left}", "bold"),
         (report.added, names[0], "green"),

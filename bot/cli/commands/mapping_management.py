@@ -14,8 +14,17 @@ from core.errors import InputError
 if TYPE_CHECKING:
     from core.connections.mapping_end import DeletionSummary
     from core.connections.mapping_settings import MappingEdit
+    from core.store.mappings import AudienceMapping
 
 NONE = "none"
+
+
+class RemovalsChoice(StrEnum):
+    """What happens to people who leave the audience."""
+
+    REMOVE = "remove"
+    ASK = "ask"
+    KEEP = "keep"
 
 
 class MembersChoice(StrEnum):
@@ -34,9 +43,20 @@ def edit(
     max_add: options.MaxAdd = None,
     max_add_percent: options.MaxAddPercent = None,
     max_remove_percent: options.MaxRemovePercent = None,
+    mode: Annotated[options.ModeChoice | None, typer.Option(help="As for mappings add. Needs approval.")] = None,
+    removals: Annotated[
+        RemovalsChoice | None,
+        typer.Option(help="People who leave the audience: remove them, ask each time, keep them. Needs approval."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Approve the change.")] = False,
 ) -> ExitCode:
-    """Change a mapping. What is not given stays as it is."""
+    """Change a mapping. What is not given stays as it is.
+
+    If the mode or the removals change, the next sync asks for approval; --yes approves it here.
+    """
     wanted: MappingEdit = {}
+    if mode is not None:
+        wanted["mode"] = mode.value
     if name is not None:
         wanted["name"] = None if name == NONE else name
     if channel is not None:
@@ -47,7 +67,7 @@ def edit(
         wanted["max_added_share"] = options.share_of(max_add_percent)
     if max_remove_percent is not None:
         wanted["max_removed_share"] = options.share_of(max_remove_percent)
-    return run_command(lambda session: _edit(session, mapping_id, wanted))
+    return run_command(lambda session: _edit(session, mapping_id, wanted, removals, yes=yes))
 
 
 def set_limits(
@@ -114,14 +134,24 @@ def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> ExitCode
     return run_command(lambda session: _delete(session, mapping_id, MembersChoice.LEAVE, yes=yes))
 
 
-async def _edit(session: Session, mapping_id: int, wanted: "MappingEdit") -> ExitCode:
+async def _edit(
+    session: Session,
+    mapping_id: int,
+    wanted: "MappingEdit",
+    removals: RemovalsChoice | None = None,
+    *,
+    yes: bool = False,
+) -> ExitCode:
     from core.connections import mapping_settings
     from core.store.audit_log import COMMAND_LINE
+    from core.store.mappings import RemovalPolicy
 
+    if removals is not None:
+        wanted["removal_policy"] = RemovalPolicy(removals.value)
     if not wanted:
         raise InputError("Say what to change, for example --name. `iterable-sync mappings edit --help` lists it all.")
     async with session.engine() as engine:
-        mapping = await mapping_settings.edit(engine, mapping_id, by=COMMAND_LINE, team_id=None, **wanted)
+        mapping = await mapping_settings.edit(engine, mapping_id, by=COMMAND_LINE, team_id=None, approved=yes, **wanted)
     sentences = []
     if "name" in wanted:
         sentences.append(f'It is called "{mapping.label}".')
@@ -131,8 +161,19 @@ async def _edit(session: Session, mapping_id: int, wanted: "MappingEdit") -> Exi
         sentences.append(f"A sync waits for approval if it adds {limits_text(mapping)}.")
     if "max_removed_share" in wanted:
         sentences.append(f"A sync waits for approval if it removes {removal_limit_text(mapping)}.")
-    session.terminal.line(f"Mapping {mapping_id}: {' '.join(sentences)}")
+    if "mode" in wanted:
+        sentences.append(f"Its mode is {mapping.mode}.")
+    if removals is not None:
+        sentences.append(f"Who leaves the audience: {mapping.removal_policy}.")
+    session.terminal.line(f"Mapping {mapping_id}: {' '.join(sentences)}{approval_text(mapping)}")
     return ExitCode.OK
+
+
+def approval_text(mapping: "AudienceMapping") -> str:
+    """Return a sentence, after a blank, if a change of a mapping waits for approval."""
+    if mapping.change_before is None:
+        return ""
+    return " It applies once an approver has approved it or a sync has, with --yes; until then every sync asks."
 
 
 async def _set_fields(session: Session, mapping_id: int, field: list[str] | None, *, no_fields: bool) -> ExitCode:

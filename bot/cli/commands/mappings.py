@@ -205,6 +205,8 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
     from bot.cli.render import facts, list_text, when
     from bot.ui.schedule_words import phrase
     from core.models.data_fields import fields_text
+    from core.models.exclusions import exclusions_text
+    from core.planning.guards import changes_text
     from core.store import campaigns, connections, file_sources, freezes, lists, mappings, schedules
 
     async with session.engine() as engine:
@@ -236,6 +238,8 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Waits if it adds", limits_text(mapping)),
                 ("Waits if it removes", removal_limit_text(mapping)),
                 ("Data fields", fields_text(mapping.fields) or "none"),
+                ("Excluded", exclusions_text(mapping.exclusions) or "no one"),
+                *([("To approve", changes_text(mapping))] if mapping.change_before is not None else []),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Frozen", freeze_text(freeze)),
                 ("Freezes", before or "not before campaigns"),

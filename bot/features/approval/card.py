@@ -83,7 +83,7 @@ def details(view: RunView) -> list[Block]:
         ("To update", plan.to_update, ""),
         ("To remove", plan.to_remove, _share_removed(plan, "on the list" if takes_over else "synced before")),
         ("Unchanged", 0 if has_no_source or takes_over else plan.unchanged, ""),
-        ("Rejected", plan.rejected, f" ({number(plan.forgotten)} deleted under GDPR)" if plan.forgotten else ""),
+        ("Rejected", plan.rejected, _of_them(plan)),
         ("On the list already" if takes_over else "Duplicates", _duplicates(plan, takes_over=takes_over), ""),
         ("People in the audience", 0 if has_no_source else plan.members, ""),
     ]
@@ -121,6 +121,13 @@ def approvers(view: RunView) -> list[str]:
 def why_not_decide(view: RunView, decider: str) -> str | None:
     """Return why a person may not decide on a run, in a sentence; None if they may."""
     return why_not_approve(view.connection, decider, view.run.asked_by, proposed_by=view.proposed_by)
+
+
+def _of_them(plan: RunPlan) -> str:
+    """Return how many of the rejected are forgotten and excluded."""
+    pairs = ((plan.forgotten, "deleted under GDPR"), (plan.excluded, "excluded by the mapping"))
+    words = ", ".join(f"{number(count)} {name}" for count, name in pairs if count)
+    return f" ({words})" if words else ""
 
 
 def _reasons(view: RunView, plan: RunPlan, most: int | None = None) -> list[str]:

@@ -21,6 +21,8 @@ from bot.ui.blocks import (
 from bot.ui.formatting import about, cut, escape, moment, person, plural
 from bot.ui.status_words import MAPPING_STATUSES
 from core.models.data_fields import fields_text
+from core.models.exclusions import exclusions_text
+from core.planning.guards import changes_text
 from core.planning.removal_limits import WHEN_MAPPED
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
@@ -156,8 +158,11 @@ def details(ref: MappingRef) -> list[Block]:
             ),
             ("Who leaves", REMOVALS[mapping.removal_policy][0]),
             *([("Data fields", _fields(mapping))] if mapping.fields or mapping.fields_before else []),
+            *([("Excluded", escape(exclusions_text(mapping.exclusions)))] if mapping.exclusions else []),
         ]
     )
+    if mapping.change_before is not None:
+        blocks.append(section(f"*What was changed:* {escape(changes_text(mapping))}."))
     return blocks
 
 

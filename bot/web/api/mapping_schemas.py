@@ -2,12 +2,33 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from bot.web.api.schemas import Schema, Sent, time_of
+from core.models.exclusions import ExclusionKind, values_of
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
+
+
+class MappingExclusions(Schema):
+    """Who is kept off the list of a mapping."""
+
+    addresses: Annotated[int, Field(description="How many addresses. They are kept as digests.")]
+    domains: Annotated[list[str], Field(description="Domains, with their subdomains.")]
+    files: Annotated[list[str], Field(description="Files with people, read again for each sync.")]
+    mappings: Annotated[list[int], Field(description="Mappings: the people who were synced for them.")]
+
+    @classmethod
+    def of(cls, mapping: AudienceMapping) -> "MappingExclusions":
+        """Describe the exclusions of a mapping."""
+        chosen = mapping.exclusions
+        return cls(
+            addresses=len(values_of(chosen, ExclusionKind.ADDRESS)),
+            domains=list(values_of(chosen, ExclusionKind.DOMAIN)),
+            files=list(values_of(chosen, ExclusionKind.FILE)),
+            mappings=[int(each) for each in values_of(chosen, ExclusionKind.MAPPING)],
+        )
 
 
 class Mapping(Schema):
@@ -28,6 +49,8 @@ class Mapping(Schema):
         float | None, Field(description="The share of removals above which a sync needs approval (None: 0.2).")
     ]
     status: MappingStatus
+    exclusions: MappingExclusions
+    waits_for_change: Annotated[bool, Field(description="Whether a change of an approved mapping waits for approval.")]
     is_live: Annotated[bool, Field(description="Whether mParticle sends the changes of the audience.")]
     created_at: datetime
     delete_at: Annotated[
@@ -51,10 +74,34 @@ class Mapping(Schema):
             max_added_share=mapping.max_added_share,
             max_removed_share=mapping.max_removed_share,
             status=mapping.status,
+            exclusions=MappingExclusions.of(mapping),
+            waits_for_change=mapping.waits_for_change,
             is_live=mapping.is_live,
             created_at=time_of(mapping.created_at),
             delete_at=None if mapping.delete_at is None else time_of(mapping.delete_at),
         )
+
+
+_Domain = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+_Email = Annotated[str, StringConstraints(min_length=3, max_length=320)]
+_Place = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class ExclusionRequest(Sent):
+    """Who is kept off the list from now on. They replace those before; null leaves those of a kind as they are."""
+
+    addresses: Annotated[list[_Email] | None, Field(max_length=500, description="Email addresses.")] = None
+    domains: Annotated[list[_Domain] | None, Field(max_length=100, description="Domains, with their subdomains.")] = (
+        None
+    )
+    files: Annotated[
+        list[_Place] | None,
+        Field(max_length=100, description="Files in places that ITERABLE_SYNC_AUDIENCE_PATHS permits."),
+    ] = None
+    mappings: Annotated[
+        list[Annotated[int, Field(ge=1, le=10**15)]] | None,
+        Field(max_length=100, description="Mappings of the same connection: the people who were synced for them."),
+    ] = None
 
 
 class MappingPage(Schema):
@@ -79,6 +126,13 @@ class MappingChange(Sent):
     ] = None
     max_removed_share: Annotated[
         float | None, Field(ge=0, le=1, description="The share of removals above which a sync needs approval.")
+    ] = None
+    mode: Annotated[
+        Literal["auto", "mirror", "delta", "add"] | None,
+        Field(description="What a sync does. A change needs approval, with the next sync."),
+    ] = None
+    removals: Annotated[
+        RemovalPolicy | None, Field(description="Who leaves the audience. A change needs approval, with the next sync.")
     ] = None
 
 

@@ -3,12 +3,22 @@
 from typing import cast
 
 from bot.web.api.cursors import Cursor
-from bot.web.api.mapping_schemas import DeletionQuery, Mapping, MappingChange, MappingDeletion, MappingPage, Members
+from bot.web.api.mapping_schemas import (
+    DeletionQuery,
+    ExclusionRequest,
+    Mapping,
+    MappingChange,
+    MappingDeletion,
+    MappingPage,
+    Members,
+)
 from bot.web.api.operations import Call, Operations
 from bot.web.api.schemas import PageQuery
 from core.connections import mapping_end, mapping_lifecycle, mapping_settings
+from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.connections.mapping_settings import MappingEdit
-from core.errors import ConflictError
+from core.errors import ConflictError, ValidationError
+from core.models.exclusions import ExclusionKind
 from core.runs.emptying import request_emptying
 from core.store import mappings
 from core.store.api_tokens import Scope
@@ -39,8 +49,45 @@ async def get_mapping(call: Call) -> Mapping:
 async def change_mapping(call: Call, body: MappingChange) -> Mapping:
     """Change a mapping. What is left out stays as it is."""
     _, mapping = await call.mapping(call.number("mapping_id"))
-    wanted = cast(MappingEdit, body.model_dump(include=body.model_fields_set))
+    values = body.model_dump(include=body.model_fields_set)
+    if "removals" in values:
+        values["removal_policy"] = values.pop("removals")
+    if any(values.get(name, "") is None for name in ("mode", "removal_policy")):
+        raise ValidationError("The mode and the removals can't be null. Leave them out to keep them.")
+    wanted = cast(MappingEdit, values)
     await mapping_settings.edit(call.engine, mapping.id, by=call.actor, team_id=call.token.team_id, **wanted)
+    return await _current(call)
+
+
+@operations.add(
+    "PUT",
+    "/mappings/{mapping_id}/exclusions",
+    Scope.ADMIN,
+    body=ExclusionRequest,
+    result=Mapping,
+    errors=(404, 409),
+)
+async def set_exclusions(call: Call, body: ExclusionRequest) -> Mapping:
+    """Choose who is kept off the list of a mapping.
+
+    The change needs approval, with the next sync. Who is on the list leaves it then.
+    """
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    given = {
+        ExclusionKind.ADDRESS: body.addresses,
+        ExclusionKind.DOMAIN: body.domains,
+        ExclusionKind.FILE: body.files,
+        ExclusionKind.MAPPING: body.mappings,
+    }
+    await change_exclusions(
+        call.engine,
+        mapping.id,
+        add=ExclusionInput(body.addresses or [], body.domains or [], body.files or [], body.mappings or []),
+        clear=[kind for kind, values in given.items() if values is not None],
+        by=call.actor,
+        team_id=call.token.team_id,
+        allowed=call.engine.settings.audience_places(call.token.team_id or ""),
+    )
     return await _current(call)
 
 

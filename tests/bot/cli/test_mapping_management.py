@@ -17,7 +17,7 @@ def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalItera
     """A mapping is edited, archived, restored, and deleted after everyone was taken off its list."""
     target = iterable.new_list()
     assert run.here("sync", run.audience(range(3)), "--list", target).code == 0
-    name, limit, archive, archived, restore, choices, delete = steps()
+    name, limit, exclude, from_file, archive, archived, restore, choices, delete = steps()
 
     assert run.here("mappings", "edit", 1).code == 2
     assert 'called "Spring sale"' in run.here(*name).out
@@ -25,6 +25,24 @@ def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalItera
     shown = run.here("mappings", "show", 1).out
     assert "1 Spring sale" in shown
     assert "C0123456789" in shown
+
+    assert run.here("mappings", "exclude", 1).code == 2
+    assert "until then every sync asks" in run.here(*exclude).out
+    waits = run.here("sync", run.audience(range(3)), "--list", target)
+    assert (waits.code, "excludes 1 address, @example.org" in waits.err) == (3, True)
+    assert "1 of them because the mapping excludes them" in waits.err
+    assert run.here("runs", "resume", waits.err.split("Run ")[1].split(":")[0], "--yes").code == 0
+    assert iterable.emails(target) == {"p0@example.com", "p2@example.com"}
+    run.audience([2], name="employees.csv")
+    assert "until then" not in run.here(*from_file).out
+    assert run.here("mappings", "exclude", 1, "--domain", "example.org", "--remove", "--yes").code == 0
+    assert "1 address, the people in" in run.here("mappings", "show", 1).out
+    back = run.here("mappings", "exclude", 1, "--no-one", "--yes").out
+    assert "excludes no one" in back
+    assert "until then every sync asks" in run.here("mappings", "edit", 1, "--mode", "add", "--removals", "keep").out
+    assert "its mode is add (before: auto)" in run.here("mappings", "show", 1).out
+    assert run.here("mappings", "edit", 1, "--mode", "auto", "--removals", "remove").code == 0
+    assert run.here("sync", run.audience(range(3)), "--list", target).code == 0
 
     assert run.here(*archive).code == 0
     assert "Spring sale" not in run.here("mappings", "list").out

@@ -21,6 +21,19 @@ async def test_mapping_is_managed(tmp_path: Path, database_url: str) -> None:
         assert (again.content["name"], again.content["max_removed_share"]) == ("Gold", None)
         assert (await service.call(token, "PATCH", place, json={"max_removed_share": 2})).status == 422
 
+        assert (await service.call(token, "PATCH", place, json={"mode": None})).status == 400
+        moved = await service.call(token, "PATCH", place, json={"mode": "add", "removals": "keep"})
+        assert (moved.content["status"], moved.content["waits_for_change"]) == ("proposed", True)
+        await service.call(token, "PATCH", place, json={"mode": "mirror", "removals": "remove"})
+        kept_off = await service.call(
+            token, "PUT", f"{place}/exclusions", json={"addresses": ["p9@example.com"], "domains": ["Example.org"]}
+        )
+        excluded = {"addresses": 1, "domains": ["example.org"], "files": [], "mappings": []}
+        assert (kept_off.content["exclusions"], kept_off.content["status"]) == (excluded, "proposed")
+        refused = await service.call(token, "PUT", f"{place}/exclusions", json={"files": ["/etc/passwd"]})
+        assert (refused.status, "may not be read from there" in refused.content["detail"]) == (400, True)
+        await service.call(token, "PUT", f"{place}/exclusions", json={"addresses": [], "domains": []})
+
         started = await service.upload(token, people(range(3)), mapping_id=mapping.id)
         await service.finished(token, started.content["id"])
         assert (await service.call(token, "POST", f"{place}/archive")).content["status"] == "archived"
@@ -41,8 +54,7 @@ async def test_mapping_is_managed(tmp_path: Path, database_url: str) -> None:
             entries = await audit_log.of(db, [f"mapping:{mapping.id}"])
         by_program = [each.action.value for each in entries if each.actor == "token:program"]
         assert by_program == [
-            "mapping.changed",
-            "mapping.changed",
+            *["mapping.changed"] * 6,
             "mapping.archived",
             "mapping.restored",
             "mapping.deletion_asked",
