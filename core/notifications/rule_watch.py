@@ -16,6 +16,7 @@ from core.store import alert_rules, alerts, clock, freezes, mappings, rejections
 from core.store.alert_rules import Rule, Settings
 from core.store.alerts import Alert
 from core.store.mappings import AudienceMapping
+from core.store.rejections import EXCLUDED
 from core.store.run_history import PastRun
 
 # The rules that the end of a run decides.
@@ -69,6 +70,7 @@ async def _new_reason(db: AsyncConnection, run: Run, known: Alert | None, settin
     kept = [each.id for each in past if not each.is_purged or not each.rejected]
     reasons = await run_history.reasons(db, kept)
     counts = await rejections.by_reason(db, run.id)
+    counts.pop(EXCLUDED, None)  # a person has approved the exclusions
     return rules.new_reason(counts, reasons, len(kept), settings.get(Rule.NEW_REASON))
 
 
@@ -81,7 +83,7 @@ def _as_past(run: Run, now: float) -> PastRun:
         size=counters.members + counters.left,
         added=counters.added,
         removed=counters.removed,
-        rejected=counters.rejected,
+        rejected=counters.rejected - (run.plan.excluded if run.plan is not None else 0),
         is_purged=False,
     )
 
