@@ -102,6 +102,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     EXCLUDED: Explanation(
         "An exclusion of the mapping keeps the person off the list.",
         "Nothing needs to be done. If the person should be on the list, change the exclusions of the mapping.",
+        "excluded by the mapping",
     ),
     UNATTRIBUTED: Explanation(
         "Iterable counted a failure and did not say which person failed.",
