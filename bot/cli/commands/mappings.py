@@ -292,7 +292,7 @@ def status_text(mapping: "AudienceMapping") -> str:
     from bot.cli.render import when
     from bot.ui.status_words import MAPPING_STATUSES
 
-    words = MAPPING_STATUSES[mapping.status]
+    words = MAPPING_STATUSES[mapping.status].lower()
     return words if mapping.delete_at is None else f"{words}, deleted {when(mapping.delete_at)}"
 
 
