@@ -11,6 +11,7 @@ from core.errors import (
     EarlierRunFailedError,
     InputError,
     NoApiKeyError,
+    ProjectTypeUnknownError,
     SettingsError,
     SeveralAudiencesError,
     SeveralMappingsError,
@@ -29,9 +30,12 @@ BAD_INPUT = frozenset(
         NoApiKeyError.code,
         AmbiguousColumnsError.code,
         ColumnNotFoundError.code,
+        ProjectTypeUnknownError.code,
     }
 )
 _SAVE = "\n  To save a connection:  iterable-sync connections add"
+#: Follows what is said about a project type that is not known.
+CHOOSE_TYPE = "\n  To choose it:  iterable-sync connections project-type NAME TYPE"
 _REMEDIES: Mapping[str, str] = {
     SeveralAudiencesError.code: " Choose it with --audience, or map it by its id.",
     AudiencesOfOneNameError.code: " Choose it by its id, with --audience.",
@@ -43,6 +47,7 @@ _REMEDIES: Mapping[str, str] = {
     AmbiguousColumnsError.code: " Choose it with --column, for example --column email=NAME.",
     AnotherListError.code: _SAVE,
     NoApiKeyError.code: _SAVE,
+    ProjectTypeUnknownError.code: CHOOSE_TYPE,
 }
 
 

@@ -59,11 +59,11 @@ async def learn_project_type(engine: Engine, connection_id: int) -> None:
 
 def unknown_type(connection: Connection) -> str:
     """Return what follows from a type that is not known, and what to do, in sentences."""
-    correct = f'choose it: `iterable-sync connections project-type "{connection.label}" TYPE`, or *Edit* in Slack.'
+    correct = f"choose the project type of {connection.label} in its settings."
     if connection.data_center is DataCenter.EU:
         return (
             "Iterable does not tell the type of this project, and its EU data center has no email-based projects. To "
-            f"sync, {correct} TYPE is userId or hybrid."
+            f"sync, {correct} It is userID-based or hybrid."
         )
     return f"Iterable does not tell the type of this project, so it counts as email-based. If it is not, {correct}"
 

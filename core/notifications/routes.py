@@ -80,7 +80,7 @@ async def test(engine: Engine, name: str, *, by: str, team_id: str | None) -> tu
     """
     route = await require(engine, name)
     if route.kind is RouteKind.SLACK:
-        raise ConflictError(f'Route "{route.name}" is in Slack. `iterable-sync doctor` checks Slack.')
+        raise ConflictError(f'Route "{route.name}" is in Slack: only routes to other programs are tested here.')
     async with engine.database.write() as db:
         claimed_until = await clock.now(db) + CLAIM_S
         delivery_id = await outbox.add_test(db, route, claimed_until)
@@ -93,9 +93,7 @@ async def replay(engine: Engine, delivery_id: str, *, by: str, team_id: str | No
     async with engine.database.write() as db:
         delivery = await deliveries.by_id(db, delivery_id)
         if delivery is None:
-            raise NotFoundError(
-                f'There is no delivery "{delivery_id[:40]}". `iterable-sync deliveries list` shows them.'
-            )
+            raise NotFoundError(f'There is no delivery "{delivery_id[:40]}". Deliveries are kept for a while only.')
         if not await deliveries.replay(db, [delivery.id]):
             raise ConflictError(f"Delivery {delivery.id} is on its way already.")
         await _audit_replay(db, delivery.route_id, [delivery.id], by, team_id)
@@ -117,7 +115,7 @@ async def require(engine: Engine, name: str) -> Route:
     async with engine.database.read() as db:
         route = await routes.named(db, name.strip())
     if route is None:
-        raise NotFoundError(f'There is no route "{name[:NAME_MAX_LENGTH]}". `iterable-sync routes list` shows them.')
+        raise NotFoundError(f'There is no route "{name[:NAME_MAX_LENGTH]}".')
     return route
 
 
@@ -154,7 +152,5 @@ def _check_events(options: RouteOptions) -> tuple[str, ...]:
         raise ValidationError("A fallback is for when Slack is away, so it can't be in Slack.")
     is_other = any(fnmatchcase(kind, pattern) for kind in _TYPES if not kind.startswith("alert.") for pattern in events)
     if is_other and (options.is_fallback or options.kind not in (RouteKind.WEBHOOK, RouteKind.EMAIL)):
-        raise ValidationError(
-            "This route takes alerts only: leave --event out, or give alert.opened and alert.resolved."
-        )
+        raise ValidationError("This route takes alerts only: choose no events, or alert.opened and alert.resolved.")
     return events

@@ -102,6 +102,7 @@ async def _add(
     *,
     key_stdin: bool,
 ) -> ExitCode:
+    from bot.cli.remediation import CHOOSE_TYPE
     from core.connections.manage import check_name, connect
     from core.connections.project_type import unknown_type
     from core.iterable import DataCenter
@@ -131,7 +132,7 @@ async def _add(
         f"has {_static(connected.lists)} that can be synced to."
     )
     if connected.connection.project_type is None:
-        session.terminal.line(unknown_type(connected.connection))
+        session.terminal.line(f"{unknown_type(connected.connection)}{CHOOSE_TYPE}")
     return ExitCode.OK
 
 

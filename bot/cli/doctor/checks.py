@@ -19,6 +19,7 @@ from bot.cli.doctor.run_log_check import run_log_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import CheckList
+from bot.cli.remediation import CHOOSE_TYPE
 from bot.cli.session import print_json
 from bot.slack.mode import SlackMode, mode_of
 from bot.ui.terminal import Terminal, clean
@@ -283,7 +284,10 @@ async def _tried(subject: str, key: str, url: str, saved: Connection | None) -> 
 def _compared(project_type: ProjectType | None, saved: Connection | None) -> tuple[bool, str]:
     """Return whether the type of a project is the one that is saved, as far as known, and what to say about it."""
     if project_type is None and saved is not None and saved.project_type is None:
-        return saved.data_center is not DataCenter.EU, f"the project's type is not known. {unknown_type(saved)}"
+        return (
+            saved.data_center is not DataCenter.EU,
+            f"the project's type is not known. {unknown_type(saved)}{CHOOSE_TYPE}",
+        )
     if project_type is None:
         known = f", and counts as {saved.project_type.label}" if saved and saved.project_type else ""
         return True, f"the project's type is not known{known}"
