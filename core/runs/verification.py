@@ -8,11 +8,10 @@ changed.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core import alerting
-from core.connections import mparticle
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SyncError
 from core.identity import ProjectType
@@ -20,6 +19,8 @@ from core.models.run import RunStatus
 from core.planning import compare_list
 from core.planning.list_people import TakeRows
 from core.privacy.retention import CHECK_PREFIX
+from core.runs.audience_sizes import AudienceSize, audience_size
+from core.runs.drift import NONE, OwnChanges, differs, drift_message, limit_of, own_changes
 from core.runs.list_people import CHECK_EVERY_S, SETTLES_S, people_on_list, with_enough_memory
 from core.store import alert_rules, alerts, audit_log, clock, connections, ledger, list_checks, lists, mappings, runs
 from core.store.alert_rules import Rule, RuleSetting
@@ -28,8 +29,6 @@ from core.store.connections import Connection
 from core.store.list_checks import ListCheck
 from core.store.mappings import NO_LIST, AudienceMapping
 
-# The difference that is no drift, in people and as a share of the list: whichever is larger.
-LIMIT, LIMIT_SHARE = 10, 0.01
 # A list with more people is not read: a sample of our people is looked up.
 MOST_READ = 2_000_000
 SAMPLE = 100
@@ -52,25 +51,24 @@ class Depth(StrEnum):
 class Verification:
     """The result of a check.
 
-    `is_early`: a run ended so shortly before that Iterable may not show it yet. `last_matched_at` is when the list
-    matched last before this check (UTC seconds).
+    `is_drift`: something differs; `list_differs`: the list does, not only mParticle's size. `is_early`: a run ended so
+    shortly before that Iterable may not show it yet. `audience`: the comparison with mParticle (None: it could not be
+    asked). `last_matched_at`: when the list matched last before (UTC seconds); `own`: what this program has done since.
     """
 
     mapping: AudienceMapping
     check: ListCheck
     is_drift: bool
     is_early: bool
+    list_differs: bool = False
     last_matched_at: float | None = None
+    audience: AudienceSize | None = None
+    own: OwnChanges = NONE
 
     @property
     def is_read(self) -> bool:
         """Whether the people were compared, and not only the sizes."""
         return self.check.missing is not None
-
-
-def limit_of(*sizes: int) -> int:
-    """Return how many people may differ on a list of this size."""
-    return max(LIMIT, int(LIMIT_SHARE * max(sizes)))
 
 
 async def verify(
@@ -90,7 +88,7 @@ async def verify(
         now = await clock.now(db)
     async with engine.client(connection) as client:
         in_iterable = await client.get_list_size(mapping.list_id)
-    in_mparticle = await _size_in_mparticle(engine, mapping)
+    audience = await audience_size(engine, mapping)
     others = before.others if before is not None else 0
     limit = _limit(rule, ours, in_iterable)
     missing = extra = None
@@ -103,34 +101,30 @@ async def verify(
     is_first = before is None or before.checked_at is None
     if is_first and extra is not None:
         others = extra
-    is_drift = _is_drift(ours, in_iterable, others, missing, extra, sampled, limit)
     last_matched_at = None if before is None else before.matched_at
     check = ListCheck(
         connection_id=connection.id,
         list_id=mapping.list_id,
         due_at=now + CHECK_EVERY_S,
         checked_at=now,
-        matched_at=last_matched_at if is_drift or is_early else now,
+        matched_at=last_matched_at,
         ours=ours,
         in_iterable=in_iterable,
-        in_mparticle=in_mparticle,
+        in_mparticle=None if audience is None else audience.in_mparticle,
         missing=missing,
         extra=extra,
         sampled=sampled,
         others=others,
     )
-    await _store(engine, mapping, check, rule, is_drift=is_drift, is_early=is_early)
-    return Verification(mapping, check, is_drift, is_early, last_matched_at)
-
-
-def _is_drift(
-    ours: int, in_iterable: int, others: int, missing: int | None, extra: int | None, sampled: int, limit: int
-) -> bool:
-    if sampled:
-        return (missing or 0) > max(1, LIMIT_SHARE * sampled)
-    if missing is None or extra is None:
-        return abs(in_iterable - ours - others) > limit
-    return missing > limit or abs(extra - others) > limit
+    list_differs = differs(check, limit)
+    is_drift = list_differs or (audience is not None and audience.differs)
+    if not is_early and not list_differs:
+        check = replace(check, matched_at=now)
+    message = _message(check, audience, list_differs=list_differs)
+    await _store(engine, mapping, check, rule, message, is_drift=is_drift, is_early=is_early)
+    async with engine.database.read() as db:
+        own = await own_changes(db, replace(check, matched_at=last_matched_at))
+    return Verification(mapping, check, is_drift, is_early, list_differs, last_matched_at, audience, own)
 
 
 async def _subject(engine: Engine, mapping_id: int) -> tuple[AudienceMapping, Connection, list[AudienceMapping], bool]:
@@ -189,24 +183,20 @@ async def _look_up_some(
     return missing, len(people)
 
 
-async def _size_in_mparticle(engine: Engine, mapping: AudienceMapping) -> int | None:
-    """Return the size of a mapping's audience in mParticle; None if it can't be asked or has none."""
-    if mapping.audience_id is None:
-        return None
-    try:
-        return await mparticle.audience_size(engine, mapping.connection_id, mapping.audience_id)
-    except SyncError as error:
-        logger.info("could not read the size of audience %s in mParticle: %s", mapping.audience_id, error.code)
-        return None
-
-
 def _limit(rule: RuleSetting, *sizes: int) -> int:
     """Return how many people may differ: by the rule of the mapping or, without one, by the size of the list."""
     return limit_of(*sizes) if rule.threshold is None else int(rule.threshold)
 
 
 async def _store(
-    engine: Engine, mapping: AudienceMapping, check: ListCheck, rule: RuleSetting, *, is_drift: bool, is_early: bool
+    engine: Engine,
+    mapping: AudienceMapping,
+    check: ListCheck,
+    rule: RuleSetting,
+    message: str,
+    *,
+    is_drift: bool,
+    is_early: bool,
 ) -> None:
     async with engine.database.write() as db:
         await list_checks.schedule(db, check.connection_id, check.list_id, check.due_at)
@@ -235,35 +225,17 @@ async def _store(
                 mapping_id=mapping.id,
                 run_id=None,
                 code=alerting.DRIFT,
-                message=drift_message(mapping.list_id, check),
+                message=message,
             )
         elif not (is_drift and rule.is_on) and known is not None and known.code == alerting.DRIFT:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
 
 
-def drift_message(list_id: int, check: ListCheck) -> str:
-    """Return how a list differs from the ledger, in sentences."""
-    assert check.ours is not None
-    assert check.in_iterable is not None
-    if check.sampled:
-        share = f"{check.missing:,} of {check.sampled:,} people that were looked up are not on it"
-        return f"List {list_id} differs from what was synced: {share}."
-    if check.missing is None or check.extra is None:
-        return f"List {list_id} has {check.in_iterable:,} people in Iterable, and {check.ours:,} were synced to it."
-    parts = []
-    if check.missing:
-        parts.append(
-            f"{_people(check.missing)} who {'was' if check.missing == 1 else 'were'} synced to it "
-            f"{'is' if check.missing == 1 else 'are'} missing"
-        )
-    if check.extra:
-        known = f" ({check.others:,} at the check before)" if check.others else ""
-        parts.append(f"{_people(check.extra)} on it {'was' if check.extra == 1 else 'were'} not synced to it{known}")
-    return f"List {list_id} differs from what was synced: {', and '.join(parts)}."
-
-
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
+def _message(check: ListCheck, audience: AudienceSize | None, *, list_differs: bool) -> str:
+    """Return how the sizes differ, in sentences."""
+    sentences = [drift_message(check)] if list_differs else []
+    sentences += [audience.message] if audience is not None and audience.differs else []
+    return " ".join(sentences)
 
 
 async def record_differences_taken(

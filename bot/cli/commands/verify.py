@@ -30,7 +30,7 @@ class VerifyReport:
     """The JSON object of `verify`. Times are in UTC seconds; numbers are null if they were not read.
 
     `drift` is whether the list differs beyond the limit. `early`: a sync ended so shortly before that Iterable may not
-    show it yet.
+    show it yet. `audience_differs` is whether mParticle's size does; null if it is not known.
     """
 
     mapping_id: int
@@ -41,6 +41,7 @@ class VerifyReport:
     ours: int | None = None
     in_iterable: int | None = None
     in_mparticle: int | None = None
+    audience_differs: bool | None = None
     missing: int | None = None
     extra: int | None = None
     others: int | None = None
@@ -54,6 +55,7 @@ class VerifyReport:
         self.list_id, self.audience = check.list_id, result.mapping.audience_name or result.mapping.audience_id
         self.drift, self.early = result.is_drift, result.is_early
         self.ours, self.in_iterable, self.in_mparticle = check.ours, check.in_iterable, check.in_mparticle
+        self.audience_differs = None if result.audience is None else result.audience.differs
         self.missing, self.extra, self.others = check.missing, check.extra, check.others
         self.sampled, self.last_matched_at = check.sampled, result.last_matched_at
 
@@ -157,10 +159,13 @@ def _show(session: Session, result: "Verification") -> None:
         session.terminal.say(
             "A sync ended less than a minute ago, and Iterable may not show it yet. Verify again in a minute.", "yellow"
         )
-    elif result.is_drift:
+        return
+    if result.audience is not None and result.audience.differs:
+        session.terminal.say(result.audience.message, "yellow")
+    if result.list_differs:
         command = f"iterable-sync verify {result.mapping.id}"
         session.terminal.say(
-            "The list differs. Iterable does not say who changed it.\n"
+            f"The list differs.\n{_own_changes(result)}\n"
             f"  Who differs:                {command} --csv differences.csv\n"
             f"  To add who is missing:      {command} --repair missing\n"
             f"  And to remove who is extra: {command} --repair both",
@@ -168,6 +173,24 @@ def _show(session: Session, result: "Verification") -> None:
         )
     else:
         session.terminal.say("The list matches what was synced to it.", "green")
+
+
+def _own_changes(result: "Verification") -> str:
+    """Return what this program has done to the list since it matched last."""
+    from bot.cli.render import when
+    from core.runs.drift import NONE_OF_OURS, REST
+
+    if result.last_matched_at is None or not result.own.runs:
+        return REST if result.last_matched_at is None else NONE_OF_OURS
+    lines = [
+        f"  {run.id}, {when(run.finished_at) or 'not finished'}, by {run.started_by or 'the terminal'}"
+        f"{f', undo of {run.undo_of}' if run.undo_of else ''}: {run.counters.added:,} added, "
+        f"{run.counters.updated:,} updated, {run.counters.removed:,} removed"
+        for run in result.own.runs
+    ]
+    if result.own.more:
+        lines.append(f"  and {result.own.more:,} more")
+    return "\n".join(["Syncs from here that have changed it since it matched last:", *lines, REST])
 
 
 async def _repair(

@@ -4,26 +4,53 @@ from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import DriftAction, repair_value
 from bot.ui.blocks import button, confirmation, fields, section
-from bot.ui.formatting import moment, number, plural
-from core.models.run import Repair
+from bot.ui.formatting import moment, number, person, plural
+from core.models.run import Repair, Run, RunStatus
+from core.runs.drift import NONE_OF_OURS, REST, OwnChanges
 from core.store.list_checks import ListCheck
 
 
-def drift_blocks(check: ListCheck | None, heading: str, why: str) -> list[Block]:
-    """Return the report of a check. `heading` and `why` are mrkdwn."""
+def drift_blocks(check: ListCheck | None, own: OwnChanges, heading: str, why: str) -> list[Block]:
+    """Return the report of a check. `own` is what this program has changed; `heading` and `why` are mrkdwn."""
     blocks: list[Block] = [section(f"*{heading}*\n{why}")]
     if check is None:
         return blocks
     pairs = [("Synced by us", _count(check.ours)), ("On the list in Iterable", _count(check.in_iterable))]
     if check.in_mparticle is not None:
         pairs.append(("In the audience in mParticle", number(check.in_mparticle)))
-    since = "This is the first check." if check.matched_at is None else f"It matched last {moment(check.matched_at)}."
-    text = f"{since} Iterable does not say who changed it: another integration, a CSV import or a person may have."
-    return [*blocks, *fields(pairs), section(text)]
+    return [*blocks, *fields(pairs), section(_since(check, own))]
+
+
+def _since(check: ListCheck, own: OwnChanges) -> str:
+    """Return since when the list differs, and by whom, as far as that is known (mrkdwn)."""
+    if _is_alike(check):
+        return "The list itself is as it was synced."
+    if check.matched_at is None:
+        return f"This is the first check. {REST}"
+    since = f"It matched last {moment(check.matched_at)}."
+    if not own.runs:
+        return f"{since} {NONE_OF_OURS}"
+    lines = [f"• {_change(run)}" for run in own.runs]
+    if own.more:
+        lines.append(f"• {plural(own.more, 'more sync')}")
+    return "\n".join([f"{since} Syncs from here that have changed it since:", *lines, REST])
+
+
+def _change(run: Run) -> str:
+    """Return what a run has changed, when, and who started it (mrkdwn)."""
+    kind = f"undo of `{run.undo_of}`" if run.undo_of else "repair" if run.request.repairs else "sync"
+    counts = run.counters
+    numbers = f"{number(counts.added)} added, {number(counts.updated)} updated, {number(counts.removed)} removed"
+    by = "from mParticle" if run.request.live else f"by {person(run.started_by)}"
+    end = moment(run.finished_at) if run.finished_at is not None else "not finished"
+    stopped = f" ({run.status})" if run.status is not RunStatus.SUCCEEDED else ""
+    return f"`{run.id}`, {kind} {by}, {end}{stopped}: {numbers}."
 
 
 def drift_buttons(check: ListCheck | None, mapping_id: int) -> list[ButtonElement]:
-    """Return what a person can do about the differences."""
+    """Return what a person can do about the differences; nothing if the list itself does not differ."""
+    if check is not None and _is_alike(check):
+        return []
     missing = (check.missing if check else None) or 0
     extra = (check.extra if check else None) or 0
     offered: list[ButtonElement] = []
@@ -55,6 +82,11 @@ def drift_buttons(check: ListCheck | None, mapping_id: int) -> list[ButtonElemen
         label = f"Keep {plural(extra, 'person', 'people')} on the list"
         offered.append(button(f"Keep the {number(extra)} extra", DriftAction.KEEP, str(mapping_id), label=label))
     return offered
+
+
+def _is_alike(check: ListCheck) -> bool:
+    """Return whether the list was as it was synced when it was checked: then only mParticle's size differs."""
+    return check.matched_at is not None and check.matched_at == check.checked_at
 
 
 def _count(value: int | None) -> str:

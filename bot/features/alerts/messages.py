@@ -12,6 +12,7 @@ from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.ui.formatting import slack_user
 from core.alerting import DRIFT
+from core.runs.drift import NONE, own_changes
 from core.settings import Settings
 from core.store import alerts, clock, list_checks, mappings, routes, runs
 from core.store.alerts import Alert, AlertOutcome
@@ -48,7 +49,8 @@ class AlertMessageProvider:
             connection = connections[each.connection_id]
             mapping = by_id.get(each.mapping_id or 0)
             check = await _check_of(snapshot.db, each, mapping)
-            view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check)
+            own = NONE if check is None else await own_changes(snapshot.db, check)
+            view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check, own)
             is_snoozed = is_quiet or max(each.show_at, each.snoozed_until or 0.0) > now
             routed = [
                 route

@@ -13,6 +13,7 @@ from bot.ui.formatting import cut, duration, escape, moment, person, plural
 from bot.ui.rule_words import RULE_WORDS
 from core.alerting import DRIFT, LATE_FILE, RUN_LOG, SILENCE
 from core.iterable import InvalidApiKeyError
+from core.runs.drift import NONE, OwnChanges
 from core.store.alert_rules import Rule
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
@@ -39,13 +40,14 @@ _RUN_LOG_ADVICE = (
 @dataclass(frozen=True, slots=True)
 class AlertView:
     """An alert with the data of its message. `run_view` is the latest run that failed with this error,
-    `check` the comparison of the list if that differs."""
+    `check` the comparison of the list if that differs, and `own_changes` what this program has done to it."""
 
     alert: Alert
     connection: Connection
     mapping: AudienceMapping | None
     run_view: RunView | None
     check: ListCheck | None = None
+    own_changes: OwnChanges = NONE
 
     @property
     def what(self) -> str:
@@ -119,7 +121,8 @@ def alert(view: AlertView) -> Message:
     text = f"{view.heading}. {why}"
     if view.is_drift:
         heading = f"{view.sign} {view.heading}"
-        return Message(text, [*drift_blocks(view.check, heading, why), context(*_state(view)), *_rows(view)])
+        report = drift_blocks(view.check, view.own_changes, heading, why)
+        return Message(text, [*report, context(*_state(view)), *_rows(view)])
     lines = [f"{view.sign} *{view.heading}*", why]
     if view.run_view is not None:
         lines.append(f"*Progress so far:* {before(view.run_view)}")
@@ -185,7 +188,7 @@ def _rows(view: AlertView) -> list[Block]:
     about = [button("I'm on it", AlertAction.TAKE, str(view.alert.id))] if view.alert.acknowledged_by is None else []
     about.append(_snooze_button(view))
     offered = drift_buttons(view.check, view.alert.mapping_id or 0)
-    return [actions(*offered), actions(*about)]
+    return [actions(*buttons) for buttons in (offered, about) if buttons]
 
 
 def _buttons(view: AlertView) -> list[ButtonElement]:

@@ -1,17 +1,23 @@
 """The alert that a list differs from what was synced: what it says, and what its buttons do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import update
 
+from bot.features.alerts.drift_views import drift_blocks, drift_buttons
 from bot.features.ids import ApprovalAction, ApprovalCallback, DriftAction
+from core.models.run import RunCounters
+from core.runs.drift import OwnChanges
 from core.runs.verification import verify
 from core.store import lists
+from core.store.list_checks import ListCheck
 from core.store.tables import runs as runs_table
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, ended, start
 from tests.bot.slack.harness import LIST, Workspace, workspace
 from tests.core.harness import RunStatus, addresses, people, until
+from tests.core.reporting.test_run_report import make_run
 
 
 async def _is_free(bot: Workspace) -> bool:
@@ -55,6 +61,7 @@ async def test_report_and_repair(tmp_path: Path) -> None:
         shown = bot.slack.render(message)
         assert "20 people who were synced to it are missing, and 3 people on it were not synced to it." in shown
         assert "It matched last" in shown
+        assert "No sync from here has changed it since then: someone else in Iterable did, or another tool." in shown
         assert "[Repair] [Only add 20 missing] [Who differs] [Keep the 3 extra]" in shown
 
         await bot.slack.marketer.click(message, DriftAction.REPAIR)
@@ -85,3 +92,19 @@ async def test_who_differs_comes_as_a_file(tmp_path: Path) -> None:
         await maya.click(message, DriftAction.KEEP)
         await bot.slack.wait_for_message("sync-alerts", "the people who are extra stay", reader=maya, timeout=LONG)
         assert "The list differs" in bot.slack.render(message)
+
+
+def test_own_changes_and_mparticle_in_the_report() -> None:
+    """The report names an undo with its person, and offers no repair if only mParticle's size differs."""
+    check = ListCheck(1, LIST, 0.0, checked_at=9.0, matched_at=1.0, ours=100, in_iterable=80, missing=20, extra=0)
+    undo = make_run(undo_of="r1", started_by="U01MAYA", finished_at=5.0, counters=RunCounters(removed=20))
+    text = str([block.to_dict() for block in drift_blocks(check, OwnChanges((undo,), 2), "Differs", "Why.")])
+    assert "`abc`, undo of `r1` by <@U01MAYA>" in text
+    assert "0 added, 0 updated, 20 removed." in text
+    assert "2 more syncs" in text
+    assert "Iterable does not say who made the other changes" in text
+    alike = replace(check, matched_at=9.0, in_iterable=100, missing=0, in_mparticle=500)
+    assert "The list itself is as it was synced." in str(
+        [block.to_dict() for block in drift_blocks(alike, OwnChanges(), "Differs", "Why.")]
+    )
+    assert drift_buttons(alike, 1) == []

@@ -1,19 +1,24 @@
 """Lists are compared with the ledger: drift is found, reported once, and repaired through an approval."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from core import alerting
+from core.connections.mparticle import connect_mparticle
 from core.models.run import GuardName, Repair, SyncMode
+from core.mparticle.models import Pod
 from core.runs import verification, worker
 from core.runs.undo import undo
 from core.runs.verification import Depth, accept, verify, verify_due_lists
-from core.store import alerts, list_checks
+from core.store import alerts, connections, list_checks, mappings
 from core.store.tables import list_checks as checks_table
 from core.store.tables import runs as runs_table
+from sandbox.mparticle.lifecycle import running
+from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
 from tests.core.harness import LIST, QUICK, Member, Outcome, RunStatus, Sync, addresses, people, syncing
 
 OURS = people(range(1, 101))
@@ -179,3 +184,50 @@ async def test_full_sync_sends_everyone(sync: Sync) -> None:
 
     assert full.counts == {"members": 100, "updated": 100}
     assert sync.emails() == addresses(range(1, 101))
+
+
+async def test_size_in_mparticle_is_compared(sync: Sync) -> None:
+    """If mParticle counts far more people than were synced, an alert says so, although the list itself matches."""
+    audience = ListedAudience(8754, "Spring", 400)
+    platform = Platform(accounts={DEFAULT_ACCOUNT: [audience]})
+    async with running(platform) as started:
+        sync.engine.settings = sync.engine.settings.model_copy(update={"mparticle_url": started.url})
+        async with sync.engine.database.write() as db:
+            connection = (await connections.everyone(db))[0]
+            await mappings.change(db, 1, audience_id="8754")
+        await connect_mparticle(
+            sync.engine,
+            connection,
+            client_id=platform.client_id,
+            client_secret=platform.client_secret,
+            account_id=str(DEFAULT_ACCOUNT),
+            pod=Pod.EU1,
+            by="U1",
+            team_id=None,
+        )
+
+        larger = await verify(sync.engine, 1)
+        alert = await open_alert(sync)
+        platform.accounts[DEFAULT_ACCOUNT] = [replace(audience, size=150)]
+        sync.engine.mparticle_audiences.clear()
+        alike = await verify(sync.engine, 1)
+
+    assert (larger.is_drift, larger.list_differs, larger.check.in_mparticle) == (True, False, 400)
+    assert alert is not None
+    assert alert.message.startswith("mParticle counts 400 people in the audience, and 100 of it were synced")
+    assert (alike.is_drift, alike.check.in_mparticle) == (False, 150)
+    assert await open_alert(sync) is None
+
+
+async def test_own_changes_are_named(sync: Sync) -> None:
+    """The result has the runs that have changed the list since it matched last, and no others."""
+    await verify(sync.engine, 1)
+    assert (await verify(sync.engine, 1)).own.runs == ()
+    added = await sync.delta(people([500]))
+    await sync.delta(people([600]), dry_run=True)
+    meddle(sync, removed=range(1, 31))
+
+    result = await verify(sync.engine, 1, Depth.LIST)
+
+    assert [(run.id, run.counters.added) for run in result.own.runs] == [(added.run.id, 1)]
+    assert result.check.missing == 30
