@@ -61,4 +61,5 @@ def until_words(freeze: Freeze) -> str:
     """Return until when a freeze lasts."""
     if freeze.until is not None:
         return f"until {moment(freeze.until)}"
-    return f"until *{escape(cut(freeze.campaign or 'the campaign', _NAME_MAX))}* has been sent"
+    sent = f"until *{escape(cut(freeze.campaign or 'the campaign', _NAME_MAX))}* has been sent"
+    return sent if freeze.latest is None else f"{sent}, at most until {moment(freeze.latest)}"

@@ -9,8 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.iterable import Campaign
 from core.store import clock
 from core.store.connections import Connection, from_row
+from core.store.freezes import LONGEST_S
 from core.store.mappings import NO_LIST, MappingStatus
 from core.store.tables import connections, list_campaigns, lists, mappings
+
+#: The state of a campaign that Iterable is sending.
+RUNNING = "Running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class ListCampaign:
     @property
     def is_running(self) -> bool:
         """Whether Iterable is sending it."""
-        return self.state == "Running"
+        return self.state == RUNNING
 
 
 async def of_list(db: AsyncConnection, connection_id: int, list_id: int) -> list[ListCampaign]:
@@ -58,7 +62,14 @@ async def of_connections(
 
 
 async def replace(db: AsyncConnection, connection_id: int, due: Iterable[Campaign]) -> None:
-    """Store the campaigns of a connection that are due. Lists that are not synced to are left out."""
+    """Store the campaigns of a connection that are due. Lists that are not synced to are left out.
+
+    Iterable may not say when a running campaign started. Then it counts from when it was first read.
+    """
+    known = select(list_campaigns.c.campaign_id, list_campaigns.c.start_at)
+    of_connection = list_campaigns.c.connection_id == connection_id
+    first_read = {row.campaign_id: row.start_at for row in await db.execute(known.where(of_connection))}
+    now = await clock.now(db)
     query = select(lists.c.list_id).where(lists.c.connection_id == connection_id)
     synced = {list_id for (list_id,) in await db.execute(query)}
     rows = [
@@ -69,14 +80,18 @@ async def replace(db: AsyncConnection, connection_id: int, due: Iterable[Campaig
             "name": campaign.name,
             "is_suppression": list_id not in campaign.list_ids,
             "state": campaign.state,
-            "start_at": campaign.start_at,
+            "start_at": _start_of(campaign, first_read.get(campaign.id) or now),
         }
         for campaign in due
         for list_id in sorted((campaign.list_ids | campaign.suppression_list_ids) & synced)
     ]
-    await db.execute(delete(list_campaigns).where(list_campaigns.c.connection_id == connection_id))
+    await db.execute(delete(list_campaigns).where(of_connection))
     if rows:
         await db.execute(insert(list_campaigns), rows)
+
+
+def _start_of(campaign: Campaign, first_read: float) -> float | None:
+    return first_read if campaign.start_at is None and campaign.state == RUNNING else campaign.start_at
 
 
 async def read_again_for_freeze(db: AsyncConnection, connection_id: int, every_s: float) -> None:
@@ -84,7 +99,7 @@ async def read_again_for_freeze(db: AsyncConnection, connection_id: int, every_s
     when the campaign has been sent. Before a freeze begins they are read once more.
     """
     now = await clock.now(db)
-    begins = func.coalesce(list_campaigns.c.start_at, 0.0) - mappings.c.freeze_before_s
+    begins = list_campaigns.c.start_at - mappings.c.freeze_before_s
     of_mapping = and_(
         list_campaigns.c.connection_id == mappings.c.connection_id, list_campaigns.c.list_id == mappings.c.list_id
     )
@@ -92,6 +107,7 @@ async def read_again_for_freeze(db: AsyncConnection, connection_id: int, every_s
         select(func.min(begins))
         .join_from(mappings, list_campaigns, of_mapping)
         .where(mappings.c.connection_id == connection_id, mappings.c.freeze_before_s.is_not(None))
+        .where(list_campaigns.c.start_at + LONGEST_S > now)
     )
     first: float | None = (await db.execute(query)).scalar_one()
     if first is not None:

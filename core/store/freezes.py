@@ -1,16 +1,19 @@
 """Freezes: changes of a mapping that wait, until a time that a person chose or until a campaign has been sent."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunPhase
 from core.store import clock
 from core.store.mappings import FreezeHolds
 from core.store.tables import connections, freezes, list_campaigns, mappings, runs
+
+#: A campaign freezes a mapping for so many seconds after its start at most: Iterable may never end it.
+LONGEST_S = 24 * 3600.0
 
 #: What each kind of change is held by.
 HELD_BY = {
@@ -35,8 +38,9 @@ EVERYTHING = Scope()
 class Freeze:
     """Why and until when changes of a mapping wait.
 
-    `until` is in UTC seconds (None: until the campaign has been sent). `by` is the person who froze it; `campaign` is
-    the campaign that it is frozen for (one of them is None). `of_all` is whether every mapping is frozen.
+    `until` is in UTC seconds (None: until the campaign has been sent, at most until `latest`). `by` is the person who
+    froze it; `campaign` is the campaign that it is frozen for (one of them is None). `of_all` is whether every mapping
+    is frozen.
     """
 
     holds: FreezeHolds
@@ -44,6 +48,7 @@ class Freeze:
     by: str | None = None
     campaign: str | None = None
     of_all: bool = False
+    latest: float | None = None
 
 
 def holds(kind: FreezeHolds, now: ColumnElement[Any] | BindParameter[Any]) -> ColumnElement[bool]:
@@ -77,7 +82,8 @@ def _is_near(now: ColumnElement[Any] | BindParameter[Any]) -> tuple[ColumnElemen
         list_campaigns.c.connection_id == mappings.c.connection_id,
         list_campaigns.c.list_id == mappings.c.list_id,
         mappings.c.freeze_before_s.is_not(None),
-        func.coalesce(list_campaigns.c.start_at, 0.0) - mappings.c.freeze_before_s <= now,
+        list_campaigns.c.start_at - mappings.c.freeze_before_s <= now,
+        list_campaigns.c.start_at + LONGEST_S > now,
     )
 
 
@@ -93,24 +99,24 @@ async def of_mappings(db: AsyncConnection, mapping_ids: Collection[int]) -> dict
         .order_by(freezes.c.until)
     )
     for_campaign = (
-        select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name)
+        select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name, list_campaigns.c.start_at)
         .join_from(mappings, list_campaigns, and_(*_is_near(now)))
         .where(of_these)
-        .order_by(list_campaigns.c.start_at.desc())
+        .order_by(list_campaigns.c.start_at)
     )
     values = {"now": await clock.now(db)}
     current: dict[int, Freeze] = {}
     for mapping_id, held, until, by, scope in await db.execute(by_hand, values):
         _add(current, mapping_id, Freeze(FreezeHolds(held), until, by=by, of_all=scope is None))
-    for mapping_id, held, name in await db.execute(for_campaign, values):
-        _add(current, mapping_id, Freeze(FreezeHolds(held), None, campaign=name))
+    for mapping_id, held, name, start_at in await db.execute(for_campaign, values):
+        _add(current, mapping_id, Freeze(FreezeHolds(held), None, campaign=name, latest=start_at + LONGEST_S))
     return current
 
 
 def _add(current: dict[int, Freeze], mapping_id: int, freeze: Freeze) -> None:
     known = current.get(mapping_id)
     union = freeze.holds if known is None or known.holds is freeze.holds else FreezeHolds.BOTH
-    current[mapping_id] = Freeze(union, freeze.until, freeze.by, freeze.campaign, freeze.of_all)
+    current[mapping_id] = replace(freeze, holds=union)
 
 
 async def of_mapping(db: AsyncConnection, mapping_id: int) -> Freeze | None:

@@ -121,7 +121,8 @@ def freeze_text(freeze: "Freeze | None") -> str:
     kinds = {"both": "All changes wait", "removals": "Removals wait", "additions": "Additions wait"}
     if freeze.until is not None:
         return f"{kinds[freeze.holds.value]} until {when(freeze.until)}."
-    return f'{kinds[freeze.holds.value]} until the campaign "{freeze.campaign}" has been sent.'
+    latest = "" if freeze.latest is None else f", at most until {when(freeze.latest)}"
+    return f'{kinds[freeze.holds.value]} until the campaign "{freeze.campaign}" has been sent{latest}.'
 
 
 def campaign_texts(due: "list[ListCampaign]") -> str:

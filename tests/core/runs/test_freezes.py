@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+from sqlalchemy import update
+
 from core.connections import campaigns as campaign_reader
 from core.connections.freeze_commands import freeze, set_campaign_freeze, unfreeze
 from core.models.run import RunPhase
@@ -11,6 +13,7 @@ from core.runs import worker
 from core.store import audit_log, campaigns, freezes, mappings
 from core.store.freezes import EVERYTHING, Scope
 from core.store.mappings import AudienceMapping, FreezeHolds
+from core.store.tables import list_campaigns
 from sandbox.iterable import Running
 from tests.core.harness import LIST, OTHER_LIST, RunStatus, Sync, addresses, people, until
 
@@ -139,7 +142,29 @@ async def test_a_campaign_freezes_until_it_was_sent(sync: Sync) -> None:
         current = await freezes.of_mapping(db, mapping.id)
     assert current is not None
     assert (current.campaign, current.until) == ("Spring launch", None)
+    assert current.latest is not None
+    assert round((current.latest - time.time()) / 3600) == 24
     sync.iterable.state.campaigns[campaign_id].state = "Finished"
     await campaign_reader.refresh_due_campaigns(sync.engine)
     await work_until(sync, waiting.run.id, RunStatus.SUCCEEDED)
     assert sync.emails() == addresses([3])
+
+
+async def test_a_campaign_without_an_end(sync: Sync) -> None:
+    """A campaign that Iterable never ends freezes for a day: from its start, or else from when it was first seen."""
+    await sync.mirror(people([1]))
+    mapping = await the_mapping(sync)
+    await set_campaign_freeze(sync.engine, mapping.id, 30, **BY)
+    yesterday = sync.iterable.state.now_ms() - 25 * 3_600_000
+    sync.iterable.state.add_campaign("Endless", [LIST], start_at=yesterday, state="Running")
+    assert (await sync.mirror(people([1, 2]))).run.status is RunStatus.SUCCEEDED
+
+    sync.iterable.state.add_campaign("Unknown start", [LIST], start_at=None, state="Running")
+    sync.engine.campaigns_read.clear()
+    waiting = await sync.mirror(people([3]))
+    assert waiting.run.phase is RunPhase.FROZEN
+    async with sync.engine.database.write() as db:
+        await db.execute(update(list_campaigns).values(start_at=list_campaigns.c.start_at - 25 * 3600.0))
+    await work_until(sync, waiting.run.id, RunStatus.SUCCEEDED)
+    sync.engine.campaigns_read.clear()
+    assert (await sync.mirror(people([4]))).run.status is RunStatus.SUCCEEDED
