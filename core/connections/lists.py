@@ -46,20 +46,19 @@ async def ensure_list_known(engine: Engine, run: Run) -> None:
     await to_the_end(_store_list(engine, connection, target))
 
 
-async def was_just_created(engine: Engine, run: Run) -> bool:
-    """Return whether the list of a run is younger than NEW_LIST_S.
-
-    If Iterable did not report the time of its creation, the time of the mapping's approval is used.
-    """
+async def is_new_in_iterable(engine: Engine, connection_id: int, list_id: int) -> bool:
+    """Return whether a list is so young that Iterable may not know it yet (`is_just_created`)."""
     async with engine.database.read() as db:
-        known = await lists.get(db, run.connection_id, run.list_id)
-        mapping = await mappings.by_id(db, run.mapping_id)
-    assert mapping is not None
-    return is_just_created(engine, known, mapping)
+        known = await lists.get(db, connection_id, list_id)
+        of_list = await mappings.of_connection(db, connection_id, list_id)
+    return any(is_just_created(engine, known, mapping) for mapping in of_list)
 
 
 def is_just_created(engine: Engine, known: ListState | None, mapping: AudienceMapping) -> bool:
-    """As `was_just_created`, from the stored list and mapping."""
+    """Return whether the list of a mapping is younger than NEW_LIST_S.
+
+    If Iterable did not report the time of its creation, the time of the mapping's approval is used.
+    """
     created_at = mapping.decided_at or mapping.created_at
     if known is not None and known.list_created_at is not None:
         created_at = known.list_created_at / 1000

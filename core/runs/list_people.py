@@ -12,6 +12,7 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import settings
+from core.connections.lists import is_new_in_iterable
 from core.engine import Engine
 from core.models.run import Run
 from core.planning import MEMORY_MB
@@ -35,6 +36,8 @@ async def save_people(engine: Engine, connection: Connection, list_id: int, dire
     path = directory / "people-on-list.txt"
     with path.open("w", encoding="utf-8") as file:
         async with engine.client(connection) as client:
+            if await is_new_in_iterable(engine, connection.id, list_id):
+                client.expect_new_list(list_id)
             async for person in client.list_users(list_id):
                 file.write(f"{person}\n")
     return path

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core import alerting
+from core.connections.lists import is_new_in_iterable
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SyncError
 from core.identity import ProjectType
@@ -87,6 +88,8 @@ async def verify(
         rule = (await alert_rules.settings(db, connection.id, mapping.id)).get(Rule.DRIFT)
         now = await clock.now(db)
     async with engine.client(connection) as client:
+        if await is_new_in_iterable(engine, connection.id, mapping.list_id):
+            client.expect_new_list(mapping.list_id)
         in_iterable = await client.get_list_size(mapping.list_id)
     audience = await audience_size(engine, mapping)
     others = before.others if before is not None else 0

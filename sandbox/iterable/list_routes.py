@@ -86,14 +86,14 @@ def unsubscribe(call: Call) -> Answer:
 
 
 def size(call: Call) -> Answer:
-    """`GET /api/lists/{id}/size`."""
-    mailing_list = _list(call, call.list_id)
+    """`GET /api/lists/{id}/size`. That it does not know a new list at first either is assumed."""
+    mailing_list = _ready(call, _list(call, call.list_id))
     return Answer.text(str(mailing_list.size() if call.state.lean else len(_shown_members(call, mailing_list))))
 
 
 def get_users(call: Call) -> Answer:
-    """`GET /api/lists/getUsers`."""
-    mailing_list = _list(call, call.int_param("listId"))
+    """`GET /api/lists/getUsers`. As for `size`."""
+    mailing_list = _ready(call, _list(call, call.int_param("listId")))
     return Answer.text(_lines(call, sorted(_shown_members(call, mailing_list))))
 
 
@@ -155,14 +155,18 @@ def _list(call: Call, list_id: int | None) -> MailingList:
     return mailing_list
 
 
+def _ready(call: Call, mailing_list: MailingList) -> MailingList:
+    if call.at < mailing_list.ready_at:
+        raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
+    return mailing_list
+
+
 def _shown_members(call: Call, mailing_list: MailingList) -> set[int]:
     return mailing_list.members_as_of(call.at - call.state.settings.membership_after)
 
 
 def _standard(call: Call, list_id: int) -> MailingList:
-    mailing_list = _list(call, list_id)
-    if call.at < mailing_list.ready_at:
-        raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
+    mailing_list = _ready(call, _list(call, list_id))
     if mailing_list.type != "Standard":
         raise bad_params(f"{INVALID_LIST}: list {list_id} is {mailing_list.type}, not Standard")
     return mailing_list

@@ -22,7 +22,7 @@ def drift_blocks(check: ListCheck | None, own: OwnChanges, heading: str, why: st
 
 
 def _since(check: ListCheck, own: OwnChanges) -> str:
-    """Return since when the list differs, and by whom, as far as that is known (mrkdwn)."""
+    """Return since when the list differs, and who changed it, as far as that is known (mrkdwn)."""
     if _is_alike(check):
         return "The list itself is as it was synced."
     if check.matched_at is None:

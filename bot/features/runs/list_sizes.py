@@ -5,7 +5,7 @@ import logging
 import time
 
 from bot.services import WakeSignal
-from core.connections.lists import was_just_created
+from core.connections.lists import is_new_in_iterable
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -53,7 +53,7 @@ class ListSizeFetcher:
 
     async def _fetch(self, run: Run, connection: Connection) -> None:
         try:
-            if await was_just_created(self._engine, run):
+            if await is_new_in_iterable(self._engine, run.connection_id, run.list_id):
                 await self._engine.clock.sleep(NEW_LIST_DELAY_S)
             async with self._engine.client(connection, retry_policy=INTERACTIVE_RETRY) as client:
                 size = await client.get_list_size(run.list_id)
