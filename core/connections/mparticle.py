@@ -1,11 +1,13 @@
 """mParticle's audiences by name: a connection's access to mParticle's platform API, and what it reads there."""
 
+import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from core.engine import Engine
-from core.errors import ConflictError, InputError, NotFoundError, ValidationError
+from core.errors import ConflictError, InputError, NotFoundError, SyncError, ValidationError
 from core.mparticle.client import PlatformClient
 from core.mparticle.errors import AccountAccessError, MParticleCredentialsError
 from core.mparticle.models import Credentials, KnownAudiences, ListedAudience, Pod
@@ -13,11 +15,16 @@ from core.store import audit_log, connections, mparticle_accounts
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.database import to_the_end
+from core.store.mappings import AudienceMapping
 from core.store.mparticle_accounts import MParticleAccount
 
 #: How long the audiences of an account count as current, in seconds.
 FRESH_S = 60.0
+# A plan waits so many seconds for mParticle.
+WITHIN_S = 10.0
 _CREDENTIAL_MAX = 500
+
+logger = logging.getLogger(__name__)
 
 
 class AmbiguousAudienceError(InputError):
@@ -142,6 +149,19 @@ async def audience_size(
     known = await fetch_audiences(engine, connection_id)
     audience = None if known is None else known.of(audience_id, audience_name)
     return None if audience is None else audience.size
+
+
+async def is_missing(engine: Engine, mapping: AudienceMapping | None) -> bool:
+    """Return whether the account has no active audience of a mapping's id. False if mParticle can't be asked."""
+    if mapping is None or mapping.audience_id is None:
+        return False
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            known = await fetch_audiences(engine, mapping.connection_id)
+    except (SyncError, TimeoutError) as error:
+        logger.info("could not ask mParticle for audience %s: %s", mapping.audience_id, type(error).__name__)
+        return False
+    return known is not None and known.by_id(mapping.audience_id) is None
 
 
 def choose_audience(known: KnownAudiences, text: str) -> ListedAudience | None:

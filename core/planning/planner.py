@@ -22,7 +22,7 @@ from core.planning.ledger_lookup import load_relevant_ledger
 from core.planning.live_source import restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
 from core.planning.plan_storage import discard_drafts, store_plan
-from core.planning.removal_limits import removal_note
+from core.planning.removal_limits import DELETED, removal_note
 from core.planning.run_source import open_source, sync_mode
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
@@ -56,6 +56,7 @@ async def plan_run(
     merges: bool = False,
     fields: FieldSettings | None = None,
     exclusions: ExclusionSettings | None = None,
+    is_deleted: bool = False,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
@@ -63,8 +64,8 @@ async def plan_run(
     the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
     takes the list over. `forgotten` are files with the digests of emails and user ids that Iterable has forgotten, 32
     bytes each. `merges`: placeholder profiles may be merged into others. `fields` are the data fields to send (None:
-    none), and `exclusions` the people who are kept off the list. If the run has an approved plan, that plan is kept for
-    comparison until `publish_plan` replaces it.
+    none), and `exclusions` the people who are kept off the list. `is_deleted`: mParticle no longer has the audience. If
+    the run has an approved plan, that plan is kept for comparison until `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
@@ -166,7 +167,7 @@ async def plan_run(
         ),
         fields=dict(fields.choices) if fields is not None else {},
         other_columns=source.other_columns[:MOST_FIELDS],
-        removal_note=_removal_note(source, diff_mode, deltas, counts.left, is_live=live),
+        removal_note=DELETED if is_deleted else _removal_note(source, diff_mode, deltas, counts.left, is_live=live),
         members=members,
         rejected=rejected,
         forgotten=forgotten_count,

@@ -23,16 +23,27 @@ STANDARD = (
     "A standard audience is computed once, and mParticle withdraws no one from it, even after it expires; neither does "
     "its bucket output when an audience is deleted."
 )
+DELETED = (
+    "The connected mParticle account has no active audience of this id: it was deleted or archived, or belongs to "
+    "another account. After that, mParticle's bucket output sends nothing, and people stay on the list."
+)
 #: What a person should know when an audience is mapped and it is not known yet what will feed it.
 WHEN_MAPPED = (
     "People leave the list only if the source says so. A full download always does. mParticle's bucket output does if "
-    "Include Audience Deletes is on (it is off by default). A standard audience never does."
+    "Include Audience Deletes is on (it is off by default), and its Kinesis output, for people whose email or customer "
+    "id changes, unless Send Remove On Identity Change is off. A standard audience never does. After an audience is "
+    "deleted in mParticle, its people stay on the list, unless its output says that they left."
 )
 
 
 def removal_note(history: DeltaHistory) -> str:
-    """Return what to know of the removals of files like these; "" if they hold some."""
-    if history.removals or not history.files:
+    """Return what to know of the removals of files like these; "" if they hold some.
+
+    A stream may hold some and still leave out former identities.
+    """
+    if history.removals:
+        return STREAM if history.shape == SourceFormat.STREAM else ""
+    if not history.files:
         return ""
     known: dict[str, str] = {SourceFormat.BUCKET: BUCKET, SourceFormat.STREAM: STREAM}
     about = [known[history.shape]] if history.shape in known else []

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import settings
-from core.connections import data_fields
+from core.connections import data_fields, mparticle
 from core.connections.campaigns import refresh_campaigns
 from core.connections.exclusions import exclusions_of
 from core.connections.forgotten import fetch_forgotten
@@ -341,10 +341,13 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
+        mapping = await mappings.by_id(db, run.mapping_id)
         is_small = run.request.live and await inbox.claimed_count(db, run.id) <= SMALL_MEMBERS
     assert connection is not None
+    is_deleted = False
     if not run.request.live:
         await refresh_campaigns(engine, connection)
+        is_deleted = await mparticle.is_missing(engine, mapping)
     hashes = await fetch_forgotten(engine, connection, is_live=run.request.live)
     fields = None
     # a file of rejections has no other columns, and a run that takes a list over sends nothing to the people on it
@@ -384,6 +387,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 merges=connection.merges_profiles and not request.live,  # no one approves the plan of live changes
                 fields=fields,
                 exclusions=excluded,
+                is_deleted=is_deleted,
             )
         )
 

@@ -31,9 +31,10 @@ from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRate
 from core.iterable.probe import ProbeResult, probe
 from core.iterable.retry import INTERACTIVE_RETRY
 from core.settings import Settings, load_settings
-from core.store import connections, mparticle_accounts
+from core.store import connections, mappings, mparticle_accounts
 from core.store.connections import Connection
 from core.store.database import Database
+from core.store.mappings import AudienceMapping
 from core.store.migrate import check_workflow_schema, migrate
 from core.store.mparticle_accounts import MParticleAccount
 from core.vault import KEY_FILE, Vault, open_vault
@@ -55,6 +56,7 @@ class _CheckContext:
     vault: Vault | None = None
     saved: list[Connection] = field(default_factory=list)
     accounts: dict[int, MParticleAccount] = field(default_factory=dict)
+    mapped: list[AudienceMapping] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     notes: list[CheckResult] = field(default_factory=list)
 
@@ -103,7 +105,7 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield finding
     async for finding in _iterable(settings, context):
         yield finding
-    async for finding in mparticle_findings(settings, context.vault, context.saved, context.accounts):
+    async for finding in mparticle_findings(settings, context.vault, context.saved, context.accounts, context.mapped):
         yield finding
     async for finding in slack_findings(settings):
         yield finding
@@ -172,6 +174,8 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
         async with database.read() as db:
             context.saved = await connections.everyone(db)
             context.accounts = await mparticle_accounts.of_connections(db, [each.id for each in context.saved])
+            of_all = [await mappings.of_connection(db, each.id) for each in context.saved]
+            context.mapped = [mapping for of_one in of_all for mapping in of_one]
             context.notes = [*await removal_findings(db), *await run_log_findings(db, context.vault)]
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)

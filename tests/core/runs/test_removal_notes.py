@@ -2,16 +2,22 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.cli.doctor.mparticle_checks import mparticle_findings
 from bot.cli.doctor.removal_checks import removal_findings
+from core.connections.mparticle import connect_mparticle
 from core.models.run import RunStatus
-from core.planning.removal_limits import BUCKET, STANDARD, STREAM, SUSPICIOUS_FILES
-from core.store import mappings
+from core.mparticle.models import Pod
+from core.planning.removal_limits import BUCKET, DELETED, STANDARD, STREAM, SUSPICIOUS_FILES
+from core.store import connections, mappings, mparticle_accounts
 from core.store.mappings import MappingStatus, RemovalPolicy
 from sandbox.mparticle import Audience, Profile
 from sandbox.mparticle.exports import Change, write_bucket_export, write_stream_export
+from sandbox.mparticle.lifecycle import running
+from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
 from tests.core.harness import Sync, syncing
 
 VIPS = Audience(8754, "VIPs")
@@ -70,8 +76,10 @@ async def test_removals_end_the_notes(sync: Sync) -> None:
 
 async def test_stream_export(sync: Sync) -> None:
     """A stream may keep the former identity of a person whose email changes."""
-    path = write_stream_export(sync.directory / "stream.json", VIPS, changes(2)[:1])
-    assert await note_of(sync, path) == STREAM
+    for number, of_file in enumerate((changes(2)[:1], changes(3), changes(4)[:1])):  # also if files hold removals
+        path = write_stream_export(sync.directory / f"stream{number}.json", VIPS, of_file)
+        assert await note_of(sync, path) == STREAM
+    assert await findings(sync) == [STREAM]
 
 
 async def test_nothing_is_said_if_no_one_is_to_be_removed(sync: Sync) -> None:
@@ -85,3 +93,28 @@ async def test_nothing_is_said_if_no_one_is_to_be_removed(sync: Sync) -> None:
     async with sync.engine.database.write() as db:
         await mappings.change(db, mapping.id, removal_policy=RemovalPolicy.REMOVE, status=MappingStatus.PAUSED)
     assert await findings(sync) == []
+
+
+async def test_audience_that_was_deleted(sync: Sync) -> None:
+    """If the connected account no longer has the audience, the plan and the doctor say what that means."""
+    await note_of(sync, write_bucket_export(sync.directory, VIPS, changes(2), include_deletes=True))
+    platform = Platform(accounts={DEFAULT_ACCOUNT: [ListedAudience(VIPS.id, "VIPs", 5)]})
+    async with running(platform) as started:
+        settings = sync.engine.settings.model_copy(update={"mparticle_url": started.url})
+        sync.engine.settings = settings
+        async with sync.engine.database.read() as db:
+            (connection,) = await connections.everyone(db)
+            of_connection = await mappings.of_connection(db, connection.id)
+        credentials: dict[str, Any] = {"client_id": platform.client_id, "client_secret": platform.client_secret}
+        place: dict[str, Any] = {"account_id": str(DEFAULT_ACCOUNT), "pod": Pod.EU1, "by": "U1", "team_id": None}
+        await connect_mparticle(sync.engine, connection, **credentials, **place)
+        changed = write_bucket_export(sync.directory, VIPS, changes(3), include_deletes=True, number=2)
+        assert await note_of(sync, changed) == ""
+        platform.delete(VIPS.id)
+        sync.engine.mparticle_audiences.clear()
+        changed = write_bucket_export(sync.directory, VIPS, changes(4), include_deletes=True, number=3)
+        assert await note_of(sync, changed) == DELETED
+        async with sync.engine.database.read() as db:
+            accounts = await mparticle_accounts.of_connections(db, [connection.id])
+        results = mparticle_findings(settings, sync.engine.vault, [connection], accounts, of_connection)
+        assert [(each.ok, each.text) async for each in results if each.is_note] == [(True, DELETED)]
