@@ -23,7 +23,6 @@ from core.store.database import Database
 APART_S = 60.0
 # Batches that are read at once.
 BATCHES_A_READ = 20
-_ERROR = FailureReason.ERROR
 
 
 @dataclass
@@ -32,8 +31,8 @@ class Spacing:
 
     client: IterableClient
     called_at: dict[str, float] = field(default_factory=dict)
-    failed: dict[str, str | None] = field(default_factory=dict)
-    """Members whose single-user call failed, so that no bulk call may follow, with Iterable's words."""
+    rejected: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """The reason and Iterable's words by member whose single-user call was rejected: no bulk call may follow."""
 
     async def load(self, database: Database, run_id: str) -> None:
         """Read which people former attempts of the run may have renamed. When is not known, so it counts as now."""
@@ -53,8 +52,7 @@ class Spacing:
         """Record the renames and merges of a batch, also those that an earlier try may have made."""
         for units in (outcome.renamed, outcome.merged, outcome.vanished):
             self._note(entry for unit in units for entry in unit)
-        failed = {group.unit[0].member_key: group.words for group in outcome.rejected if group.reason == _ERROR}
-        self.failed |= failed
+        self.rejected |= {unit[0].member_key: (reason, words) for unit, reason, words in outcome.rejected}
 
     async def wait_for(self, entries: Iterable[BatchEntry]) -> None:
         """Wait until these members may be in a bulk call. Raises AbortedError if the client is halted meanwhile."""
@@ -72,16 +70,17 @@ class Spacing:
         """Return the units of an update that have to be sent, those that a rename has done, and those to reject.
 
         The second are on the list under exactly their new identity, as the ledger knows. The third are on the list
-        under their placeholder, because Iterable failed to rename or merge it. (If that was in a former attempt, only
-        the ledger knows, in an email-based project.)
+        under their placeholder, because it was not renamed or merged. (If that was in a former attempt, only the ledger
+        knows, in an email-based project.)
         """
         called = [unit[0].member_key for unit in units if unit[0].member_key in self.called_at]
         async with database.read() as db:
             rows = await ledger.by_profile(db, run.mapping_id, called)
         confirmed = {(key, email, user_id) for _, key, email, user_id, is_confirmed in rows if is_confirmed}
-        failed = dict(self.failed)
+        causes = dict(self.rejected)
         if run.project_type is ProjectType.EMAIL:
-            failed |= {key: None for key, email, _ in confirmed if email == f"{key}@{PLACEHOLDER_DOMAIN}"}
+            placeholders = {key for key, email, _ in confirmed if email == f"{key}@{PLACEHOLDER_DOMAIN}"}
+            causes |= dict.fromkeys(placeholders - causes.keys(), (FailureReason.ERROR, None))
         to_send: list[EntryGroup] = []
         done: list[EntryGroup] = []
         rejected: list[RejectedGroup] = []
@@ -89,13 +88,13 @@ class Spacing:
             key, email, user_id = unit[0].member_key, unit[0].email, unit[0].user_id
             if (key, email, user_id) in confirmed:
                 done.append(unit)
-            elif key in failed:
-                rejected.append(RejectedGroup(unit, _ERROR, failed[key]))
+            elif key in causes:
+                rejected.append(RejectedGroup(unit, *causes[key]))
             else:
                 to_send.append(unit)
         return to_send, done, rejected
 
     def concerns(self, batch: Batch) -> bool:
         """Return whether a batch has members that a single-user call may have changed."""
-        concerned = self.called_at.keys() | self.failed.keys()
+        concerned = self.called_at.keys() | self.rejected.keys()
         return bool(concerned) and not concerned.isdisjoint(batch.columns.member_keys)

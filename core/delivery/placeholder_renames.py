@@ -8,7 +8,8 @@ In hybrid projects the update that follows gives the user the new email, by the 
 email. Such a user that has no user id is merged, too; one with another user id is another person, and the update is
 refused as a conflict.
 
-If Iterable keeps answering 500, the member is rejected, and stays on the list under the placeholder.
+If Iterable keeps answering 500, or refuses to take the placeholder off the list, the member is rejected, and stays on
+the list under the placeholder.
 """
 
 from collections.abc import Awaitable
