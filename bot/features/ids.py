@@ -69,6 +69,7 @@ class MappingCallback(StrEnum):
     FIELDS = "mapping-fields-form"
     EDIT = "mapping-edit-form"
     DELETE = "mapping-delete-form"
+    EXCLUSIONS = "mapping-exclusions-form"
 
 
 class MappingAction(StrEnum):
@@ -97,6 +98,8 @@ class MappingAction(StrEnum):
     """[mapping id]"""
     DELETE = "mapping-delete-open"
     """[mapping id]"""
+    EXCLUSIONS = "mapping-exclusions-open"
+    """[mapping id]"""
 
 
 class MappingBlock(StrEnum):
@@ -122,6 +125,11 @@ class MappingBlock(StrEnum):
     NAME = "mapping-name"
     MAX_REMOVED_SHARE = "mapping-max-removed-share"
     MEMBERS = "mapping-members"
+    EXCLUDED_ADDRESSES = "mapping-excluded-addresses"
+    EXCLUDED_DOMAINS = "mapping-excluded-domains"
+    EXCLUDED_FILES = "mapping-excluded-files"
+    EXCLUDED_MAPPINGS = "mapping-excluded-mappings"
+    EXCLUDED_FORGET = "mapping-excluded-forget"
 
     def of(self, number: int) -> str:
         """Return the block id for a connection, or for one of several inputs."""

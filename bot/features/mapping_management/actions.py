@@ -2,6 +2,7 @@
 
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.features.mapping_management import views
+from bot.features.mapping_management.approvals import may_approve_own
 from bot.features.mapping_management.form import EditForm
 from bot.features.permissions import why_not_decide
 from bot.services import Services
@@ -22,7 +23,14 @@ async def save(services: Services, actor: Actor, form: EditForm) -> ModalResult:
     wanted = form.changes(ref.mapping)
     if wanted.keys() & _LIMITS:
         await _require_approver(services, actor, ref)
-    await mapping_settings.edit(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id, **wanted)
+    await mapping_settings.edit(
+        services.engine,
+        ref.mapping.id,
+        by=actor.person,
+        team_id=actor.team_id,
+        approved=await may_approve_own(services, actor, ref),
+        **wanted,
+    )
     services.wake()
     sentence = views.saved(await by_id(services, actor, ref.mapping.id))
     return ModalResult(views.done(sentence), sentence)

@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 from bot.features.ids import MappingBlock
 from bot.ui.modal_state import Metadata, ViewInputs
 from core.connections.mapping_settings import MappingEdit
-from core.store.mappings import AudienceMapping
+from core.store.mappings import AudienceMapping, RemovalPolicy
 
 _DIGITS_MAX = 9
 
@@ -30,6 +30,8 @@ class EditForm:
     max_added_percent: str
     max_removed_percent: str
     shows_limits: bool
+    mode: str | None = None
+    removals: str | None = None
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
@@ -43,6 +45,8 @@ class EditForm:
             max_added_percent=inputs.text(MappingBlock.MAX_ADDED_SHARE),
             max_removed_percent=inputs.text(MappingBlock.MAX_REMOVED_SHARE),
             shows_limits=inputs.has(MappingBlock.MAX_ADDED),
+            mode=inputs.choice(MappingBlock.MODE),
+            removals=inputs.choice(MappingBlock.REMOVALS),
         )
 
     def problems(self) -> dict[str, str]:
@@ -60,11 +64,14 @@ class EditForm:
 
     def changes(self, mapping: AudienceMapping) -> MappingEdit:
         """Return the settings that differ from those of the mapping. Valid if there are no problems."""
+        wanted: MappingEdit = {"name": self.name or None, "channel": self.channel}
+        if self.mode is not None:
+            wanted["mode"] = self.mode
+        if self.removals is not None:
+            wanted["removal_policy"] = RemovalPolicy(self.removals)
         if not self.shows_limits:
-            return _differing(mapping, {"name": self.name or None, "channel": self.channel})
-        wanted: MappingEdit = {
-            "name": self.name or None,
-            "channel": self.channel,
+            return _differing(mapping, wanted)
+        wanted |= {
             "max_added": int(self.max_added) if self.max_added else None,
             "max_added_share": int(self.max_added_percent) / 100 if self.max_added_percent else None,
             "max_removed_share": int(self.max_removed_percent) / 100 if self.max_removed_percent else None,

@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping_lookup import MappingRef, by_id
-from bot.features.mapping_management import actions, views
+from bot.features.mapping_management import actions, exclusions, views
 from bot.features.mapping_management.commands import delete_view, open_edit
 from bot.features.mapping_management.form import EditForm, ManagementMetadata
 from bot.services import Services
@@ -26,6 +26,7 @@ def register(app: AsyncApp, services: Services) -> None:
     _register_edit(app, services)
     _register_end(app, services)
     _register_delete(app, services)
+    _register_exclusions(app, services)
 
 
 def _register_edit(app: AsyncApp, services: Services) -> None:
@@ -76,6 +77,22 @@ def _register_delete(app: AsyncApp, services: Services) -> None:
         members = ViewInputs(body["view"]).choice(MappingBlock.MEMBERS)
         actor = replace(Actor.of(body), channel=metadata.channel)
         work = actions.delete(services, actor, metadata.mapping_id, members)
+        await respond_to_submission(work, _SHOWN, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+
+def _register_exclusions(app: AsyncApp, services: Services) -> None:
+    @app.action(MappingAction.EXCLUSIONS)
+    async def on_exclusions(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        view = await exclusions.view_of(services, actor, await by_id(services, actor, int(value_of(body))))
+        await change_modal(client, actor, body["view"]["id"], view)
+
+    @app.view(MappingCallback.EXCLUSIONS)
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        form = exclusions.ExclusionForm.read(body["view"])
+        actor = replace(Actor.of(body), channel=form.metadata.channel)
+        work = exclusions.save(services, actor, form)
         await respond_to_submission(work, _SHOWN, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 

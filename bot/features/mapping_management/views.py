@@ -9,9 +9,11 @@ from slack_sdk.models.blocks import (
     InputBlock,
     PlainTextInputElement,
     RadioButtonsElement,
+    StaticSelectElement,
 )
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.mapping.cards import MODES, REMOVALS
 from bot.features.mapping_lookup import MappingRef
 from bot.features.mapping_management.form import ManagementMetadata, percent_text
 from bot.ui.blocks import (
@@ -31,7 +33,8 @@ from bot.ui.blocks import (
 from bot.ui.formatting import channel_or_dm, cut, escape, moment, plural
 from core.connections.mapping_end import DeletionSummary
 from core.connections.mapping_settings import NAME_MAX_LENGTH
-from core.planning.guards import MASS_REMOVAL_SHARE
+from core.models.exclusions import exclusions_text
+from core.planning.guards import MASS_REMOVAL_SHARE, changes_text
 from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
@@ -48,8 +51,12 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
         section(ref.label),
         _name(mapping),
         _channel(mapping),
+        *([] if mapping.is_live else [_mode(mapping)]),
+        _removals(mapping),
+        context("A change of what a sync does, or of who leaves, needs approval, with the numbers of the next sync."),
         *_limits(mapping, may_set_limits=may_set_limits),
         divider(),
+        section(f"*Excluded:* {escape(exclusions_text(mapping.exclusions)) or 'no one'}", accessory=_exclusions(ref)),
         section("*When it is no longer needed*\nArchiving stops its syncs, and you can take it back."),
         actions(_archive(ref), _delete(ref)),
     ]
@@ -65,6 +72,11 @@ def _archived(ref: MappingRef) -> dict[str, Any]:
         "Archived mapping",
         [section(f"{ref.label} is archived, so nothing is synced.{when}"), actions(_restore(ref), _delete(ref))],
     )
+
+
+def _exclusions(ref: MappingRef) -> Any:
+    label = f"Exclude people from {ref.plain}"
+    return button("Exclusions…", MappingAction.EXCLUSIONS, str(ref.mapping.id), label=label)
 
 
 def _archive(ref: MappingRef) -> Any:
@@ -144,7 +156,12 @@ def restored(ref: MappingRef) -> Message:
 
 def saved(ref: MappingRef) -> str:
     """Return the sentence after a mapping was edited (mrkdwn)."""
-    return f"{ref.label} is saved."
+    if ref.mapping.change_before is None:
+        return f"{ref.label} is saved."
+    what = escape(changes_text(ref.mapping))
+    return (
+        f"{ref.label} is saved. To be approved, with the numbers of the next sync: {what}. Until then every sync waits."
+    )
 
 
 def deleted(ref: MappingRef) -> str:
@@ -180,6 +197,25 @@ def _channel(mapping: AudienceMapping) -> InputBlock:
     )
     hint = "Where its syncs are shown. Empty: in a direct message to whoever starts one."
     return field_of("Channel", MappingBlock.CHANNEL, element, hint=hint, optional=True)
+
+
+def _mode(mapping: AudienceMapping) -> InputBlock:
+    modes = {**MODES, **({} if mapping.mode in MODES else {mapping.mode: (mapping.mode, "")})}
+    options = {value: option(name, value, what or None) for value, (name, what) in modes.items()}
+    element = StaticSelectElement(
+        action_id=MappingBlock.MODE, options=list(options.values()), initial_option=options[mapping.mode]
+    )
+    return field_of("What a sync does", MappingBlock.MODE, element)
+
+
+def _removals(mapping: AudienceMapping) -> InputBlock:
+    options = {value: option(name, value.value, what) for value, (name, what) in REMOVALS.items()}
+    element = StaticSelectElement(
+        action_id=MappingBlock.REMOVALS,
+        options=list(options.values()),
+        initial_option=options[mapping.removal_policy],
+    )
+    return field_of("Who leaves the audience", MappingBlock.REMOVALS, element)
 
 
 def _limits(mapping: AudienceMapping, *, may_set_limits: bool) -> list[Block]:

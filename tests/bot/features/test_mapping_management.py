@@ -1,6 +1,7 @@
 """Managing mappings in Slack: edited, archived, restored, deleted."""
 
 from pathlib import Path
+from typing import Any
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from core.models.run import RunStatus
@@ -97,3 +98,44 @@ async def test_everyone_is_taken_off_before_a_mapping_is_deleted(tmp_path: Path)
         assert (await approver.submit(await approver.open_view(MappingCallback.DELETE))).ok
         async with bot.engine.database.read() as db:
             assert await mappings.by_id(db, mapping.id) is None
+
+
+async def test_people_are_excluded(tmp_path: Path) -> None:
+    """The form has what is excluded now; the change waits for the approval of the next sync, which counts them."""
+    async with workspace(tmp_path) as bot:
+        mapping = await synced(bot, await bot.connection())
+        await bot.slack.marketer.click(await edit(bot), MappingAction.EXCLUSIONS)
+        view = await bot.slack.marketer.open_view(MappingCallback.EXCLUSIONS)
+        values: dict[str, Any] = {
+            MappingBlock.EXCLUDED_DOMAINS: "@rival.example.com, b.example",
+            MappingBlock.EXCLUDED_ADDRESSES: "x",
+        }
+        await bot.slack.marketer.fill(view, values)
+        assert (await bot.slack.marketer.submit()).ok
+        assert "no email address" in bot.slack.render(bot.slack.marketer.view)
+        await bot.slack.marketer.click(await edit(bot), MappingAction.EXCLUSIONS)
+        view = await bot.slack.marketer.open_view(MappingCallback.EXCLUSIONS)
+        await bot.slack.marketer.fill(view, {**values, MappingBlock.EXCLUDED_ADDRESSES: "p1@example.com"})
+        assert (await bot.slack.marketer.submit()).ok
+        text = bot.slack.render(bot.slack.marketer.view)
+        assert "excludes 1 address, @b.example, @rival.example.com" in text
+        assert "An approver decides with the numbers of the next sync" in text
+        waiting = await wait_for_end(bot, await start_run(bot, mapping, audience(people(range(3)))))
+        card = bot.slack.render(await bot.slack.wait_for_message("marketing", "The mapping was changed"))
+        assert "it excludes 1 address" in card
+        await decide(bot.engine, waiting.id, by=AMIR, team_id=TEAM)
+        assert (await wait_for_end(bot, waiting.id)).counters.rejected == 1
+        assert bot.emails() == addresses([0, 2])
+        assert (await reload(bot, mapping)).status is MappingStatus.ACTIVE
+        await bot.slack.marketer.click(await edit(bot), MappingAction.EXCLUSIONS)
+        view = await bot.slack.marketer.open_view(MappingCallback.EXCLUSIONS)
+        await bot.slack.marketer.fill(
+            view, {MappingBlock.EXCLUDED_DOMAINS: "", MappingBlock.EXCLUDED_FORGET: ["forget"]}
+        )
+        assert (await bot.slack.marketer.submit()).ok
+        assert "excludes no one" in bot.slack.render(bot.slack.marketer.view)
+        view = await edit(bot)
+        await bot.slack.marketer.fill(view, {MappingBlock.MODE: "add", MappingBlock.REMOVALS: "keep"})
+        assert (await bot.slack.marketer.submit()).ok
+        assert "its mode is add (before: auto)" in bot.slack.render(bot.slack.marketer.view)
+        assert (await reload(bot, mapping)).status is MappingStatus.PROPOSED
