@@ -317,6 +317,25 @@ class AlertAction(StrEnum):
     """[alert id]"""
     UNMUTE = "alerts-unmute"
     """[alert id]"""
+    RULES = "alerts-rules-open"
+    """[mapping id]"""
+
+
+class AlertCallback(StrEnum):
+    """Modals."""
+
+    RULES = "alerts-rules"
+
+
+class AlertBlock(StrEnum):
+    """Inputs."""
+
+    RULE = "alerts-rule"
+    """One for each rule."""
+
+    def of(self, rule: str) -> str:
+        """Return the id of the input of a rule."""
+        return f"{self.value}-{rule}"
 
 
 class UndoCallback(StrEnum):

@@ -5,6 +5,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.features.alerts import rules_handlers
 from bot.features.ids import AlertAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
@@ -19,6 +20,8 @@ from core.store.alerts import Alert
 
 def register(app: AsyncApp, services: Services) -> None:
     """Register this feature's listeners."""
+
+    rules_handlers.register(app, services)
 
     @app.action(AlertAction.TAKE)
     async def take(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:

@@ -139,7 +139,9 @@ def _advice(view: AlertView) -> str:
     elif view.alert.code == LATE_FILE:
         advice = _LATE_FILE_ADVICE
     elif view.is_rule:
-        advice = f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin changes the rule under *More* on the mapping."
+        advice = (
+            f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin can change the rule: *Alert rules* on the Home page."
+        )
     elif view.alert.code == RUN_LOG:
         advice = _RUN_LOG_ADVICE
     else:

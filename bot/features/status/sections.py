@@ -176,8 +176,10 @@ def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewe
 def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     mapping = mapped.mapping
     decided = live(mapped, viewer)
+    label = f"Alert rules of {mapping.label}"
+    rules = (button("Alert rules", AlertAction.RULES, str(mapping.id), label=label),) if viewer.is_admin else ()
     if not may_start(mapped.connection, viewer.person):
-        return StatusItem(phrases.mapping_lines(mapped), decided)
+        return StatusItem(phrases.mapping_lines(mapped), (*decided, *rules))
     offered: list[ButtonElement] = []
     if (
         mapping.status in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
@@ -193,7 +195,7 @@ def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
         offered.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
     offered.append(button("Edit", MappingAction.EDIT, str(mapping.id), label=f"Edit {mapping.label}"))
-    return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered))
+    return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered, *rules))
 
 
 def _freeze(mapped: MappingStatusRow) -> ButtonElement:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bot.features.alerts.rules_form import RulesMetadata
 from bot.features.approval.together import PlanRefs
 from bot.features.approval.views import PlanRef
 from bot.features.connect.form import ConnectionForm, KeyModalState
@@ -13,6 +14,8 @@ from bot.features.freezes.form import FreezeMetadata
 from bot.features.ids import (
     COMMAND,
     AlertAction,
+    AlertBlock,
+    AlertCallback,
     ApprovalAction,
     ApprovalCallback,
     ConnectAction,
@@ -353,7 +356,20 @@ CASES: Mapping[str, Case] = {
     ApprovalCallback.REVIEW: Case(_submission(ApprovalCallback.REVIEW, _plan_ref), Right.DECIDE),
     ApprovalCallback.DECLINE: Case(_submission(ApprovalCallback.DECLINE, _plan_ref), Right.DECIDE),
     **{each: Case(_button(each, _mapping), Right.DECIDE) for each in LiveAudienceAction},
-    **{each: Case(_button(each, lambda t: t.alert_id), Right.START) for each in AlertAction},
+    **{
+        each: Case(_button(each, lambda t: t.alert_id), Right.START)
+        for each in AlertAction
+        if each is not AlertAction.RULES
+    },
+    AlertAction.RULES: Case(_button(AlertAction.RULES, _mapping), Right.ADMINISTER),
+    AlertCallback.RULES: Case(
+        _submission(
+            AlertCallback.RULES,
+            lambda t: RulesMetadata(mapping_id=t.mapping_id),
+            {AlertBlock.RULE.of("drift"): {"value": "5"}},
+        ),
+        Right.ADMINISTER,
+    ),
     UndoAction.OPEN: Case(_button(UndoAction.OPEN, _run), Right.START),
     UndoCallback.UNDO: Case(_submission(UndoCallback.UNDO, lambda t: UndoMetadata(run_id=t.run_id)), Right.START),
     ScheduleAction.OPEN: Case(_button(ScheduleAction.OPEN, _mapping), Right.START),

@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from bot.features.ids import AlertAction
+from bot.features.ids import AlertAction, AlertBlock, AlertCallback
 from core import alerting
 from core.notifications import routes
 from core.notifications.route_address import RouteOptions
 from core.runs import commands
-from core.store import audit_log, run_log
-from core.store.alert_rules import Rule
+from core.store import alert_rules, audit_log, run_log
+from core.store.alert_rules import Rule, RuleSetting
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping
 from core.store.routes import RouteKind
@@ -216,3 +216,24 @@ async def test_alert_goes_to_another_channel(tmp_path: Path) -> None:
         bot.services.wake()
         await bot.slack.wait_for(lambda: "The numbers are as usual" in bot.slack.render(message), LONG)
         await bot.slack.wait_for(lambda: replies(bot, message), LONG)
+
+
+async def test_alert_rules(tmp_path: Path) -> None:
+    """An admin changes the alert rules of a mapping from the Home page; a text that is no number is refused."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        admin = bot.slack.admin
+        page = await admin.open_home()
+        await bot.slack.wait_for(lambda: "[Alert rules]" in bot.slack.render(page), LONG)
+        await admin.click(page, AlertAction.RULES)
+        form = await admin.open_view(AlertCallback.RULES)
+        shown = bot.slack.render(form)
+        assert "No sync has succeeded (hours)" in shown
+        assert "Live changes wait" not in shown
+        await admin.fill(form, {AlertBlock.RULE.of(Rule.OVERDUE): "26", AlertBlock.RULE.of(Rule.DRIFT): "soon"})
+        assert "Type a number" in (await admin.submit(form)).errors[AlertBlock.RULE.of(Rule.DRIFT)]
+        await admin.fill(form, {AlertBlock.RULE.of(Rule.DRIFT): "off"})
+        assert (await admin.submit(form)).ok
+        async with bot.engine.database.read() as db:
+            settings = await alert_rules.settings(db, mapping.connection_id, mapping.id)
+        assert settings.of_mapping == {Rule.OVERDUE: RuleSetting(threshold=26), Rule.DRIFT: RuleSetting(is_on=False)}
