@@ -269,7 +269,8 @@ async def test_two_workers_and_two_deciders(tmp_path: Path, database_url: str) -
         )
         assert sorted(decisions) == [Decision.RECORDED, Decision.TOO_LATE]
         statuses = await asyncio.gather(executor.execute(sync.engine, run.id), executor.execute(other_engine, run.id))
-        assert set(statuses) == {RunStatus.SUCCEEDED, RunStatus.RUNNING}  # the other process executes it
+        assert RunStatus.SUCCEEDED in statuses
+        assert set(statuses) <= {RunStatus.SUCCEEDED, RunStatus.RUNNING}  # the other process executes it, or has
         finished = (await sync.outcome(run.id)).run
         assert (finished.counters.removed, finished.counters.missing) == (300, 0)
         assert sync.emails() == addresses(range(100))
