@@ -64,7 +64,7 @@ async def test_unknown_type_in_the_eu(tmp_path: Path) -> None:
         connection = await save(sync, USER_ID_KEY, DataCenter.EU)
         list_id = sync.iterable.state.add_list("Spring", project=sync.iterable.state.keys[USER_ID_KEY].project).id
         request = RunRequest(path=str(sync.mirror_file(people(range(2)))))
-        with pytest.raises(ProjectTypeUnknownError, match="choose it: `iterable-sync connections project-type"):
+        with pytest.raises(ProjectTypeUnknownError, match="choose the project type of shop"):
             await submit(sync.engine, connection, list_id, request)
         assert sync.iterable.state.members(list_id) == []
         await manage.change(sync.engine, connection, project_type=ProjectType.USER_ID, by="U1", team_id=None)
