@@ -29,7 +29,7 @@ from core.store.routes import Route, RouteKind
 logger = logging.getLogger(__name__)
 
 # How often a process looks for deliveries that are due, and deletes old ones, in seconds.
-POLL_INTERVAL_S = 2.0
+POLL_INTERVAL_S = 5.0
 CLEANUP_INTERVAL_S = 3600.0
 # For how long an attempt claims its delivery, in seconds. No attempt takes longer.
 CLAIM_S = 60.0
@@ -117,9 +117,10 @@ class Dispatcher:
 
 async def send_now(engine: Engine, route: Route, delivery_id: str) -> Answer:
     """Make one attempt of a delivery now, record it, and return the answer. It is not repeated if it fails."""
-    async with engine.database.read() as db:
+    async with engine.database.write() as db:
         delivery = await deliveries.by_id(db, delivery_id)
-    assert delivery is not None
+        assert delivery is not None
+        await deliveries.claim(db, delivery, await clock.now(db) + CLAIM_S)
     answer = await _send(engine, route, delivery)
     status = DeliveryStatus.DELIVERED if answer.is_taken else DeliveryStatus.FAILED
     async with engine.database.write() as db:

@@ -116,6 +116,7 @@ async def test_hostile_receivers(
             async with asyncio.timeout(60):
                 _, answer = await routes.test(engine, "hook", by=COMMAND_LINE, team_id=None)
             assert (answer.is_taken, answer.error) == (is_taken, error), behavior
+            assert (await notices.latest()).attempts == 1
         assert [each.path for each in notices.receiver.received] == ["/hook"] * 5
         assert "no log" not in caplog.text
         notices.receiver.behavior, notices.receiver.status = Behavior.REFUSE, 410
