@@ -48,8 +48,7 @@ from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping
 
 _MEMBERS = "SELECT profile, mpid, member, email, customer_id, 0 FROM source"
-# Tables besides `source` that reading fills.
-_OTHERS = ("newer_changes", "erased_in_source")
+_NEWER = "SELECT * FROM newer_changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +91,32 @@ async def open_source(
         before = await run(con, fingerprint, paths)
         source = await _read_file(con, database, planned, target, [] if fields is None else list(fields.choices))
         await run(con, check_unchanged, paths, before)
-        check_rows(source, scalar(con, "SELECT count(*) FROM source"))
+        members = scalar(con, "SELECT count(*) FROM source")
+        check_rows(source, members)
         digest = before.digest if before is not None else ""
-        await exclude_newer_live_changes(con, source)
-        await exclude_erased(con, erased)
-        if source.has_fields:
-            await run(con, keep_members, con)
         # additions and removals look up the rows of the ledger that they need
         rows_needed = ledger_size if sync_mode(planned, target, source) is SyncMode.MIRROR else 0
         needs_duckdb = fields is not None or exclusions is not None
-        if needs_duckdb or not await run(con, _has_few, con, planned, rows_needed):
+        newer = scalar(con, "SELECT count(*) FROM newer_changes") if target.is_live else 0
+        if needs_duckdb or not _are_few(planned, members, newer, rows_needed):
+            await _exclude(con, source, erased)
+            if source.has_fields:
+                await run(con, keep_members, con)
             yield RunSource(con, source, digest)
             return
-        async with small_workspace() as small:
-            _move(con, small)
-            yield RunSource(small, source, digest)
+        rows, newer_changes = (con.execute(query).fetchall() for query in (_MEMBERS, _NEWER))
+    async with small_workspace() as small:
+        fill_source(small, rows)
+        small.execute(create("newer_changes"))
+        insert(small, "newer_changes", newer_changes)
+        await _exclude(small, source, erased)
+        yield RunSource(small, source, digest)
+
+
+async def _exclude(con: Workspace, source: Source, erased: SuppressionList | None) -> None:
+    """Delete the members from `source` that have a newer live change, or asked to be erased."""
+    await exclude_newer_live_changes(con, source)
+    await exclude_erased(con, erased)
 
 
 @asynccontextmanager
@@ -150,20 +160,11 @@ def sync_mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode
     return mode or (SyncMode.MIRROR if source.is_snapshot else SyncMode.DELTA)
 
 
-def _has_few(con: duckdb.DuckDBPyConnection, planned: Run, ledger_size: int) -> bool:
-    """Return whether the members that were read, and the ledger, fit into a small workspace."""
+def _are_few(planned: Run, members: int, newer: int, ledger_size: int) -> bool:
+    """Return whether the members that were read, their newer changes, and the ledger fit into a small workspace."""
     is_special = planned.request.adopts is not None or planned.request.full
-    if ledger_size > SMALL_LEDGER or is_special or not is_supported():
-        return False
-    return all(scalar(con, f"SELECT count(*) FROM {table}") <= SMALL_MEMBERS for table in ("source", *_OTHERS))
-
-
-def _move(con: duckdb.DuckDBPyConnection, small: Workspace) -> None:
-    """Copy the members that were read to a small workspace."""
-    fill_source(small, con.execute(_MEMBERS).fetchall())
-    small.execute(create(*_OTHERS))
-    for table in _OTHERS:
-        insert(small, table, con.execute(f"SELECT * FROM {table}").fetchall())
+    fits = max(members, newer) <= SMALL_MEMBERS and ledger_size <= SMALL_LEDGER
+    return fits and not is_special and is_supported()
 
 
 async def _read_file(
