@@ -1,4 +1,4 @@
-"""The files of one run: its changes, its rejections and the run itself, each written in pieces of some 50,000 rows.
+"""The files of one run: its changes, its rejections and the run itself, each written in pieces of some 20,000 rows.
 
 So memory does not grow with the run.
 """
@@ -26,9 +26,11 @@ from core.store.mappings import is_new_list
 from core.store.rejections import Rejection
 
 # Batches (of up to 1,000 changes) in one row group, and rejections.
-BATCHES_A_GROUP = 50
-ROWS_A_GROUP = 50_000
+BATCHES_A_GROUP = 20
+ROWS_A_GROUP = 20_000
 
+# The columns whose values are repeated. For the others, a dictionary takes memory and saves nothing.
+_REPEATED = ("run_id", "action", "outcome", "reason", "iterable_says")
 _ACTIONS = {
     Operation.ADD.value: ChangeAction.ADD.value,
     Operation.UPDATE.value: ChangeAction.UPDATE.value,
@@ -41,29 +43,31 @@ async def write_changes(engine: Engine, run: Run, path: Path, write: Writer) -> 
     keys, reasons = await _rejected(engine, run.id)
     count = after = 0
     with closing(_File(path, CHANGES)) as file:
+
+        def append(sent: Sequence[SentBatch]) -> int:
+            return file.write(_changes(run, sent, keys, reasons, write))
+
         while True:
             async with engine.database.read() as db:
                 sent = await batches.sent_members(db, run.id, limit=BATCHES_A_GROUP, after=after)
             if not sent:
                 return count
-            table = await asyncio.to_thread(_changes, run, sent, keys, reasons, write)
-            await asyncio.to_thread(file.write, table)
-            count, after = count + table.num_rows, sent[-1].id
+            count += await asyncio.to_thread(append, sent)
+            after = sent[-1].id
 
 
 async def write_rejections(engine: Engine, run: Run, path: Path, write: Writer) -> int:
     """Write the members that a run has rejected to a file. Returns how many; if there are none, there is no file."""
-    count, rows = 0, list[Rejection]()
+    count = 0
     with closing(_File(path, REJECTIONS)) as file:
+
+        def append(page: Sequence[Rejection]) -> int:
+            return file.write(_rejections(run, page, write))
+
         async with engine.database.read() as db:
-            async for rejection in rejections.of_run(db, run.id):
-                rows.append(rejection)
-                if len(rows) == ROWS_A_GROUP:
-                    await asyncio.to_thread(file.write, _rejections(run, rows, write))
-                    count, rows = count + len(rows), []
-        if rows:
-            await asyncio.to_thread(file.write, _rejections(run, rows, write))
-    return count + len(rows)
+            async for page in rejections.pages_of(db, run.id, ROWS_A_GROUP):
+                count += await asyncio.to_thread(append, page)
+    return count
 
 
 async def write_run(engine: Engine, run: Run, path: Path) -> int:
@@ -105,11 +109,14 @@ class _File:
         self._path, self._schema = path, schema
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, table: pa.Table) -> int:
+        """Append rows. Returns how many."""
         if table.num_rows:
             if self._writer is None:
-                self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+                repeated = [name for name in _REPEATED if name in self._schema.names]
+                self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd", use_dictionary=repeated)
             self._writer.write_table(table)
+        return int(table.num_rows)
 
     def close(self) -> None:
         if self._writer is not None:

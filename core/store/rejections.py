@@ -114,6 +114,13 @@ async def page_of_run(
     return [Rejection(*row[1:]) for row in rows], rows[-1].id if len(rows) == limit else None
 
 
+async def pages_of(db: AsyncConnection, run_id: str, size: int) -> AsyncIterator[list[Rejection]]:
+    """Yield the rejections of a run in the order in which they were found, in pages of that many."""
+    query = select(*_COLUMNS).where(rejections.c.run_id == run_id).order_by(rejections.c.id)
+    async for rows in (await db.stream(query.execution_options(yield_per=size))).partitions():
+        yield [Rejection(*row) for row in rows]
+
+
 async def after_sending(
     db: AsyncConnection, run_id: str, before_sending: Sequence[str], chunk: int
 ) -> AsyncIterator[list[tuple[str, str]]]:
