@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,12 +40,12 @@ _ACTIONS = {
 
 async def write_changes(engine: Engine, run: Run, path: Path, write: Writer) -> int:
     """Write the changes that a run has sent to a file. Returns how many; if there are none, there is no file."""
-    keys, reasons = await _rejected(engine, run.id)
+    rejected = await _rejected(engine, run.id)
     count = after = 0
     with closing(_File(path, CHANGES)) as file:
 
         def append(sent: Sequence[SentBatch]) -> int:
-            return file.write(_changes(run, sent, keys, reasons, write))
+            return file.write(_changes(run, sent, rejected, write))
 
         while True:
             async with engine.database.read() as db:
@@ -102,6 +102,13 @@ async def write_run(engine: Engine, run: Run, path: Path) -> int:
     return 1
 
 
+class _Reasons(NamedTuple):
+    """The keys of members that Iterable has rejected, and the reason for each."""
+
+    keys: pa.Array
+    reasons: pa.Array
+
+
 class _File:
     """A Parquet file that is created with its first rows."""
 
@@ -123,18 +130,31 @@ class _File:
             self._writer.close()
 
 
-async def _rejected(engine: Engine, run_id: str) -> tuple[pa.Array, pa.Array]:
-    """Return the keys of the members that Iterable has rejected, and the reasons."""
-    keys, reasons = [pa.array([], pa.string())], [pa.array([], pa.string())]
+async def _rejected(engine: Engine, run_id: str) -> list[_Reasons]:
+    """Return the members that Iterable has rejected, and why, in pages: a search builds a table of one page at a time.
+
+    A million takes some 30 MB.
+    """
+    pages = []
     before_sending = [reason.value for reason in RejectionReason]
     async with engine.database.read() as db:
-        async for rows in rejections.after_sending(db, run_id, before_sending, rejections.CHUNK):
-            keys.append(pa.array([key for key, _ in rows], pa.string()))
-            reasons.append(pa.array([reason for _, reason in rows], pa.string()))
-    return pa.concat_arrays(keys), pa.concat_arrays(reasons).dictionary_encode()
+        async for rows in rejections.after_sending(db, run_id, before_sending, ROWS_A_GROUP):
+            reasons = pa.array([reason for _, reason in rows], pa.string()).dictionary_encode()
+            pages.append(_Reasons(pa.array([key for key, _ in rows], pa.string()), reasons))
+    return pages
 
 
-def _changes(run: Run, sent: Sequence[SentBatch], keys: pa.Array, reasons: pa.Array, write: Writer) -> pa.Table:
+def _reasons_of(members: pa.Array, rejected: Sequence[_Reasons]) -> pa.Array:
+    """Return for each member why Iterable has rejected it; null if it has not."""
+    found = pa.nulls(len(members), pa.string())
+    for page in rejected:
+        indices = pc.index_in(members, value_set=page.keys)
+        if indices.null_count < len(indices):
+            found = pc.coalesce(found, pc.cast(page.reasons.take(indices), pa.string()))
+    return found
+
+
+def _changes(run: Run, sent: Sequence[SentBatch], rejected: Sequence[_Reasons], write: Writer) -> pa.Table:
     """Return the rows of some batches: one for each member that counts."""
     members, emails, user_ids, actions, outcomes, times = (list[Any]() for _ in range(6))
     for batch in sent:
@@ -148,8 +168,7 @@ def _changes(run: Run, sent: Sequence[SentBatch], keys: pa.Array, reasons: pa.Ar
         outcomes += [outcome.value] * len(places)
         at = _time(run.finished_at if batch.done_at is None else batch.done_at) if batch.is_done else None
         times += [at] * len(places)
-    indices = pc.index_in(pa.array(members, pa.string()), value_set=keys)
-    reason = pc.cast(reasons.take(indices), pa.string())
+    reason = _reasons_of(pa.array(members, pa.string()), rejected)
     outcome_column = pc.if_else(pc.is_valid(reason), ChangeOutcome.REJECTED.value, pa.array(outcomes, pa.string()))
     values = {
         "run_id": pa.array([run.id] * len(members), pa.string()),
