@@ -146,12 +146,12 @@ async def _rejected(engine: Engine, run_id: str) -> list[_Reasons]:
 
 def _reasons_of(members: pa.Array, rejected: Sequence[_Reasons]) -> pa.Array:
     """Return for each member why Iterable has rejected it; null if it has not."""
-    found = pa.nulls(len(members), pa.string())
+    known = pa.nulls(len(members), pa.string())
     for page in rejected:
         indices = pc.index_in(members, value_set=page.keys)
         if indices.null_count < len(indices):
-            found = pc.coalesce(found, pc.cast(page.reasons.take(indices), pa.string()))
-    return found
+            known = pc.coalesce(known, pc.cast(page.reasons.take(indices), pa.string()))
+    return known
 
 
 def _changes(run: Run, sent: Sequence[SentBatch], rejected: Sequence[_Reasons], write: Writer) -> pa.Table:
