@@ -167,7 +167,7 @@ def _how_to_begin(key: str) -> str:
         "below: *Sync to Iterable* in the menu of its message.\n"
         "3. Be Amir. Press *Review* on the card that has appeared here, and approve. Watch the message change.\n"
         "4. Be Maya. Break Iterable under *Sandbox* (upper right), and sync the second file. Read the alert in "
-        "#sync-alerts, mend Iterable, press *Retry*.\n"
+        "#sync-alerts, mend Iterable, press *Retry now*.\n"
         "5. A live audience: press *Play mParticle* under *Sandbox*. Be Amir. Press *Review* on the card in "
         "#sync-alerts, choose a list, approve: people arrive on it as they join. Then press *Disconnect the audience*."
     )

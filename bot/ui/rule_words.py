@@ -17,35 +17,35 @@ class RuleWords:
 #: The texts of the alerts of rules. Backlogs and drift have messages of their own.
 RULE_WORDS = {
     Rule.REJECTED_SHARE: RuleWords(
-        "Many members were rejected",
-        "As few members are rejected as before",
-        "open the sync and download who was rejected, and why.",
+        "Many people were rejected",
+        "As few people are rejected as before",
+        "open the sync, and press *See why*.",
     ),
     Rule.NEW_REASON: RuleWords(
         "Rejected for a new reason",
         "The reason has not come up again",
-        "open the sync and download who was rejected, and why. Often an export was changed.",
+        "open the sync, and press *See why*. Often an export was changed.",
     ),
     Rule.DEVIATION: RuleWords(
         "Unusual numbers",
         "The numbers are as usual",
-        "see whether the audience was changed in mParticle. If this is right, all is well; a wrong sync can be undone.",
+        "check whether the audience was changed in mParticle. If not, undo the sync.",
     ),
     Rule.RUN_TIME: RuleWords(
         "A slow sync",
         "The sync took as long as usual",
-        "see whether Iterable slows requests down, or another program uses the rate of the project.",
+        "check whether Iterable slows requests down, or another program uses the rate of the project.",
     ),
     Rule.OVERDUE: RuleWords(
         "Overdue",
         "Synced again",
-        "see whether the export still runs, whether a sync waits for approval, and whether a process is running.",
+        "check whether the export still runs, whether a sync waits for approval, and whether a process is running.",
     ),
 }
 
 #: The name of each rule, and the unit of its threshold.
 RULE_NAMES = {
-    Rule.REJECTED_SHARE: ("Rejected members", "percent"),
+    Rule.REJECTED_SHARE: ("Rejected people", "percent"),
     Rule.NEW_REASON: ("A reason of rejections that is new", "people"),
     Rule.DEVIATION: ("Additions, removals or size deviate", "percent"),
     Rule.RUN_TIME: ("A sync takes long", "minutes"),

@@ -97,7 +97,7 @@ def details(view: RunView) -> list[Block]:
     blocks: list[Block] = list(fields(pairs))
     if reasons := _reasons(view, plan):
         blocks.append(section("\n".join(["*Why we're asking*", *(f"• {each}" for each in reasons)])))
-    blocks += causes(view.report.rejected_by_reason)
+    blocks += causes(view.report.rejected_by_reason, is_planned=True)
     if plan.to_add or plan.to_update or plan.to_remove:
         blocks.append(section(f"*Heads-up:* {JOURNEYS[0].lower()}{JOURNEYS[1:]}"))
     if plan.to_merge:

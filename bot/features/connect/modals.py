@@ -29,8 +29,8 @@ MOST_PEOPLE = 50
 
 DATA_CENTERS = {DataCenter.US: "US (api.iterable.com)", DataCenter.EU: "EU (api.eu.iterable.com)"}
 USER_IDS = {
-    UserIdField.CUSTOMER_ID: ("Customer ID", "A member without an email is rejected, and the summary says so."),
-    UserIdField.MPID: ("mParticle ID (mpid)", "A member without an email gets <mpid>@placeholder.email."),
+    UserIdField.CUSTOMER_ID: ("Customer ID", "People without an email are rejected."),
+    UserIdField.MPID: ("mParticle ID (mpid)", "People without an email get <mpid>@placeholder.email."),
 }
 PROJECT_TYPES = {
     ProjectType.EMAIL: ("email-based", "An email is a person."),
@@ -42,7 +42,7 @@ _WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is ne
 
 def connect_form(details: ConnectionForm, connections: Sequence[Connection] = ()) -> dict[str, Any]:
     """Return the form for a new connection, filled with `details`. It never contains a key."""
-    intro = "Connect an Iterable project: its lists can then be kept equal to mParticle audiences."
+    intro = "Connect an Iterable project to keep its lists equal to mParticle audiences."
     blocks: list[Block] = [section(intro)]
     if connections:
         names = ", ".join(f"*{escape(each.name)}*" for each in connections)
@@ -114,7 +114,7 @@ def _data_center(details: ConnectionForm) -> InputBlock:
         "Data center",
         ConnectBlock.DATA_CENTER,
         element,
-        hint="Where the project lives. Its address in the browser says it.",
+        hint="Check the URL: app.iterable.com is US, app.eu.iterable.com is EU.",
     )
 
 
@@ -124,7 +124,7 @@ def _user_id(details: ConnectionForm) -> list[Block]:
         action_id=ConnectBlock.USER_ID, options=list(options.values()), initial_option=options[details.user_id]
     )
     hint = (
-        "What becomes the userId in Iterable, in addition to the email. With Customer ID, members without an email are "
+        "What becomes the userId in Iterable, in addition to the email. With Customer ID, people without an email are "
         "rejected. With mParticle ID, they get the placeholder address <mpid>@placeholder.email, and are renamed "
         "once their email is known."
     )
@@ -166,7 +166,7 @@ def _rate(details: ConnectionForm) -> InputBlock:
         max_value=_plain(max(RATE_MAX, details.rate or 0.0)),
     )
     return field_of(
-        "Requests a second", ConnectBlock.RATE, element, hint="0 is no limit. A request carries up to 1,000 members."
+        "Requests a second", ConnectBlock.RATE, element, hint="0 = unlimited. Each request carries up to 1,000 people."
     )
 
 
@@ -196,7 +196,7 @@ def _people(details: ConnectionForm) -> list[Block]:
     approvers = UserMultiSelectElement(
         action_id=ConnectBlock.APPROVERS, initial_users=list(details.approvers) or None, max_selected_items=MOST_PEOPLE
     )
-    own = option("An approver may approve what they asked for themselves", "yes")
+    own = option("Let approvers approve their own requests", "yes")
     box = CheckboxesElement(
         action_id=ConnectBlock.SELF_APPROVAL, options=[own], initial_options=[own] if details.self_approval else None
     )
@@ -205,14 +205,14 @@ def _people(details: ConnectionForm) -> list[Block]:
             "Who may start syncs",
             ConnectBlock.OPERATORS,
             operators,
-            hint="If empty: everyone in this workspace. Approvers always may.",
+            hint="Leave blank to allow everyone. Approvers can always start syncs.",
             optional=True,
         ),
         field_of(
             "Approvers",
             ConnectBlock.APPROVERS,
             approvers,
-            hint="They approve new mappings, and syncs that pass a limit.",
+            hint="They approve new mappings and unusually large changes.",
         ),
-        field_of("Approving one's own", ConnectBlock.SELF_APPROVAL, box, optional=True),
+        field_of("Self-approval", ConnectBlock.SELF_APPROVAL, box, optional=True),
     ]

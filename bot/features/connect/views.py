@@ -19,7 +19,7 @@ MOST_RETRIES = 5
 
 def trying(title: str) -> dict[str, Any]:
     """Return the modal that is shown while Iterable checks a key."""
-    text = "*Trying the key…* Iterable is asked whether it takes it. This window will say what came of it."
+    text = "*Checking the key with Iterable…*"
     return modal(title, [section(text)])
 
 
@@ -65,7 +65,9 @@ def connected_view(connected: Connected) -> dict[str, Any]:
     blocks: list[Block] = [
         section(f"*{connected_sentence(connected)}*"),
         *([section(f":warning: {escape(unknown_type(connection))}")] if connection.project_type is None else []),
-        section(f"Next: map an audience to a list of *{escape(connection.name)}*. An approver then lets it begin."),
+        section(
+            f"Next: map an audience to a list of *{escape(connection.name)}*. It starts once an approver signs off."
+        ),
         actions(button("Map an audience", MappingAction.OPEN, str(connection.id), style="primary")),
         *_invite(connection),
     ]
@@ -86,11 +88,11 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
     blocks: list[Block] = [section(f"*{replaced_sentence(connected)}*")]
     if failed_runs:
         them = plural(len(failed_runs), "run")
-        blocks.append(section(f"{them} stopped because of the former key. *Retry* resumes where it stopped."))
+        blocks.append(section(f"{them} stopped because of the former key. *Retry now* resumes where it left off."))
         blocks += [
             section(
                 f"*{escape(audience)}*",
-                accessory=button("Retry", RunAction.RETRY, run_id, label=f"Retry the sync of {audience}"),
+                accessory=button("Retry now", RunAction.RETRY, run_id, label=f"Retry now: {audience}"),
             )
             for run_id, audience in failed_runs[:MOST_RETRIES]
         ]
@@ -105,8 +107,8 @@ def saved_view(name: str, changed: Sequence[str]) -> dict[str, Any]:
 def saved_sentence(name: str, changed: Sequence[str]) -> str:
     """Return the sentence (mrkdwn) after a connection was edited: which settings changed."""
     if not changed:
-        return f"*{escape(name)}* stays as it is: nothing was different."
-    return f"Saved: *{escape(name)}* has another {', '.join(_SETTING_WORDS.get(each, each) for each in changed)}."
+        return f"No changes to *{escape(name)}*."
+    return f"Saved *{escape(name)}*. Changed: {', '.join(_SETTING_WORDS.get(each, each) for each in changed)}."
 
 
 def admins_only(action: str) -> Message:
@@ -136,12 +138,12 @@ _SETTING_WORDS = {
     "data_center": "data center",
     "user_id": "User ID",
     "project_type": "project type",
-    "merge_profiles": "rule about merging profiles",
+    "merge_profiles": "merging of profiles",
     "rate": "rate",
     "alert_channel": "channel for alerts",
-    "operators": "list of people who may start runs",
-    "approvers": "list of approvers",
-    "self_approval": "rule about approving one's own",
+    "operators": "who may start syncs",
+    "approvers": "approvers",
+    "self_approval": "self-approval",
 }
 
 

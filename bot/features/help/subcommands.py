@@ -35,42 +35,39 @@ async def help_(call: SlashCommand) -> None:
 
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
-    "": Subcommand("", "Starts a sync: choose the mapping, and where the audience is.", "", runs.start),
-    "connect": Subcommand("connect", "Connects an Iterable project. For admins.", "connect", connect.connect),
-    "map": Subcommand("map", "Maps an audience to a list. An approver has to agree.", "map", mapping.map_),
-    "run": Subcommand("run <mapping>", "Starts a sync of that mapping.", "run Spring Shoppers", runs.run),
+    "": Subcommand("", "Start a sync.", "", runs.start),
+    "connect": Subcommand("connect", "Connect an Iterable project (admins only).", "connect", connect.connect),
+    "map": Subcommand("map", "Map an audience to a list. Needs approval.", "map", mapping.map_),
+    "run": Subcommand("run <mapping>", "Start a sync of a mapping.", "run Spring Shoppers", runs.run),
     "schedule": Subcommand(
         "schedule <mapping>",
-        "Syncs that mapping at set times, or when a new file is there.",
+        "Sync a mapping at set times, or when a new file arrives.",
         "schedule Spring Shoppers",
         schedules.schedule,
     ),
     "schedules": Subcommand(
-        "schedules [mapping]", "Shows the schedules: sync now, pause, resume, remove.", "schedules", schedules.schedules
+        "schedules [mapping]",
+        "Show schedules: sync now, pause, resume or remove them.",
+        "schedules",
+        schedules.schedules,
     ),
-    "status": Subcommand("status", "Shows what runs, what waits, and how each mapping is.", "status", status.status),
+    "status": Subcommand("status", "Show running syncs, approvals, and each mapping.", "status", status.status),
     "history": Subcommand(
         "history [mapping]",
-        "Shows the latest 10 runs, of a mapping or of all.",
+        "Show the latest 10 syncs, of one mapping or of all.",
         "history Spring Shoppers",
         status.history,
     ),
-    "cancel": Subcommand("cancel [run]", "Cancels a run: that one, or the only one under way.", "cancel", runs.cancel),
+    "cancel": Subcommand("cancel [run]", "Cancel a sync.", "cancel", runs.cancel),
     "why": Subcommand(
         "why <email or id>",
-        "Says why a person is on a list, or is not. Only you see it.",
+        "Explain why someone is or isn't on a list. Only you see the answer.",
         "why ada@example.com",
         why.why,
     ),
-    "undo": Subcommand(
-        "undo <run>", "Takes back what a run did, after a preview and approval.", "undo k3v9m2x7qa", undo.undo
-    ),
-    "pause": Subcommand(
-        "pause <mapping>", "Syncs nothing of that mapping until it is resumed.", "pause Spring Shoppers", mapping.pause
-    ),
-    "resume": Subcommand(
-        "resume <mapping>", "Lets a paused mapping be synced again.", "resume Spring Shoppers", mapping.resume
-    ),
+    "undo": Subcommand("undo <run>", "Undo a sync, after a preview and approval.", "undo k3v9m2x7qa", undo.undo),
+    "pause": Subcommand("pause <mapping>", "Pause a mapping.", "pause Spring Shoppers", mapping.pause),
+    "resume": Subcommand("resume <mapping>", "Resume a paused mapping.", "resume Spring Shoppers", mapping.resume),
     "edit": Subcommand(
         "edit <mapping>",
         "Changes a mapping: its name, channel and limits. Archives or deletes it.",
@@ -85,23 +82,23 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     ),
     "freeze": Subcommand(
         "freeze <mapping, or all> until <when>",
-        "Holds changes back until a time in your time zone. Syncs then continue by themselves.",
+        "Hold changes back until a time in your time zone. Syncs then continue.",
         "freeze all until monday",
         freezes.freeze,
     ),
     "unfreeze": Subcommand(
         "unfreeze <mapping, or all>",
-        "Ends a freeze: what waits is sent.",
+        "End a freeze. Changes that waited are sent.",
         "unfreeze Spring Shoppers",
         freezes.unfreeze,
     ),
     "fields": Subcommand(
         "fields <mapping>",
-        "Chooses which columns a mapping sends to Iterable as data fields. An approver has to agree.",
+        "Choose which columns are sent to Iterable as data fields. Needs approval.",
         "fields Spring Shoppers",
         mapping.fields,
     ),
-    "help": Subcommand("help", "Shows this.", "help", help_),
+    "help": Subcommand("help", "Show this help.", "help", help_),
 }
 
 

@@ -24,7 +24,7 @@ class Line:
 
 def help_message(lines: Sequence[Line]) -> Message:
     """Return the help message."""
-    blocks: list[Block] = [header("What Iterable Sync can do")]
+    blocks: list[Block] = [header("Iterable Sync commands")]
     blocks += [section(_described(line)) for line in lines]
     names = ", ".join(line.usage.split()[0] for line in lines if line.usage)
     return Message(f"`{COMMAND}` starts a sync. It also takes: {names}.", blocks)

@@ -26,7 +26,7 @@ def _welcome(viewer: Viewer) -> list[Block]:
         "Iterable Sync keeps Iterable lists equal to mParticle audiences, and shows what changes before it does."
     )
     if viewer.is_admin:
-        next_step = "It begins with connecting an Iterable project: its API key, who approves, and where alerts go."
+        next_step = "Start by connecting an Iterable project: its API key, the approvers, and a channel for alerts."
         buttons = [button("Connect a project", ConnectAction.OPEN, style="primary"), _refresh()]
     else:
         next_step = (
@@ -43,7 +43,7 @@ def _page(overview: WorkspaceStatus, viewer: Viewer) -> list[Block]:
     blocks += sections.under_way(overview, viewer).blocks(_UNDER_WAY)
     blocks += sections.connections(overview, viewer).blocks(_CONNECTIONS)
     if not overview.mapped:
-        blocks.append(section("*No audience is mapped to a list yet.* Map one, and an approver lets it begin."))
+        blocks.append(section("*No mappings yet.* Map an audience to a list. It starts once an approver signs off."))
         return blocks
     blocks += sections.mappings(overview, viewer).blocks(MOST_BLOCKS_OF_A_VIEW - len(blocks))
     return blocks

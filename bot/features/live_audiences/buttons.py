@@ -13,21 +13,23 @@ _NAME_MAX = 60
 def drop(mapping: AudienceMapping) -> ButtonElement:
     """Return the button that discards pending changes."""
     ask = confirmation(
-        "Drop what waits?",
-        f"The changes of {_name(mapping)} that wait are deleted and never reach Iterable. mParticle does not send them "
-        "again by itself.",
-        "Drop them",
-        "Let them wait",
+        "Discard pending changes?",
+        f"The pending changes of {_name(mapping)} are deleted and never reach Iterable. mParticle does not send them "
+        "again.",
+        "Discard",
+        "Keep waiting",
     )
-    label = f"Drop the changes that wait for {mapping.label}"
-    return button("Drop what waits", LiveAudienceAction.DROP, str(mapping.id), style="danger", confirm=ask, label=label)
+    label = f"Discard pending changes of {mapping.label}"
+    return button(
+        "Discard pending changes", LiveAudienceAction.DROP, str(mapping.id), style="danger", confirm=ask, label=label
+    )
 
 
 def approve_removals(mapping: AudienceMapping, number: int) -> ButtonElement:
     """Return the button that approves removals. `number` is how many."""
     ask = confirmation(
-        "Take them off the list?",
-        f"{plural(number, 'person has', 'people have')} left {_name(mapping)}, and will be taken off the list in "
+        "Remove them from the list?",
+        f"{plural(number, 'person has', 'people have')} left {_name(mapping)}, and will be removed from the list in "
         "Iterable.",
         "Approve removals",
         "Not now",
@@ -41,25 +43,32 @@ def approve_removals(mapping: AudienceMapping, number: int) -> ButtonElement:
 def keep(mapping: AudienceMapping) -> ButtonElement:
     """Return the button that keeps the members of a disconnected audience on the list."""
     ask = confirmation(
-        "Keep the members on the list?",
+        "Keep these people on the list?",
         f"Nothing changes on the list. {_name(mapping)} stays paused.",
         "Keep them",
         "Decide later",
     )
-    label = f"Keep the members of {mapping.label} on the list"
+    label = f"Keep them on the list: {mapping.label}"
     return button("Keep them on the list", LiveAudienceAction.KEEP, str(mapping.id), confirm=ask, label=label)
 
 
 def remove(mapping: AudienceMapping) -> ButtonElement:
     """Return the button that removes the members of a disconnected audience from the list."""
     ask = confirmation(
-        "Take the members off the list?",
-        f"Everyone that {_name(mapping)} put on the list is removed from it in Iterable. Pending changes are dropped.",
-        "Take them off",
+        "Remove these people from the list?",
+        f"Everyone that {_name(mapping)} added is removed from the list in Iterable. Pending changes are discarded.",
+        "Remove them",
         "Decide later",
     )
-    label = f"Take the members of {mapping.label} off the list"
-    return button("Take them off", LiveAudienceAction.REMOVE, str(mapping.id), style="danger", confirm=ask, label=label)
+    label = f"Remove them from the list: {mapping.label}"
+    return button(
+        "Remove them from the list",
+        LiveAudienceAction.REMOVE,
+        str(mapping.id),
+        style="danger",
+        confirm=ask,
+        label=label,
+    )
 
 
 def _name(mapping: AudienceMapping) -> str:

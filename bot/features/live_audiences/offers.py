@@ -54,10 +54,10 @@ def offer(ref: MappingRef) -> Message:
     """Return the card of an offer, or of its decision."""
     mapping = ref.mapping
     if mapping.live_offer is not LiveOffer.PROPOSED:
-        state = "now follows mParticle, as people join and leave" if mapping.is_live else "is fed by files, as before"
+        state = "now updates continuously from mParticle" if mapping.is_live else "is updated by files, as before"
         text = f"{ref.label} {state}."
         return Message(text, [section(text)])
-    text = f"mParticle offers to feed {ref.label} as people join and leave. Files feed it now."
+    text = f":raised_hand: mParticle can update {ref.label} continuously. Files update it now."
     question = confirmation(
         "Follow mParticle?",
         f"{ref.label}: from now on people join and leave the list as mParticle says, without a file. Joining and "
@@ -85,13 +85,13 @@ def offer(ref: MappingRef) -> Message:
 async def accept(services: Services, actor: Actor, mapping_id: int) -> str:
     """Let mParticle feed a mapping. Raises InputError if the person may not, or if it was decided already."""
     ref = await _decide(services, actor, mapping_id, accepts=True)
-    return f"{ref.label} follows mParticle from now on."
+    return f"{ref.label} now updates continuously from mParticle."
 
 
 async def decline(services: Services, actor: Actor, mapping_id: int) -> str:
     """Let files feed a mapping, as before. Raises InputError as `accept` does."""
     ref = await _decide(services, actor, mapping_id, accepts=False)
-    return f"{ref.label} is fed by files, as before. What mParticle sent for it is dropped."
+    return f"{ref.label} is updated by files, as before. What mParticle sent for it is discarded."
 
 
 async def _decide(services: Services, actor: Actor, mapping_id: int, *, accepts: bool) -> MappingRef:
@@ -103,7 +103,7 @@ async def _decide(services: Services, actor: Actor, mapping_id: int, *, accepts:
     )
     services.wake()
     if not decided:
-        raise InputError(f"{ref.plain}: someone has decided already.")
+        raise InputError(f"{ref.plain}: another approver has decided already.")
     return ref
 
 

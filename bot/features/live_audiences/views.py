@@ -46,21 +46,20 @@ class LiveAudience:
         """The list (mrkdwn)."""
         if self.mapping.list_id == NO_LIST:
             return "no list yet"
-        name = f"“{escape(cut(self.list_name, NAME_MAX))}” " if self.list_name else ""
-        return f"list {name}({self.mapping.list_id})" if name else f"list {self.mapping.list_id}"
+        return escape(cut(self.list_name, NAME_MAX)) if self.list_name else f"list {self.mapping.list_id}"
 
     @property
     def what(self) -> str:
         """The audience and the list (mrkdwn)."""
-        return f"{self.name} to {self.target}"
+        return f"{self.name} → {self.target}"
 
 
 def removals(audience: LiveAudience) -> Message:
     """Return the question whether to approve removals."""
     text = f"{plural(audience.removals, 'removal waits', 'removals wait')} for approval: {audience.what}."
     body = (
-        f"*{plural(audience.removals, 'removal waits', 'removals wait')} for approval: {audience.what}*\n"
-        "They have left the audience in mParticle, and stay on the list until an approver approves."
+        f":raised_hand: *{plural(audience.removals, 'removal waits', 'removals wait')} for approval: {audience.what}*\n"
+        "They left the audience in mParticle, and stay on the list until an approver approves."
     )
     approve = buttons.approve_removals(audience.mapping, audience.removals)
     return Message(text, [section(body), context(deciders(audience.connection)), actions(approve)])
@@ -73,41 +72,38 @@ def removals_outcome(audience: LiveAudience, since: float) -> Message:
         count = int((entry.after or {})["removals_approved"])
         text = f"{plural(count, 'removal')} approved by {person(entry.actor)}, {moment(entry.at)}: {audience.what}."
     elif entry is not None and "dropped" in (entry.after or {}):
-        text = f"{person(entry.actor)} dropped what waited, {moment(entry.at)}: {audience.what}."
+        text = f"{person(entry.actor)} discarded pending changes, {moment(entry.at)}: {audience.what}."
     else:
         text = f"No removals wait: {audience.what}."
     return text_message(text)
 
 
 def disconnected(audience: LiveAudience) -> Message:
-    """Return the question what to do with the members of a disconnected audience."""
-    text = f"mParticle disconnected the audience {audience.name}. "
+    """Return the question what to do with the people of a disconnected audience."""
+    head = f"mParticle disconnected {audience.name}"
     if not audience.members:
-        text += f"No one that it put on {audience.target} is left there, so there is nothing to decide."
+        text = f"{head}. No one that it added is left on {audience.target}, so there is nothing to decide."
         return Message(text, [section(text), context(_since(audience))])
-    text += (
-        f"What should become of the {plural(audience.members, 'person', 'people')} that it put on {audience.target}?"
-    )
-    body = (
-        f"*mParticle disconnected the audience {audience.name}*\nNo more changes come, and it is paused. "
-        f"What should become of the {plural(audience.members, 'person', 'people')} that it put on {audience.target}? "
-        "Until an approver decides, they stay."
-    )
+    people = plural(audience.members, "person", "people")
+    question = f"Keep or remove the {people} it added to {audience.target}?"
+    body = f":raised_hand: *{head}*\n{question} They stay until an approver decides. The mapping is paused."
     row = actions(buttons.keep(audience.mapping), buttons.remove(audience.mapping))
-    return Message(text, [section(body), context(_since(audience), deciders(audience.connection)), row])
+    return Message(
+        f"{head}. {question}", [section(body), context(_since(audience), deciders(audience.connection)), row]
+    )
 
 
 def disconnected_outcome(audience: LiveAudience, since: float) -> Message:
     """Return the decision about the members. `since` is when the question was posted."""
     entry = _last(audience, since, "members")
-    introduction = f"mParticle disconnected the audience {audience.name}."
+    introduction = f"mParticle disconnected {audience.name}."
     if entry is None:
-        text = f"mParticle connected the audience {audience.name} again, before anybody decided about its members."
+        text = f"mParticle connected {audience.name} again before anyone decided about its people."
         return text_message(text)
     if (entry.after or {})["members"] == "kept":
-        decision = f"{person(entry.actor)} decided: its members stay on {audience.target}."
+        decision = f"{person(entry.actor)} decided: its people stay on {audience.target}."
     else:
-        decision = f"{person(entry.actor)} decided: its members are taken off {audience.target}."
+        decision = f"{person(entry.actor)} decided: its people are removed from {audience.target}."
     return Message(f"{introduction} {decision}", [section(f"{introduction}\n*{decision}*"), context(moment(entry.at))])
 
 
@@ -141,7 +137,7 @@ def refused_now(mapping: AudienceMapping) -> str:
     """Return why the pending changes of a mapping can't be discarded, in a sentence."""
     if mapping.status is MappingStatus.ACTIVE:
         return (
-            f"{mapping.label} is approved, so what waited is on its way to the list. Pause it first to drop what waits."
+            f"{mapping.label} is approved, so its changes are being synced. Pause it first to discard pending changes."
         )
     return f"Nothing waits for {mapping.label}."
 

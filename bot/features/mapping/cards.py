@@ -31,14 +31,14 @@ COMMENT_MAX = 500
 MOST_LISTED = 20
 
 MODES = {
-    "auto": ("As the file says", "A whole audience replaces, additions and removals change"),
-    "mirror": ("Mirror", "The list is made equal to the audience each time"),
-    "add": ("Add only", "People are added, no one is ever taken off"),
+    "auto": ("Automatic (recommended)", "Full exports replace the list, change files add and remove"),
+    "mirror": ("Replace", "The list becomes equal to the audience each time"),
+    "add": ("Add only", "People are added, no one is ever removed"),
 }
 REMOVALS = {
-    RemovalPolicy.REMOVE: ("Take them off the list", "Only people that this mapping put there"),
-    RemovalPolicy.ASK: ("Ask each time", "An approver decides before anybody is taken off"),
-    RemovalPolicy.KEEP: ("Keep them on the list", "No one is taken off"),
+    RemovalPolicy.REMOVE: ("Remove them from the list", "Only people that this mapping added"),
+    RemovalPolicy.ASK: ("Ask each time", "An approver decides before anyone is removed"),
+    RemovalPolicy.KEEP: ("Keep them on the list", "No one is removed"),
 }
 
 
@@ -49,10 +49,10 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
     """
     mapping = ref.mapping
     if mapping.status is MappingStatus.PROPOSED:
-        text = f"{person(mapping.proposed_by)} proposes a mapping: {ref.label}"
+        text = f":raised_hand: *Approval needed: new mapping* {ref.label}\nProposed by {person(mapping.proposed_by)}"
         buttons = [button("Review", MappingAction.REVIEW, str(mapping.id), label=f"Review the mapping {ref.plain}")]
         if mapping.is_live:
-            return _live_proposal(ref, text, buttons, waiting)
+            return _live_proposal(ref, buttons, waiting)
         if mapping.list_id != NO_LIST:
             add = button(
                 "Add the audience",
@@ -62,13 +62,13 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
                 label=f"Add the audience file of {ref.plain}",
             )
             buttons.insert(0, add)
-        hints = ["Add the audience to see what would change. Nothing is sent until an approver has approved it."]
+        hints = ["Add the audience to see what would change. Nothing is sent until an approver approves it."]
         if mapping.removal_policy is not RemovalPolicy.KEEP and mapping.mode != "add":
             hints.append(WHEN_MAPPED)
         return Message(text, [section(text), *details(ref), actions(*buttons), context(*hints)])
     declined = mapping.status is MappingStatus.DECLINED
     if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:
-        text = f"mParticle disconnected the audience before anybody decided: the mapping {ref.label}"
+        text = f"mParticle disconnected the audience before anyone decided: {ref.label}"
         return Message(text, [section(text), *details(ref)])
     text = f"{'Declined' if declined else 'Approved'} by {person(mapping.decided_by)}: the mapping {ref.label}"
     if mapping.status is MappingStatus.PAUSED:
@@ -79,13 +79,18 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
     return Message(text, [section(text), *details(ref), *decided, *([actions(start)] if can_start else [])])
 
 
-def _live_proposal(ref: MappingRef, text: str, buttons: list[Any], waiting: int) -> Message:
+def _live_proposal(ref: MappingRef, buttons: list[Any], waiting: int) -> Message:
     """Return the card of a proposed live mapping."""
     mapping = ref.mapping
     waits = f"{about(waiting, 'change')} {'waits' if waiting == 1 else 'wait'} for approval" if waiting else ""
     if waiting:
         buttons.append(drop(mapping))
-    hints = ["Nothing is sent until an approver has approved it; what mParticle sends until then waits."]
+    hints = ["Nothing is sent until an approver approves it. Changes from mParticle wait until then."]
+    text = f":raised_hand: *New live audience from mParticle:* {ref.label}"
+    if mapping.list_id == NO_LIST:
+        text = (
+            f":raised_hand: *New live audience from mParticle: {escape(cut(ref.audience, NAME_MAX))}.* Choose a list."
+        )
     blocks = [
         section(f"{text}\n*{waits}*" if waits else text),
         *details(ref),
@@ -121,7 +126,7 @@ def not_moved(ref: MappingRef, wanted: str) -> Message:
 def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, verb: str) -> Message:
     """Return the mappings that match a text, or all if none matches, with a button each."""
     if not matches:
-        return text_message("There is no mapping yet. Type `/iterable-sync map` to propose one.")
+        return text_message("No mappings yet. Use `/iterable-sync map` to create one.")
     shown = matches[:MOST_LISTED]
     rows = [
         section(

@@ -54,9 +54,9 @@ def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[s
         _channel(metadata),
     ]
     blocks += _addition_limits()
-    blocks.append(context("Saving only proposes it. Nothing is sent until an approver has approved it."))
+    blocks.append(context("This proposes the mapping. Nothing is sent until an approver approves it."))
     return modal(
-        "Map an audience", blocks, callback=MappingCallback.MAP, submit="Propose", close="Leave it", metadata=metadata
+        "Map an audience", blocks, callback=MappingCallback.MAP, submit="Propose", close="Cancel", metadata=metadata
     )
 
 
@@ -94,15 +94,15 @@ def proposed_sentences(ref: MappingRef, file: UploadedFile | None) -> str:
 def review_modal(ref: MappingRef) -> dict[str, Any]:
     """Return the modal in which an approver decides on a mapping, and chooses its list if it has none."""
     mapping = ref.mapping
-    blocks: list[Block] = [section(f"{person(mapping.proposed_by)} proposes {ref.label}"), *details(ref)]
+    blocks: list[Block] = [section(f"{ref.label}\nProposed by {person(mapping.proposed_by)}"), *details(ref)]
     if mapping.is_live:
-        blocks.append(section("It is fed by mParticle as people join and leave. What has come waits for approval."))
+        blocks.append(section("Updates continuously from mParticle. Changes wait until it is approved."))
         if has_stand_ins(ref.connection):
             blocks.append(context(deciders(ref.connection)))
     if mapping.list_id == NO_LIST:
         blocks.append(list_input(ref.connection.id))
     blocks += [
-        context("Joining a list can start journeys. Check that the list is the right one."),
+        context("Heads-up: adding people to this list may trigger Iterable journeys that send messages."),
         field_of(
             "Comment",
             MappingBlock.COMMENT,
@@ -145,7 +145,7 @@ def list_input(connection_id: int) -> InputBlock:
     element = ExternalDataSelectElement(
         action_id=MappingAction.LIST, min_query_length=0, placeholder="Type a list's name, or a new name"
     )
-    hint = "A Standard list of the project. A name that is not there yet is offered as a new list."
+    hint = "A Standard list of the project. Type a new name to create a list."
     return field_of("List in Iterable", MappingBlock.LIST.of(connection_id), element, hint=hint)
 
 
@@ -166,7 +166,7 @@ def _audience(metadata: MapMetadata) -> InputBlock:
             action_id=MappingAction.AUDIENCE, min_query_length=0, placeholder="Type an audience's name or id"
         )
         listed_hint = (
-            "The active audiences in mParticle. Leave it empty if the file below says it. For a variant of an A/B test "
+            "The active audiences in mParticle. Leave blank if you upload a file. For a variant of an A/B test "
             "type its full name, such as Spring - Blue."
         )
         return field_of("Audience in mParticle", block, select, hint=listed_hint, optional=True)
@@ -174,7 +174,7 @@ def _audience(metadata: MapMetadata) -> InputBlock:
         action_id=MappingBlock.AUDIENCE, max_length=AUDIENCE_MAX_LENGTH, placeholder="For example: Spring Shoppers"
     )
     hint = (
-        "Its name or id in mParticle. With a file below it may be left empty. For a variant of an A/B test enter its "
+        "Its name or id in mParticle. Leave blank if you upload a file. For a variant of an A/B test enter its "
         "full name, such as Spring - Blue."
     )
     return field_of("Audience", MappingBlock.AUDIENCE, element, hint=hint, optional=True)
@@ -182,7 +182,7 @@ def _audience(metadata: MapMetadata) -> InputBlock:
 
 def _file() -> InputBlock:
     element = FileInputElement(action_id=MappingBlock.FILE, max_files=1)
-    hint = "An audience download, up to 10 MB. With it, what would change is worked out at once."
+    hint = "An audience download, up to 10 MB. You then see right away what would change."
     return field_of("Audience file", MappingBlock.FILE, element, hint=hint, optional=True)
 
 
@@ -195,7 +195,7 @@ def _mode() -> InputBlock:
 def _removals() -> InputBlock:
     options = [option(name, value.value, what) for value, (name, what) in REMOVALS.items()]
     element = RadioButtonsElement(action_id=MappingBlock.REMOVALS, options=options, initial_option=options[0])
-    return field_of("Who leaves the audience", MappingBlock.REMOVALS, element)
+    return field_of("When people leave the audience", MappingBlock.REMOVALS, element)
 
 
 def _addition_limits() -> list[Block]:
@@ -203,7 +203,7 @@ def _addition_limits() -> list[Block]:
     share = PlainTextInputElement(
         action_id=MappingBlock.MAX_ADDED_SHARE, max_length=9, placeholder=f"{MAX_ADDED_SHARE:.0%}".rstrip("%")
     )
-    hint = "Joining can start journeys. A sync that adds more people than this needs approval."
+    hint = "A sync that adds more people than this needs approval."
     share_hint = "In percent of the people who were synced before. Approval is needed above both limits."
     return [
         field_of("Ask before adding more than", MappingBlock.MAX_ADDED, number, hint=hint, optional=True),
@@ -217,7 +217,7 @@ def _channel(metadata: MapMetadata) -> InputBlock:
         initial_conversation=metadata.channel if metadata.channel and not metadata.channel.startswith("D") else None,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
-    hint = "Where its syncs are shown. Empty: in a direct message to whoever starts one."
+    hint = "Where to post updates. Leave blank to send a DM to whoever starts the sync."
     return field_of("Channel", MappingBlock.CHANNEL, element, hint=hint, optional=True)
 
 

@@ -41,14 +41,15 @@ def advice_lines(view: RunView) -> str:
     new = [code for code in _by_count(by_reason) if code not in before][:MOST_IN_A_LINE]
     if not new:
         return "Same reasons as last time."
-    return "\n".join(f"_{explain(code).short}: {escape(explain(code).remedy)}_" for code in new)
+    return "\n".join(f"• _People {explain(code).short}: {escape(_lower(explain(code).remedy))}_" for code in new)
 
 
-def causes(by_reason: Mapping[str, int]) -> list[Block]:
-    """Return the number of rejected people by reason, with meaning and remedy."""
+def causes(by_reason: Mapping[str, int], *, is_planned: bool = False) -> list[Block]:
+    """Return the number of rejected people by reason, with meaning and remedy. `is_planned`: nothing was sent yet."""
     if not by_reason:
         return []
-    texts = [f"*{rejected_words(sum(by_reason.values()))}*"]
+    count = sum(by_reason.values())
+    texts = [f"*{plural(count, 'person', 'people')} can't be synced*" if is_planned else f"*{rejected_words(count)}*"]
     for code in _by_count(by_reason):
         explanation = explain(code)
         line = f"• *{number(by_reason[code])}*: {escape(explanation.meaning)}\n_{escape(explanation.remedy)}_"
@@ -57,6 +58,11 @@ def causes(by_reason: Mapping[str, int]) -> list[Block]:
         else:
             texts[-1] += f"\n{line}"
     return [section(text) for text in texts]
+
+
+def _lower(sentence: str) -> str:
+    """Return a sentence for the middle of another one."""
+    return sentence[0].lower() + sentence[1:]
 
 
 def _most_frequent(by_reason: Mapping[str, int]) -> str:

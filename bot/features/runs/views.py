@@ -42,17 +42,17 @@ _ADDRESS_MAX = 2000
 _COLUMNS_MAX = 500
 
 _MODES = (
-    ("As the mapping says", "auto", "And where it says nothing: as the file says"),
-    ("The file is the whole audience", SyncMode.MIRROR.value, "Who is not in it has left"),
-    ("The file is additions and removals", SyncMode.DELTA.value, "Who is not in it stays as they are"),
-    ("Only add", SyncMode.ADD.value, "No one is taken off the list"),
+    ("Use the mapping's setting", "auto", None),
+    ("The file is the whole audience", SyncMode.MIRROR.value, "Anyone missing is removed"),
+    ("The file is additions and removals", SyncMode.DELTA.value, "Everyone else stays"),
+    ("Only add", SyncMode.ADD.value, "No one is removed"),
 )
 
 
 _ADOPTIONS = (
-    ("No", "no", "Whoever another tool put on the list is not touched"),
-    ("Yes, and leave the others", OthersOnList.LEAVE.value, "Who is not in the file stays on the list"),
-    ("Yes, and remove the others", OthersOnList.REMOVE.value, "Who is not in the file leaves the list"),
+    ("No", "no", "People added by other tools are not touched"),
+    ("Yes, and keep everyone else", OthersOnList.LEAVE.value, "People who are not in the file stay on the list"),
+    ("Yes, and remove everyone else", OthersOnList.REMOVE.value, "People who are not in the file leave the list"),
 )
 
 
@@ -69,12 +69,8 @@ def start_form(
     else:
         blocks += [_file(), _link(), *([_address(allowed_places)] if allowed_places else [])]
     blocks += [_columns(), _mode(), _adopt()]
-    blocks.append(
-        context("What is new, or looks dangerous, waits for an approver. Members who are unchanged are not sent.")
-    )
-    return modal(
-        "Start a sync", blocks, callback=RunCallback.START, submit="Start", close="Leave it", metadata=metadata
-    )
+    blocks.append(context("New mappings and unusually large changes need approval."))
+    return modal("Start a sync", blocks, callback=RunCallback.START, submit="Start", close="Cancel", metadata=metadata)
 
 
 def mapping_option(ref: MappingRef, several: bool) -> Option:
@@ -87,53 +83,51 @@ def mapping_option(ref: MappingRef, several: bool) -> Option:
 
 def started(run_id: str, ref: MappingRef, channel: str | None) -> Message:
     """Return the answer if a run's message appears in another place."""
-    return text_message(
-        f"The sync of {ref.label} is started: run `{run_id}`. Its message appears {channel_or_dm(channel)}."
-    )
+    return text_message(f"Started: {ref.label}, run `{run_id}`. Follow it {channel_or_dm(channel)}.")
 
 
 def started_again(run_id: str, ref: MappingRef, channel: str | None) -> Message:
     """Return the answer after a run was repeated."""
-    return text_message(f"Started again as run `{run_id}`: {ref.label}. Its message appears {channel_or_dm(channel)}.")
+    return text_message(f"Started again: {ref.label}, run `{run_id}`. Follow it {channel_or_dm(channel)}.")
 
 
 def retried(run: Run, ref: MappingRef) -> Message:
     """Return the answer after a run was resumed."""
-    return text_message(f"Run `{run.id}` of {ref.label} resumes where it stopped. Its message shows the progress.")
+    return text_message(f"Run `{run.id}` of {ref.label} resumes where it left off. Its message shows the progress.")
 
 
 def not_retried(run: Run, ref: MappingRef) -> Message:
     """Return the answer after the automatic retries of a run were stopped."""
     return text_message(
-        f"Run `{run.id}` of {ref.label} is not retried automatically. *Retry* in its message still works."
+        f"Run `{run.id}` of {ref.label} is not retried automatically. *Retry now* in its message still works."
     )
 
 
 def retrying_rejected(run_id: str, ref: MappingRef, channel: str | None) -> Message:
     """Return the answer after a run of rejected members was started."""
     return text_message(
-        f"Run `{run_id}` tries the rejected members of {ref.label} again. It appears {channel_or_dm(channel)}."
+        f"Run `{run_id}` retries the rejected people of {ref.label}. Follow it {channel_or_dm(channel)}."
     )
 
 
 def cancelled(run: Run, ref: MappingRef, *, at_once: bool) -> Message:
     """Return the answer after a run was cancelled, or asked to stop."""
     if at_once:
-        return text_message(f"Run `{run.id}` of {ref.label} is cancelled.")
+        return text_message(f"Cancelled: run `{run.id}` of {ref.label}.")
     return text_message(
-        f"Run `{run.id}` of {ref.label} is being cancelled: it stops after the requests that are under way. "
-        "What was done before stays done."
+        f"Cancelling run `{run.id}` of {ref.label}. Requests that are already sent are finished first, and changes "
+        "already made stay."
     )
 
 
 def nothing_to_cancel() -> Message:
     """Return the answer if there is no active run that the person may cancel."""
-    return text_message("No run is under way that you could cancel.")
+    return text_message("No sync is in progress that you could cancel.")
 
 
 def which_to_cancel(active: Sequence[tuple[Run, MappingRef]]) -> Message:
     """Return the active runs with a Cancel button each."""
-    text = f"{plural(len(active), 'run')} are under way. Which one is to be cancelled?"
+    text = f"{plural(len(active), 'sync', 'syncs')} are in progress. Which one do you want to cancel?"
     rows = [section(_line(run, ref), accessory=_cancel_button(run, ref)) for run, ref in active[:MOST_LISTED]]
     more = len(active) - len(rows)
     rest = [context(f"And {plural(more, 'more run')}: `/iterable-sync cancel <run>`")] if more else []
@@ -143,14 +137,14 @@ def which_to_cancel(active: Sequence[tuple[Run, MappingRef]]) -> Message:
 def no_file() -> Message:
     """Return the answer if the shortcut was used on a message without files."""
     return text_message(
-        "This message has no file that could be synced. Use *Sync to Iterable* on a message with an audience file, or "
-        "type `/iterable-sync`."
+        "This message has no file to sync. Use *Sync to Iterable* on a message with an audience file, or type "
+        "`/iterable-sync`."
     )
 
 
 def no_mapping_yet() -> Message:
     """Return the answer if the shortcut was used and there are no mappings."""
-    text = "There is no mapping yet, so it is not known to which list the file goes. Map the audience first."
+    text = "No mappings yet. Map the audience to a list first."
     return Message(text, [section(text, accessory=button("Map an audience", MappingAction.OPEN))])
 
 
@@ -197,7 +191,7 @@ def _line(run: Run, ref: MappingRef) -> str:
 
 def _cancel_button(run: Run, ref: MappingRef) -> Any:
     question = confirmation(
-        "Cancel this run?", f"{ref.label}. What was done before stays done.", "Cancel the run", "Let it run"
+        "Cancel this sync?", f"{ref.label}. Changes already made stay.", "Cancel sync", "Keep syncing"
     )
     return button("Cancel", RunAction.CANCEL, run.id, style="danger", confirm=question, label=f"Cancel run {run.id}")
 
@@ -222,7 +216,7 @@ def _attached(files: Sequence[Attached]) -> Block:
 
 def _file() -> InputBlock:
     element = FileInputElement(action_id=RunBlock.FILE, max_files=1)
-    hint = "Up to 10 MB. A larger one: put it into a channel, and choose Sync to Iterable in the message's menu."
+    hint = "Up to 10 MB. For a larger file, post it in a channel, and choose Sync to Iterable in the message's menu."
     return field_of("Audience file", RunBlock.FILE, element, hint=hint, optional=True)
 
 
@@ -234,8 +228,8 @@ def _link() -> InputBlock:
 
 def _address(allowed: Sequence[str]) -> InputBlock:
     element = PlainTextInputElement(action_id=RunBlock.ADDRESS, max_length=_ADDRESS_MAX)
-    hint = cut(f"The operator allows: {', '.join(allowed)}", 1500)
-    return field_of("Or a path or address", RunBlock.ADDRESS, element, hint=hint, optional=True)
+    hint = cut(f"Allowed: {', '.join(allowed)}", 1500)
+    return field_of("Or a file path or URL", RunBlock.ADDRESS, element, hint=hint, optional=True)
 
 
 def _columns() -> InputBlock:

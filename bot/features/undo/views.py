@@ -33,7 +33,7 @@ class UndoCandidate:
     @property
     def label(self) -> str:
         """Audience and list (mrkdwn)."""
-        return f"*{escape(cut(self.audience, _NAME_MAX))}* to *{escape(cut(self.list_name, _NAME_MAX))}*"
+        return f"*{escape(cut(self.audience, _NAME_MAX))}* → *{escape(cut(self.list_name, _NAME_MAX))}*"
 
 
 def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
@@ -51,34 +51,34 @@ def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
                 *([("Approved by", person(run.decided_by))] if run.decided_by else []),
             ]
         ),
-        header("What taking it back means"),
+        header("What undo will do"),
         section("\n".join(f"• {each}" for each in _meanings(run))),
-        header("Think of"),
+        header("Keep in mind"),
         section("\n".join(f"• {each}" for each in _warnings(candidate))),
-        context("*Preview* works out what would change. Nothing is sent until an approver has approved it."),
+        context("*Preview* shows what would change. Nothing is sent until an approver approves it."),
     ]
     return modal(
         "Undo a run",
         blocks,
         callback=UndoCallback.UNDO,
         submit="Preview",
-        close="Leave it",
+        close="Cancel",
         metadata=UndoMetadata(run_id=run.id),
     )
 
 
 def working(metadata: UndoMetadata) -> dict[str, Any]:
     """Return the modal that is shown while the preview is being queued."""
-    return notice("Undo a run", f"Asking for a preview of taking run `{metadata.run_id}` back…")
+    return notice("Undo a run", f"Preparing the undo of run `{metadata.run_id}`…")
 
 
 def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any]:
     """Return the modal after the preview was queued."""
     place = channel_or_dm(channel)
     return notice(
-        "Undo is on its way",
-        f"Run `{run_id}` works out what taking run `{undone}` back would change. Its message appears {place}, with the "
-        "numbers and the buttons to approve or decline. Nothing is sent before that.",
+        "Preparing undo",
+        f"Run `{run_id}` prepares the undo of run `{undone}`. Its card appears {place}. Nothing is sent until an "
+        "approver approves it.",
     )
 
 
@@ -108,18 +108,16 @@ def _meanings(run: Run) -> list[str]:
     counters = run.counters
     lines = []
     if counters.added:
-        lines.append(f"{plural(counters.added, 'person', 'people')} that it added: taken off the list.")
+        lines.append(f"{plural(counters.added, 'person', 'people')} that it added are removed from the list.")
     if counters.removed:
-        lines.append(f"{plural(counters.removed, 'person', 'people')} that it removed: put back on the list.")
+        lines.append(f"{plural(counters.removed, 'person', 'people')} that it removed are added back.")
     if counters.updated:
-        lines.append(
-            f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the previous one."
-        )
+        lines.append(f"{plural(counters.updated, 'person', 'people')} whose identity it updated get the previous one.")
     if run.merged:
         lines.append(f"{plural(run.merged, 'profile')} that it merged: merged for good. Iterable can't separate them.")
     if run.status is not RunStatus.SUCCEEDED:
         lines.append("It did not finish, and it can't be resumed after an undo. Answers that were lost count as done.")
-    lines.append("Who was changed by another run since is left alone, so it may be fewer.")
+    lines.append("People changed by another run since are left alone.")
     return lines
 
 
@@ -128,13 +126,13 @@ def _warnings(candidate: UndoCandidate) -> list[str]:
     lines = []
     if counters.added or counters.updated:
         lines.append(
-            "Who joined the list may have started journeys already. Taking them off the list does not stop a journey "
-            "and does not call back what was sent; it can start the journeys of people who leave a list."
+            "People who joined the list may be in journeys already. Removing them does not stop a journey or recall "
+            "messages, and may trigger journeys for people who leave a list."
         )
     if counters.removed or counters.updated:
-        lines.append("Who is put back joins the list again: that can start journeys.")
+        lines.append("Re-added people may enter journeys again.")
     lines.append(
-        "The next sync of the same audience does it again. Correct the audience before that, or pause the mapping when "
-        f"the undo has ended: `/iterable-sync pause {escape(candidate.audience)}`"
+        "The next sync of the same audience makes the same changes. Correct the audience first, or pause the mapping "
+        f"after the undo: `/iterable-sync pause {escape(candidate.audience)}`"
     )
     return lines

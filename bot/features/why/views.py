@@ -19,13 +19,13 @@ _SAID_MAX = 1500
 _TYPED_MAX = 320
 
 USAGE = Message(
-    "Who do you want to look up? Type `/iterable-sync why` and an email address, a customer id or an mpid.",
+    "Who? Type `/iterable-sync why` and an email address, a customer id or an mpid.",
     [
         section(
-            "*Who do you want to look up?* Type `/iterable-sync why` and an email address, a customer id or an mpid. "
+            "*Who?* Type `/iterable-sync why` and an email address, a customer id or an mpid. "
             "For example: `/iterable-sync why ann@example.com`."
         ),
-        context("The answer is shown to you alone."),
+        context("Only you see the answer."),
     ],
 )
 
@@ -34,7 +34,7 @@ def refused(connections: Sequence[Connection]) -> Message:
     """Return the refusal, with the people who may look others up."""
     names = ", ".join(escape(each.label) for each in connections)
     asked = sorted({who for each in connections for who in (*each.operators, *each.approvers)})
-    text = f"You may not look people up: only named operators and approvers of a connection may ({names})."
+    text = f"You can't look people up. Only named operators and approvers of a connection can ({names})."
     if asked:
         text += f" Ask one of them: {', '.join(person(each) for each in asked)}."
     else:
@@ -60,7 +60,7 @@ def answer(typed: str, report: MemberReport, left_out: Sequence[Connection]) -> 
         blocks += [context(f"Left out, because you may not look people up there: {names}.")]
     blocks += [
         divider(),
-        context("Only you see this. The audit log records that you looked someone up, but not the person."),
+        context("Only you see this. Lookups are logged, but not who you searched for."),
     ]
     return Message(_headline(person_text, findings), blocks)
 
@@ -84,7 +84,7 @@ def _headline(person_text: str, findings: Sequence[MemberFinding]) -> str:
     )
     rejected = len({finding.mapping.id for finding in findings if finding.reason is not None})
     if not findings:
-        return f"Nothing is known here about {person_text}."
+        return f"No record of {person_text}."
     parts = [f"on {plural(on_lists, 'list')}"] if on_lists else ["on no list that is synced here"]
     if rejected:
         parts.append(f"rejected last in {plural(rejected, 'audience')}")
@@ -94,14 +94,14 @@ def _headline(person_text: str, findings: Sequence[MemberFinding]) -> str:
 def _one(finding: MemberFinding) -> str:
     mapping = finding.mapping
     audience, name = escape(cut(mapping.label, _NAME_MAX)), escape(cut(finding.list_name, _NAME_MAX))
-    lines = [f"*{audience}* to *{name}* (list {mapping.list_id})"]
+    lines = [f"*{audience}* → *{name}* (list {mapping.list_id})"]
     lines.append(state_of(finding, _identity(finding)))
     if finding.change is not None:
-        what = "put on the list" if finding.change.is_added else "taken off the list"
+        what = "added to the list" if finding.change.is_added else "removed from the list"
         lines.append(f"Last {what} by run `{finding.change.run_id}`, {moment(finding.change.at)}.")
     if finding.reason is not None:
         explanation = explain(finding.reason)
-        lines += [f"*Rejected last{_run(finding)}:* {explanation.meaning}", f"*What to do:* {explanation.remedy}"]
+        lines += [f"*Rejected last{_run(finding)}:* {explanation.meaning}", f"*What you can do:* {explanation.remedy}"]
     return "\n".join(lines)
 
 

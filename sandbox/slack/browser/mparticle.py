@@ -16,7 +16,7 @@ from sandbox.slack.web_api.endpoint import respond
 from sandbox.slack.workspace.workspace import World
 
 #: The sample audience. Its settings name no list: a person chooses it in Slack.
-AUDIENCE = Audience(8754, "Summer Sale Shoppers")
+AUDIENCE = Audience(8761, "Summer Sale Shoppers")
 #: How many profiles join, how many of them leave again, and the changes per second.
 MEMBERS, LEAVE, RATE = 200, 20, 25.0
 LINES_SHOWN = 6

@@ -148,7 +148,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await arrived(lambda: len(demo.iterable.state.members(demo.list_id)) == 171)
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
-        await slack.wait_for_message("sync-alerts", "What should become of the 171 people", timeout=20)
+        await slack.wait_for_message("sync-alerts", "Keep or remove the 171 people", timeout=20)
         async with session.get(f"{slack.page_url}_sandbox/slack") as answer:
             lines = (await answer.json())["mparticle"]["lines"]
         assert lines[-1] == "Disconnected audience Summer Sale Shoppers."

@@ -14,7 +14,7 @@ async def test_help_lists_every_subcommand(tmp_path: Path) -> None:
     """`help` lists every subcommand privately, whatever its case and the blanks around it."""
     async with workspace(tmp_path) as bot:
         await bot.slack.marketer.command("/iterable-sync   HELP  ")
-        shown = await bot.slack.wait_for_message("marketing", "What Iterable Sync can do", reader=bot.slack.marketer)
+        shown = await bot.slack.wait_for_message("marketing", "Iterable Sync commands", reader=bot.slack.marketer)
 
         assert shown.only_for == bot.slack.marketer.id
         text = bot.slack.render(shown)

@@ -58,7 +58,7 @@ async def connect_and_add(bot: Fed, *numbers: int, audience: Audience = VIPS) ->
 
 async def approve(bot: Fed, audience: Audience) -> None:
     """Amir approves the mapping of an audience on its card."""
-    message = await bot.slack.wait_for_message("sync-alerts", "proposes a mapping", timeout=LONG)
+    message = await bot.slack.wait_for_message("sync-alerts", "New live audience from mParticle", timeout=LONG)
     await bot.slack.approver.click(message, MappingAction.REVIEW)
     await bot.slack.approver.open_view(MappingCallback.REVIEW)
     assert (await bot.slack.approver.submit()).ok
@@ -82,11 +82,11 @@ async def test_audience_is_proposed_and_approved(tmp_path: Path) -> None:
     async with fed(tmp_path) as bot:
         await bot.connection()
         await bot.mparticle.connect(NAMELESS)
-        card = await bot.slack.wait_for_message("sync-alerts", "mParticle proposes a mapping", timeout=LONG)
+        card = await bot.slack.wait_for_message("sync-alerts", "New live audience from mParticle", timeout=LONG)
         assert "Savers" in bot.slack.render(card)
         assert "Approvers: @Amir Haddad" in bot.slack.render(card)
         await bot.mparticle.add(NAMELESS, *map(person, range(3)))
-        await wait_for_texts(bot, card, "3 changes wait for approval", "[Drop what waits]")
+        await wait_for_texts(bot, card, "3 changes wait for approval", "[Discard pending changes]")
         assert bot.iterable.state.log.total("/api/lists/subscribe") == 0
 
         await bot.slack.marketer.click(card, MappingAction.REVIEW)
@@ -111,8 +111,8 @@ async def test_waiting_changes_are_dropped(tmp_path: Path) -> None:
         await read_privately(bot, "Only an approver of Shop can decide this", bot.slack.operator)
         await bot.slack.approver.click(card, LiveAudienceAction.DROP)
         await read_privately(bot, "3 changes dropped that waited for", bot.slack.approver)
-        await wait_for_texts(bot, card, "proposes a mapping")
-        await bot.slack.wait_for(lambda: "Drop what waits" not in bot.slack.render(card), LONG)
+        await wait_for_texts(bot, card, "New live audience from mParticle")
+        await bot.slack.wait_for(lambda: "Discard pending changes" not in bot.slack.render(card), LONG)
         assert (await bot.entries_of(VIPS))[-1].after == {"dropped": 3}
         await bot.mparticle.add(VIPS, person(9))
         await approve(bot, VIPS)
@@ -128,7 +128,7 @@ async def test_changes_wait_while_paused(tmp_path: Path) -> None:
         await bot.mparticle.add(VIPS, person(2))
         await bot.slack.operator.command("/iterable-sync status")
         shown = await read_privately(bot, "1 waiting until it is resumed", bot.slack.operator, "marketing")
-        assert "[Drop what waits]" not in shown
+        assert "[Discard pending changes]" not in shown
         amir = bot.slack.approver
         await amir.command("/iterable-sync status", "marketing")
         message = await bot.slack.wait_for_message("marketing", "1 waiting until", reader=amir, timeout=LONG)
@@ -183,7 +183,7 @@ async def test_connection_that_messages_created(tmp_path: Path) -> None:
         await ada.command("/iterable-sync status", "marketing")
         message = await bot.slack.wait_for_message("marketing", "New mapping", reader=ada, timeout=LONG)
         assert "mparticle-4711 has no approvers yet, so admins of this workspace decide" in bot.slack.render(message)
-        assert "[Review] [Drop what waits]" in bot.slack.render(message)
+        assert "[Review] [Discard pending changes]" in bot.slack.render(message)
         await ada.click(message, MappingAction.REVIEW)
         view = await ada.open_view(MappingCallback.REVIEW)
         assert "They name approvers with Edit" in bot.slack.render(view).replace("*", "")
@@ -231,7 +231,7 @@ async def test_removals_wait_for_approval(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("action", "remaining", "outcome"),
-    [(LiveAudienceAction.KEEP, (1, 2), "stay on"), (LiveAudienceAction.REMOVE, (), "taken off")],
+    [(LiveAudienceAction.KEEP, (1, 2), "stay on"), (LiveAudienceAction.REMOVE, (), "removed from")],
 )
 async def test_disconnected(
     tmp_path: Path, action: LiveAudienceAction, remaining: tuple[int, ...], outcome: str
@@ -241,9 +241,9 @@ async def test_disconnected(
     async with fed(tmp_path) as bot:
         await connect_and_add(bot, 1, 2)
         await bot.mparticle.disconnect(VIPS)
-        message = await bot.slack.wait_for_message("sync-alerts", "mParticle disconnected the audience", timeout=LONG)
+        message = await bot.slack.wait_for_message("sync-alerts", "mParticle disconnected VIPs", timeout=LONG)
         text = bot.slack.render(message)
-        assert "What should become of the 2 people" in text
+        assert "Keep or remove the 2 people" in text
         assert "[Keep them on the list] [Take them off]" in text
         await bot.slack.operator.click(message, action)
         await read_privately(bot, "Only an approver", bot.slack.operator)
@@ -407,7 +407,7 @@ async def test_mapping_of_files_is_offered(tmp_path: Path) -> None:
             )
         await bot.mparticle.connect(VIPS)
         await bot.mparticle.add(VIPS, person(1))
-        card = await bot.slack.wait_for_message("sync-alerts", "mParticle offers to feed", timeout=LONG)
+        card = await bot.slack.wait_for_message("sync-alerts", "mParticle can update", timeout=LONG)
         assert not bot.emails()
         await bot.slack.marketer.click(card, LiveAudienceAction.ACCEPT_OFFER)
         async with bot.engine.database.read() as db:
@@ -416,7 +416,7 @@ async def test_mapping_of_files_is_offered(tmp_path: Path) -> None:
         assert (mapping.is_live, mapping.live_offer) == (False, mappings.LiveOffer.PROPOSED)
         await bot.slack.approver.click(card, LiveAudienceAction.ACCEPT_OFFER)
         await wait_for_list(bot, 1)
-        await bot.slack.wait_for(lambda: "now follows mParticle" in bot.slack.render(card), LONG)
+        await bot.slack.wait_for(lambda: "now updates continuously" in bot.slack.render(card), LONG)
         assert "[Decline]" not in bot.slack.render(card)
 
 
@@ -431,5 +431,5 @@ async def test_offer_that_is_approved_in_advance_is_announced(tmp_path: Path) ->
             )
         await bot.mparticle.connect(VIPS)
         await bot.mparticle.add(VIPS, person(1))
-        await bot.slack.wait_for_message("sync-alerts", "now follows mParticle", timeout=LONG)
+        await bot.slack.wait_for_message("sync-alerts", "now updates continuously", timeout=LONG)
         await wait_for_list(bot, 1)

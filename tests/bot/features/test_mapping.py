@@ -39,7 +39,7 @@ async def reload(bot: Workspace, mapping: AudienceMapping) -> AudienceMapping:
 
 async def card(bot: Workspace) -> Message:
     """Wait for the card of the proposed mapping in #marketing, and return it."""
-    return await bot.slack.wait_for_message("marketing", "proposes a mapping")
+    return await bot.slack.wait_for_message("marketing", "Approval needed: new mapping")
 
 
 async def read_privately(bot: Workspace, text: str, person: Person | None = None) -> str:

@@ -164,7 +164,7 @@ async def test_columns_are_chosen_after_a_run_stopped(tmp_path: Path) -> None:
         view = await maya.open_view(RunCallback.COLUMNS)
         await maya.fill(view, {RunBlock.CANDIDATES.of("email"): "1", RunBlock.CANDIDATES.of("customer_id"): "0"})
         assert (await maya.submit()).ok
-        await read_privately(bot, "Started again as run")
+        await read_privately(bot, "Started again: ")
         chosen = await wait_for_end(bot, (await all_runs(bot))[0].id)
         assert chosen.request.columns == {"email": "Email", "customer_id": "customer_id"}
         assert bot.emails() == {"b@example.com"}
@@ -315,7 +315,7 @@ async def test_retries_once(tmp_path: Path) -> None:
         await bot.slack.admin.click(message, RunAction.RETRY)
         await read_privately(bot, "Only operators", bot.slack.admin)
         await bot.slack.marketer.click(message, RunAction.RETRY)
-        await read_privately(bot, "resumes where it stopped")
+        await read_privately(bot, "resumes where it left off")
         await wait_for_end(bot, run_id)
         await bot.slack.operator.click(message, RunAction.RETRY)
         await read_privately(bot, "Someone has retried run", bot.slack.operator)
@@ -332,7 +332,7 @@ async def test_runs_again_once(tmp_path: Path) -> None:
         await wait_for_end(bot, run_id)
         message = await post_button(bot, RunAction.AGAIN, run_id)
         await bot.slack.marketer.click(message, RunAction.AGAIN)
-        await read_privately(bot, "Started again as run")
+        await read_privately(bot, "Started again: ")
         await bot.slack.marketer.click(message, RunAction.AGAIN)
         await read_privately(bot, "Someone has started this already")
         all_started = await all_runs(bot)
@@ -348,7 +348,7 @@ async def test_rejected_members_are_retried(tmp_path: Path) -> None:
         assert (await wait_for_end(bot, run_id)).counters.rejected == 1
         message = await post_button(bot, RunAction.RETRY_REJECTED, run_id)
         await bot.slack.marketer.click(message, RunAction.RETRY_REJECTED)
-        await read_privately(bot, "tries the rejected members")
+        await read_privately(bot, "retries the rejected people")
         run = await wait_for_end(bot, (await all_runs(bot))[0].id)
         assert (run.request.path, run.counters.members) == (f"rejected:{run_id}", 1)
 

@@ -80,8 +80,8 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         assert (await maya.click(summary, UndoAction.OPEN)).ok
         view = await maya.open_view(UndoCallback.UNDO)
         shown = bot.slack.render(view)
-        assert "2 people that it added: taken off the list" in shown
-        assert "3 people that it removed: put back on the list" in shown
+        assert "2 people that it added are removed from the list" in shown
+        assert "3 people that it removed are added back" in shown
         assert "started journeys" in shown
         assert "/iterable-sync pause SpringShoppers" in shown
         assert (await maya.submit(view)).ok
@@ -119,7 +119,7 @@ async def test_runs_are_offered(tmp_path: Path) -> None:
         assert (await maya.click(message, UndoAction.OPEN, run.id)).ok
         view = await maya.open_view(UndoCallback.UNDO)
         await maya.submit(view)
-        await bot.slack.wait_for(lambda: "is on its way" in bot.slack.render(maya.view))
+        await bot.slack.wait_for(lambda: "Preparing undo" in bot.slack.render(maya.view))
         await maya.command("/iterable-sync undo")
         await bot.slack.wait_for_message("marketing", "(1 run)", reader=maya)
 

@@ -47,7 +47,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert "SpringShoppers to List 1001" in synced.replace("*", "")
         assert "p1@example.com" in synced
         assert "Iterable confirms it now." in synced
-        assert f"Last put on the list by run {run_id}" in synced.replace("`", "")
+        assert f"Last added to the list by run {run_id}" in synced.replace("`", "")
         rejected = await ask_why(bot, maya, "c3", "rejected last in 1 audience")
         assert "No email address." in rejected
         assert "Collect the address in mParticle" in rejected
@@ -79,7 +79,7 @@ async def test_iterable_is_asked(tmp_path: Path) -> None:
         assert "Iterable says that they are not on it now" in gone
         guest = await ask_why(bot, maya, "guest@example.com", "on 1 list")
         assert "not by a sync from here" in guest
-        missing = await ask_why(bot, maya, "p9@example.com", "Nothing is known here")
+        missing = await ask_why(bot, maya, "p9@example.com", "No record of")
         assert "Iterable knows no one under this in Shop" in missing
         bot.iterable.state.keys[bot.iterable.key].status = "revoked"
         refused = await ask_why(bot, maya, "p2@example.com", "Iterable could not be asked for Shop")
@@ -96,13 +96,13 @@ async def test_only_operators_look_up(tmp_path: Path) -> None:
         oksana_alone = await ask_why(bot, bot.slack.operator, "p1@example.com", "on 1 list")
         assert "Left out" in oksana_alone
         assert "Club" in oksana_alone
-        ada = await ask_why(bot, bot.slack.admin, "p1@example.com", "Nothing is known")
+        ada = await ask_why(bot, bot.slack.admin, "p1@example.com", "No record of")
         assert "Left out, because you may not look people up there: Shop." in ada
 
     (tmp_path / "two").mkdir()
     async with workspace(tmp_path / "two") as bot:
         await bot.connection(operators=(MAYA,), approvers=(AMIR,))
-        refused = await ask_why(bot, bot.slack.admin, "p1@example.com", "You may not look people up")
+        refused = await ask_why(bot, bot.slack.admin, "p1@example.com", "You can't look people up")
         assert "@Maya Lindqvist" in refused
 
 
@@ -112,7 +112,7 @@ async def test_unknown_person(tmp_path: Path) -> None:
         missing = await ask_why(bot, bot.slack.marketer, "p1@example.com", "Nothing is connected to Iterable yet")
         assert "p1" not in missing
         await bot.connection()
-        missing = await ask_why(bot, bot.slack.marketer, "<b>@example.com", "Nothing is known here about")
+        missing = await ask_why(bot, bot.slack.marketer, "<b>@example.com", "No record of")
         assert "`<b>@example.com`" in missing
         assert "another spelling" in missing
         assert "Who do you want to look up?" in await ask_why(bot, bot.slack.marketer, "", "Who do you want")

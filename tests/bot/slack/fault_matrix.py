@@ -278,12 +278,12 @@ async def _proposal(scene: Scene) -> Look:
     scene.strike(MARKETING)
     await scene.mapping(active=False)
     await scene.wait_until_struck()
-    return lambda: scene.seen("proposes a mapping")
+    return lambda: scene.seen("Approval needed: new mapping")
 
 
 async def _proposal_decided(scene: Scene) -> Look:
     mapping = await scene.mapping(active=False)
-    await scene.bot.slack.wait_for(lambda: scene.seen("proposes a mapping"), LONG)
+    await scene.bot.slack.wait_for(lambda: scene.seen("Approval needed: new mapping"), LONG)
     scene.strike(MARKETING)
     await mapping_lifecycle.decide_proposal(
         scene.bot.engine, mapping.id, MappingStatus.DECLINED, by=AMIR, comment=None, team_id=TEAM
@@ -353,7 +353,7 @@ async def _proposal_of_mparticle(scene: Scene) -> Look:
     scene.strike(ALERTS)
     await scene.bot.mparticle.connect(Audience(9000 + scene.number, scene.name))
     await scene.wait_until_struck()
-    return lambda: scene.seen("proposes a mapping")
+    return lambda: scene.seen("Approval needed: new mapping")
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ async def _result_of_a_form(scene: Scene) -> Look:
     await scene.wait_until_struck()
 
     def look() -> str:
-        shown = [each.title for each in maya.views if "on its way" in each.title]
+        shown = [each.title for each in maya.views if "Preparing undo" in each.title]
         return "; ".join(each for each in ("in the modal" if shown else "", _places_of_undo(scene)) if each)
 
     return look
@@ -421,10 +421,10 @@ def _places_of_undo(scene: Scene) -> str:
 
 async def _result_of_a_button(scene: Scene) -> Look:
     await scene.mapping(active=False)
-    await scene.bot.slack.wait_for(lambda: scene.seen("proposes a mapping"), LONG)
+    await scene.bot.slack.wait_for(lambda: scene.seen("Approval needed: new mapping"), LONG)
     amir = scene.bot.slack.approver
     amir.views.clear()
-    (_, card), *_ = scene.messages("proposes a mapping")
+    (_, card), *_ = scene.messages("Approval needed: new mapping")
     await amir.click(card, MappingAction.REVIEW)
     view = await amir.open_view(MappingCallback.REVIEW)
     scene.strike()

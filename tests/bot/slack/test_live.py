@@ -130,7 +130,7 @@ async def test_proposed_mapping_is_shown_until_it_is_decided(tmp_path: Path) -> 
     """The message of a proposed mapping shows who decided."""
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection(), active=False)
-        message = await bot.slack.wait_for_message("marketing", "proposes a mapping", timeout=LONG)
+        message = await bot.slack.wait_for_message("marketing", "Approval needed: new mapping", timeout=LONG)
         await decide_proposal(bot.engine, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment="Fine", team_id=TEAM)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "Approved by @Amir Haddad" in bot.slack.render(message), LONG)

@@ -99,6 +99,7 @@ export function conversation(open, upload) {
       buttons.panel);
     const near = list.scrollHeight - list.scrollTop - list.clientHeight < 120;
     const fresh = shown !== channel.id + state.me.id;
+    const lastSeen = list.querySelector(".message:last-of-type")?.dataset.ts || "";
     const top = state.messages.filter((message) => !message.thread_ts || message.thread_ts === message.ts || message.broadcast);
     if (fresh) list.replaceChildren();
     keyed(list, entries(top), (one) => one.key, (one) => (one.date ? one.date : signature(state, one.message)),
@@ -109,7 +110,9 @@ export function conversation(open, upload) {
       fill(foot, channel.is_archived ? h("p", { class: "archived" }, "This channel is archived.") : writer.node);
     }
     writer.update(state);
-    if (fresh || near) list.scrollTop = list.scrollHeight;
+    const newest = top[top.length - 1];
+    const answered = newest && newest.ts > lastSeen && (newest.by_app || newest.only_for_me || newest.user === state.me.id);
+    if (fresh || near || answered) list.scrollTop = list.scrollHeight;
     shown = channel.id + state.me.id;
   }
   return { node, update, find: (ts) => list.querySelector(`[data-ts="${ts}"]`) };
