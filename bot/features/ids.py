@@ -195,6 +195,8 @@ class RunAction(StrEnum):
     """[run id]"""
     AGAIN = "runs-again"
     """[run id]"""
+    SEND = "runs-preview-send"
+    """[run id] Does what a preview has shown."""
     COLUMNS = "runs-columns-choose"
     """[run id]"""
     RETRY = "runs-retry"
@@ -220,6 +222,7 @@ class RunBlock(StrEnum):
     COLUMNS = "runs-columns"
     MODE = "runs-mode"
     ADOPT = "runs-adopt"
+    PREVIEW_ONLY = "runs-preview-only"
     CANDIDATES = "runs-candidates"
     """Followed by what the column is chosen for."""
 

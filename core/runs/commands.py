@@ -83,17 +83,26 @@ async def repeat(
     channel: str | None,
     team_id: str | None,
     columns: Mapping[str, str] | None = None,
+    sends: bool = False,
 ) -> str:
     """Queue a run with the same request, which reads the source again, and return its id.
 
-    `columns` are added to the columns that the request chooses (see RunRequest). Raises NotFoundError if there is no
+    `columns` are added to the columns that the request chooses (see RunRequest). `sends`: the repeat of a dry run is none
+    itself. Raises NotFoundError if there is no
     such run, and ConflictError as `start` does, or if the run is an undo.
     """
     run, mapping = await require_run_with_mapping(engine, run_id)
     if run.undo_of is not None:
         raise ConflictError("The undo of a run can't be repeated. Start a sync instead.")
     chosen = {**run.request.columns, **(columns or {})}
-    renewed = {"approved": False, "allow_empty": False, "columns": chosen, "group": None, "on_behalf_of": None}
+    renewed = {
+        "approved": False,
+        "allow_empty": False,
+        "columns": chosen,
+        "group": None,
+        "on_behalf_of": None,
+        "dry_run": run.request.dry_run and not sends,
+    }
     request = run.request.model_copy(update=renewed)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 

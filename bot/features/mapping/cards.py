@@ -96,7 +96,8 @@ def _live_proposal(ref: MappingRef, buttons: list[Any], waiting: int) -> Message
         *details(ref),
         context(*hints, deciders(ref.connection)),
     ]
-    return Message(f"{text}. {waits}." if waits else text, [*blocks, actions(*buttons)])
+    notification = f"New live audience from mParticle: {ref.label}"
+    return Message(f"{notification}. {waits}." if waits else notification, [*blocks, actions(*buttons)])
 
 
 def moved(ref: MappingRef) -> Message:

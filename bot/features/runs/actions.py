@@ -28,8 +28,15 @@ async def cancel(services: Services, actor: Actor, run_id: str) -> Message:
     return views.cancelled(run, ref, at_once=at_once)
 
 
-async def again(services: Services, actor: Actor, run_id: str, *, columns: Mapping[str, str] | None = None) -> Message:
-    """Start a run with the same source, and with these chosen columns.
+async def send(services: Services, actor: Actor, run_id: str) -> Message:
+    """Start a run that does what a preview has shown. Raises InputError as `again` does."""
+    return await again(services, actor, run_id, sends=True)
+
+
+async def again(
+    services: Services, actor: Actor, run_id: str, *, columns: Mapping[str, str] | None = None, sends: bool = False
+) -> Message:
+    """Start a run with the same source, and with these chosen columns. `sends`: it is no preview.
 
     Raises InputError if that is not possible, or if the person may not.
     """
@@ -37,7 +44,7 @@ async def again(services: Services, actor: Actor, run_id: str, *, columns: Mappi
     require_start(ref.connection, actor.person, "start its runs")
     channel = run.channel or actor.channel
     new = await commands.repeat(
-        services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id, columns=columns
+        services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id, columns=columns, sends=sends
     )
     services.wake()
     return views.started_again(new, ref, channel)

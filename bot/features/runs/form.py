@@ -27,7 +27,7 @@ class StartMetadata(Metadata):
 @dataclass(frozen=True, slots=True)
 class StartSyncForm:
     """The submitted modal *Start a sync*. `mode` is None for that of the mapping, `adopts` if the list is not
-    taken over.
+    taken over. `preview_only`: the run shows what would change, and never sends anything.
     """
 
     metadata: StartMetadata
@@ -39,6 +39,7 @@ class StartSyncForm:
     columns: str
     mode: SyncMode | None
     adopts: OthersOnList | None = None
+    preview_only: bool = False
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
@@ -57,6 +58,7 @@ class StartSyncForm:
             columns=inputs.text(RunBlock.COLUMNS),
             mode=SyncMode(mode) if mode in set(SyncMode) else None,
             adopts=OthersOnList(others) if others in set(OthersOnList) else None,
+            preview_only=inputs.is_checked(RunBlock.PREVIEW_ONLY),
         )
 
     @property

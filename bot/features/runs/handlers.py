@@ -71,6 +71,7 @@ def _register_actions(app: AsyncApp, services: Services) -> None:
 
     on(RunAction.CANCEL, actions.cancel)
     on(RunAction.AGAIN, actions.again)
+    on(RunAction.SEND, actions.send)
     on(RunAction.RETRY, actions.retry)
     on(RunAction.STOP_RETRYING, actions.stop_retrying)
     on(RunAction.RETRY_REJECTED, actions.retry_rejected)

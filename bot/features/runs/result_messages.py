@@ -142,14 +142,16 @@ def preview(view: RunView) -> Message:
     changed = changes(to_add=report.added, to_update=report.updated, to_remove=report.removed)
     numbers = changed or NO_CHANGES
     text = f"Preview of {view.what}: {numbers}. Nothing was sent."
-    lines = [f":mag: *Preview of {view.what}*", f"{numbers}, {report.unchanged:,} unchanged. Nothing was sent."]
+    rest = changes(unchanged=report.unchanged, duplicates=report.duplicates)
+    done = f"{numbers} · {rest}" if rest else numbers
+    lines = [f":mag: *Preview of {view.what}*", f"{done}. Nothing was sent."]
     if rejected := rejected_line(view):
         lines.append(rejected)
     if report.merged:
         lines.append(merging(report.merged))
     if view.run.plan is not None and (warning := removal_warning(view.run.plan)):
         lines.append(warning)
-    row = _row([*_see_why(view), _button("Sync now", RunAction.AGAIN, view)])
+    row = _row([*_see_why(view), _button("Sync now", RunAction.SEND, view)])
     return Message(text, [section("\n".join(lines)), *notes(view), context(*origin(view)), *row])
 
 

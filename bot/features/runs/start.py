@@ -94,7 +94,13 @@ async def start_sync(services: Services, client: AsyncWebClient, actor: Actor, f
     """Queue a run. Raises NotNowError about the mapping, InputError about the source."""
     ref = await _chosen(services, actor, form.mapping_id or 0)
     address = await _address(services, client, actor, form)
-    request = RunRequest(path=address, mode=form.mode, columns=form.chosen_columns, adopts=form.adopts)
+    request = RunRequest(
+        path=address,
+        mode=form.mode,
+        columns=form.chosen_columns,
+        adopts=form.adopts,
+        dry_run=form.preview_only,
+    )
     # The run of a message's file is shown where the message is, other runs in their mapping's channel.
     current_channel = form.metadata.channel
     channel = current_channel if form.metadata.attached else ref.mapping.channel or current_channel

@@ -5,6 +5,7 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block, InputBlock, Option
 from slack_sdk.models.blocks.block_elements import (
+    CheckboxesElement,
     ExternalDataSelectElement,
     FileInputElement,
     PlainTextInputElement,
@@ -68,7 +69,7 @@ def start_form(
         blocks.append(_attached(metadata.attached))
     else:
         blocks += [_file(), _link(), *([_address(allowed_places)] if allowed_places else [])]
-    blocks += [_columns(), _mode(), _adopt()]
+    blocks += [_preview_only(), _mode(), _columns(), _adopt()]
     blocks.append(context("New mappings and unusually large changes need approval."))
     return modal("Start a sync", blocks, callback=RunCallback.START, submit="Start", close="Cancel", metadata=metadata)
 
@@ -230,6 +231,12 @@ def _address(allowed: Sequence[str]) -> InputBlock:
     element = PlainTextInputElement(action_id=RunBlock.ADDRESS, max_length=_ADDRESS_MAX)
     hint = cut(f"Allowed: {', '.join(allowed)}", 1500)
     return field_of("Or a file path or URL", RunBlock.ADDRESS, element, hint=hint, optional=True)
+
+
+def _preview_only() -> InputBlock:
+    only = option("Preview only", "yes", "Show what would change, and send nothing")
+    element = CheckboxesElement(action_id=RunBlock.PREVIEW_ONLY, options=[only])
+    return field_of("Preview", RunBlock.PREVIEW_ONLY, element, optional=True)
 
 
 def _columns() -> InputBlock:

@@ -341,6 +341,7 @@ CASES: Mapping[str, Case] = {
         _submission(RunCallback.COLUMNS, lambda t: ColumnsMetadata(run_id=t.run_id)), Right.START
     ),
     RunAction.AGAIN: Case(_button(RunAction.AGAIN, _run), Right.START),
+    RunAction.SEND: Case(_button(RunAction.SEND, _run), Right.START),
     RunAction.RETRY: Case(_button(RunAction.RETRY, _run), Right.START),
     RunAction.RETRY_REJECTED: Case(_button(RunAction.RETRY_REJECTED, _run), Right.START),
     RunAction.STOP_RETRYING: Case(_button(RunAction.STOP_RETRYING, _run), Right.START),

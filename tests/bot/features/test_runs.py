@@ -115,6 +115,24 @@ async def test_list_is_taken_over(tmp_path: Path) -> None:
         assert "1 belong to the audience, and 1 would be removed" in bot.slack.render(card)
 
 
+async def test_preview_only(tmp_path: Path) -> None:
+    """*Preview only* shows what would change, and sends nothing until *Sync now* is pressed."""
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        view = await form(bot)
+        maya = bot.slack.marketer
+        await maya.fill(
+            view, {RunBlock.FILE: maya.file("a.csv", audience(people([1, 2]))), RunBlock.PREVIEW_ONLY: ["yes"]}
+        )
+        assert (await maya.submit()).ok
+        message = await bot.slack.wait_for_message("marketing", "Preview of SpringShoppers", timeout=20)
+        assert "2 to add. Nothing was sent." in bot.slack.render(message)
+        assert not bot.emails()
+        await maya.click(message, RunAction.SEND)
+        await bot.slack.wait_for_message("marketing", "Synced SpringShoppers", timeout=20)
+        assert bot.emails() == {"p1@example.com", "p2@example.com"}
+
+
 async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing source, two sources, and an invalid link are errors at their inputs, and no run starts."""
     monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", "")

@@ -1,0 +1,256 @@
+"""An example of each message and view, built from values: no database, no Slack."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bot.features.alerts.views import AlertView, alert, all_clear
+from bot.features.approval import views as approval
+from bot.features.approval.card import card, details_modal
+from bot.features.connect import modals as connect
+from bot.features.connect.form import ConnectionForm
+from bot.features.help.subcommands import SUBCOMMANDS
+from bot.features.help.views import Line, help_message, unknown
+from bot.features.home.views import home_view
+from bot.features.live_audiences import views as live
+from bot.features.live_audiences.offers import offer
+from bot.features.mapping import cards
+from bot.features.mapping import views as mapping_views
+from bot.features.mapping.form import MapMetadata
+from bot.features.mapping_lookup import MappingRef
+from bot.features.runs import result_messages, views
+from bot.features.runs.form import StartMetadata
+from bot.features.runs.progress_messages import progress, waiting
+from bot.features.runs.run_view import PreviousSync, RunView
+from bot.features.status.views import HistoryItem, history_message, status_message
+from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
+from bot.features.undo.views import UndoCandidate, undo_modal
+from bot.features.why.views import USAGE
+from bot.ui.blocks import Message
+from core.alerting import SILENCE
+from core.identity import UserIdField
+from core.iterable import DataCenter, UnavailableError
+from core.models.run import CancelReason, Guard, GuardName, Run, RunCounters, RunPlan, RunStatus
+from core.reporting.preview import PlanPreview
+from core.reporting.progress import Progress
+from core.store.alerts import Alert, AlertOutcome
+from core.store.connections import Connection
+from core.store.live_mappings import LiveStatus
+from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus
+from core.store.rejections import Rejection
+from tests.core.reporting.test_run_report import make_run
+
+#: A message, or a view of the kind `modal` or `home`.
+Screen = Message | Mapping[str, Any]
+MAYA, AMIR = "U01MAYA", "U01AMIR"
+# 2026-03-02, 09:00 UTC
+AT = 1_772_442_000.0
+DAY = 86_400.0
+
+SHOP = Connection(
+    id=1,
+    name="Shop",
+    api_key=b"sealed",
+    key_last4="0000",
+    rate_limit_key="digest",
+    data_center=DataCenter.US,
+    user_id_field=UserIdField.CUSTOMER_ID,
+    requests_per_second=5.0,
+    key_rejected_at=None,
+    created_at=AT,
+    alert_channel="C01ALERTS",
+    approvers=(AMIR,),
+)
+MAPPING = AudienceMapping(1, 1, 42, "8754", "Shoppers", "auto", AT, proposed_by=MAYA)
+LIVE = replace(MAPPING, id=2, audience_name="VIPs", is_live=True)
+REF, LIVE_REF = MappingRef(SHOP, MAPPING, "Spring shoppers"), MappingRef(SHOP, LIVE, "VIP list")
+NEW = Guard(name=GuardName.NEW_MAPPING, message="First sync of Shoppers to list 42.")
+MANY = Guard(name=GuardName.MASS_REMOVAL, message="2,673 of 4,700 people would be removed (57%), more than 20%.")
+OTHER = Guard(
+    name=GuardName.OTHER_AUDIENCE,
+    message="List 42 is kept equal to audience 8754 (Shoppers), and lapsed.csv is of audience 9 (Lapsed), which would "
+    "take its place.",
+)
+REJECTED = {"no_email": 190, "invalid_email": 45}
+AFTER = REJECTED | {"iterable_forgotten": 30, "iterable_conflict": 32}
+FIRST = RunPlan(
+    file_name="shoppers.zip",
+    source_at=AT,
+    members=5022,
+    to_add=4762,
+    duplicates=25,
+    rejected=235,
+    requests=5,
+    seconds=1.0,
+    guards=(NEW,),
+)
+LARGE = FIRST.model_copy(
+    update={
+        "to_add": 13,
+        "to_remove": 2673,
+        "unchanged": 2027,
+        "ledger_size": 4700,
+        "guards": (MANY,),
+        "requests": 3000,
+        "seconds": 600.0,
+    }
+)
+
+
+def run_of(status: RunStatus, **values: Any) -> Run:
+    """Return a run in a status."""
+    counters = RunCounters(members=5022, added=4700, rejected=297, duplicates=25)
+    base = {"status": status, "plan": FIRST, "started_by": MAYA, "counters": counters, "created_at": AT}
+    return make_run(**{**base, "started_at": AT, "finished_at": AT + 13, **values})
+
+
+def view_of(
+    status: RunStatus, by_reason: Mapping[str, int] = REJECTED, more: Mapping[str, Any] = {}, **run: Any
+) -> RunView:
+    """Return a run in a status with the data of its message."""
+    return RunView(run_of(status, **run), SHOP, "Spring shoppers", by_reason, **(more or {}))
+
+
+def screens() -> dict[str, dict[str, Screen]]:
+    """Return all examples by feature and name."""
+    return {
+        "approval": _approval(),
+        "runs": _runs(),
+        "alerts": _alerts(),
+        "forms": _forms(),
+        "live": _live(),
+        "status": _status(),
+    }
+
+
+def _approval() -> dict[str, Screen]:
+    first = view_of(RunStatus.NEEDS_APPROVAL)
+    large = view_of(RunStatus.NEEDS_APPROVAL, plan=LARGE)
+    other = view_of(
+        RunStatus.NEEDS_APPROVAL,
+        more={"also_fed_by": ("Winter",), "newer_source_at": AT + DAY},
+        plan=LARGE.model_copy(update={"guards": (OTHER, MANY)}),
+    )
+    samples = PlanPreview(("ann@example.com",), (), ("bob@example.com",), (Rejection("1", None, "c1", "no_email"),))
+    return {
+        "card of a first sync": card(first),
+        "card of a large removal": card(large),
+        "card with warnings": card(other),
+        "details": details_modal(first),
+        "review": approval.review(first, samples),
+        "review of a large removal": approval.review(large, samples, has_changed=True),
+        "decline": approval.decline(first),
+        "question in the thread": approval.ask(first),
+        "reminder": approval.reminder(first),
+        "not an approver": approval.not_allowed("Only an approver of Shop can decide this: <@U01AMIR>."),
+    }
+
+
+def _runs() -> dict[str, Screen]:
+    decided = {"decided_by": AMIR, "decided_at": AT, "comment": "Fits the spring plan"}
+    before = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED)}
+    failed = {"error": "Iterable is having problems (500).", "error_code": UnavailableError.code, "requests": 2}
+    going = {"more": {"progress": Progress(2000, 4762, 480.0)}, "finished_at": None}
+    return {
+        "queued": waiting(view_of(RunStatus.QUEUED, plan=None, counters=RunCounters())),
+        "preparing preview": waiting(view_of(RunStatus.PLANNING, plan=None, counters=RunCounters())),
+        "syncing": progress(view_of(RunStatus.RUNNING, counters=RunCounters(added=2000), **going)),
+        "done": result_messages.summary(view_of(RunStatus.SUCCEEDED, AFTER, before, list_size=4700, **decided)),
+        "done with the same rejections": result_messages.summary(
+            view_of(
+                RunStatus.SUCCEEDED, REJECTED, before, list_size=4600, counters=RunCounters(members=5, rejected=235)
+            )
+        ),
+        "no one could be synced": result_messages.summary(
+            view_of(RunStatus.SUCCEEDED, {"no_email": 3}, counters=RunCounters(members=3, rejected=3))
+        ),
+        "failed": result_messages.failure(view_of(RunStatus.FAILED, {}, retry_at=AT + 60, **failed)),
+        "cancelled": result_messages.cancelled(
+            view_of(RunStatus.CANCELLED, {}, counters=RunCounters(members=9, added=2))
+        ),
+        "declined": result_messages.declined(
+            view_of(RunStatus.CANCELLED, cancel_reason=CancelReason.DECLINED, **decided)
+        ),
+        "expired": result_messages.expired(view_of(RunStatus.EXPIRED)),
+        "preview": result_messages.preview(view_of(RunStatus.PLANNED)),
+        "see why": views.see_why(run_of(RunStatus.SUCCEEDED), REF, AFTER),
+        "started": views.started("abc", REF, "C01MARKETING"),
+        "nothing to cancel": views.nothing_to_cancel(),
+        "undo": undo_modal(UndoCandidate(run_of(RunStatus.SUCCEEDED), "Shoppers", "Spring shoppers")),
+    }
+
+
+def _alerts() -> dict[str, Screen]:
+    message = "Iterable is having problems (500), even after several attempts. Nothing was lost."
+    fault = Alert(1, 1, 1, "abc", UnavailableError.code, message, 1, AT, None, None, None, None)
+    run_view = view_of(
+        RunStatus.FAILED, {}, error=message, error_code=UnavailableError.code, retry_at=AT + 60, requests=2
+    )
+
+    def shown(changed: Alert) -> AlertView:
+        return AlertView(changed, SHOP, MAPPING, run_view)
+
+    closed = replace(fault, closed_at=AT + 300, outcome=AlertOutcome.RESOLVED)
+    silence = replace(fault, run_id=None, code=SILENCE, message="mParticle has sent nothing for 20 hours.")
+    return {
+        "failing": alert(shown(fault)),
+        "snoozed": alert(shown(replace(fault, acknowledged_by=AMIR, snoozed_until=AT + DAY))),
+        "recovered": alert(shown(closed)),
+        "all-clear": all_clear(shown(closed)),
+        "another reason": alert(shown(replace(closed, outcome=AlertOutcome.SUPERSEDED))),
+        "silence": alert(AlertView(silence, SHOP, LIVE, None)),
+    }
+
+
+def _forms() -> dict[str, Screen]:
+    lines = [Line(each.usage, each.sentence, each.example) for each in SUBCOMMANDS.values()]
+    return {
+        "connect": connect.connect_form(ConnectionForm()),
+        "edit a connection": connect.edit_form(ConnectionForm.of(SHOP), "0000"),
+        "replace a key": connect.key_form(SHOP),
+        "map": mapping_views.map_form(MapMetadata(connection_id=1), [SHOP]),
+        "start": views.start_form(StartMetadata(channel="C1"), REF, several=False, allowed_places=("/data",)),
+        "help": help_message(lines),
+        "unknown subcommand": unknown("hlep", "help"),
+        "why without a person": USAGE,
+    }
+
+
+def _live() -> dict[str, Screen]:
+    proposed = replace(LIVE, status=MappingStatus.PROPOSED, list_id=NO_LIST, proposed_by="mparticle")
+    audience = live.LiveAudience(replace(LIVE, disconnected_at=AT), SHOP, "VIP list", removals=3, members=171)
+    day = LiveStatus(
+        220, 0, None, AT, added=171, removed=20, rejected=9, rejected_by_reason={"no_email": 9}, run_id="abc"
+    )
+    return {
+        "proposed": cards.proposal(MappingRef(SHOP, proposed, "no list yet"), 90),
+        "proposed for files": cards.proposal(replace(REF, mapping=replace(MAPPING, status=MappingStatus.PROPOSED))),
+        "review": mapping_views.review_modal(MappingRef(SHOP, proposed, "no list yet")),
+        "removals": live.removals(audience),
+        "disconnected": live.disconnected(audience),
+        "digest": live.digest(audience, "2026-03-02", day),
+        "offer": offer(replace(REF, mapping=replace(MAPPING, live_offer=LiveOffer.PROPOSED))),
+        "paused": cards.moved(replace(REF, mapping=replace(MAPPING, status=MappingStatus.PAUSED))),
+        "resumed": cards.moved(REF),
+        "resumed before": cards.not_moved(REF, "resumed"),
+    }
+
+
+def _status() -> dict[str, Screen]:
+    done, going = run_of(RunStatus.SUCCEEDED), run_of(RunStatus.RUNNING, finished_at=None)
+    row = MappingStatusRow(MAPPING, SHOP, "Spring shoppers", done, None)
+    live_row = MappingStatusRow(LIVE, SHOP, "VIP list", None, LiveStatus(220, 0, None, AT, 171, 0, 20, 9))
+    fault = Alert(
+        1, 1, 1, "abc", UnavailableError.code, "Iterable is having problems (500).", 0, AT, None, None, None, None
+    )
+    waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0)
+    busy = WorkspaceStatus((SHOP,), (row, live_row), (RunInProgress(going, row, 2, 5),), (waits,), (fault,), {})
+    quiet = WorkspaceStatus((SHOP,), (row,), (), (), (), {})
+    viewer = Viewer(AMIR, is_admin=True)
+    return {
+        "status": status_message(busy, viewer),
+        "all clear": status_message(quiet, viewer),
+        "history": history_message([HistoryItem(done, row, is_last=True)], "Shoppers", AMIR),
+        "home": home_view(busy, viewer),
+        "home before a connection": home_view(WorkspaceStatus((), (), (), (), (), {}), viewer),
+    }

@@ -1,0 +1,115 @@
+"""Each message and view: its golden file, Slack's limits, slack-sdk's models, and accessible names."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from slack_sdk.models.blocks import Block
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.demo.environment import MANIFEST as MANIFEST_FILE
+from bot.features.help.subcommands import SUBCOMMANDS
+from bot.ui.blocks import Message, section
+from bot.ui.status_words import RUN_STATUSES, terminal_words
+from core.models.run import RunStatus
+from sandbox.slack import running as slack_running
+from sandbox.slack.text_renderer import render_text
+from sandbox.slack.validation import message_problems, view_problems
+from tests.bot.screens.examples import Screen, screens
+from tests.bot.screens.validate import problems
+
+GOLDEN = Path(__file__).parent / "golden"
+SCREENS = screens()
+# The most lines of an approval card, without its buttons.
+CARD_LINES = 10
+
+
+def blocks_of(screen: Screen) -> list[dict[str, Any]]:
+    """Return the blocks of a message or view."""
+    return list(screen.payload()["blocks"] if isinstance(screen, Message) else screen["blocks"])
+
+
+def text_of(examples: Mapping[str, Screen]) -> str:
+    """Return the golden file of a feature: each example as Slack shows it."""
+    parts = []
+    for name, screen in examples.items():
+        head = f"notification: {screen.text}" if isinstance(screen, Message) else _frame(screen)
+        parts.append(f"=== {name} ===\n{head}\n\n{render_text(blocks_of(screen))}\n")
+    return "\n".join(parts)
+
+
+def _frame(view: Mapping[str, Any]) -> str:
+    if view["type"] == "home":
+        return "home page"
+    buttons = [view[each]["text"] for each in ("submit", "close") if view.get(each)]
+    return f"modal: {view['title']['text']} [{'] ['.join(buttons)}]"
+
+
+def elements_of(blocks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the interactive elements of blocks."""
+    for block in blocks:
+        yield from block.get("elements") or () if block["type"] == "actions" else ()
+        yield from (block[each] for each in ("accessory", "element") if block.get(each))
+
+
+@pytest.mark.parametrize("feature", SCREENS)
+def test_golden(feature: str) -> None:
+    """Messages and views are those of the golden file; `python -m tests.bot.screens` writes it again."""
+    assert text_of(SCREENS[feature]) == (GOLDEN / f"{feature}.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize("feature", SCREENS)
+def test_slack_accepts_them(feature: str) -> None:
+    """Each message and view keeps Slack's limits, and slack-sdk's models read it without a loss."""
+    for name, screen in SCREENS[feature].items():
+        blocks = blocks_of(screen)
+        if isinstance(screen, Message):
+            problems = message_problems(blocks)
+        else:
+            problems = view_problems(dict(screen), screen["type"])
+        assert problems == [], name
+        parsed = Block.parse_all(blocks)
+        assert [type(each) is Block for each in parsed] == [False] * len(blocks), name
+        assert [each.to_dict() for each in parsed] == blocks, name
+
+
+@pytest.mark.parametrize("feature", SCREENS)
+def test_accessible_names_contain_the_visible_words(feature: str) -> None:
+    """The name that a screen reader reads contains the words of the button (WCAG 2.5.3)."""
+    for name, screen in SCREENS[feature].items():
+        for element in elements_of(blocks_of(screen)):
+            label = element.get("accessibility_label")
+            assert label is None or element["text"]["text"].casefold() in label.casefold(), name
+
+
+def test_cards_are_short() -> None:
+    """An approval card has ten lines at most, however much is unusual."""
+    for name, screen in SCREENS["approval"].items():
+        if name.startswith("card"):
+            lines = [line for line in render_text(blocks_of(screen)).splitlines() if line.strip()]
+            assert len(lines) - 1 <= CARD_LINES, name
+
+
+async def test_validation_by_slack() -> None:
+    """The script for maintainers asks `blocks.validate` about each example, and shows the place of a problem."""
+    async with slack_running() as slack:
+        client = AsyncWebClient(slack.bot_token, base_url=slack.api_url)
+        for examples in SCREENS.values():
+            assert await problems(client, examples) == []
+        (line, *_) = await problems(client, {"too long": Message("", [section("")])})
+        assert line.startswith("too long/")
+
+
+def test_usage_hint_names_all_subcommands() -> None:
+    """The hint that Slack shows behind the slash command has all subcommands."""
+    (command,) = yaml.safe_load(MANIFEST_FILE.read_text("utf-8"))["features"]["slash_commands"]
+    assert command["usage_hint"] == f"[{'|'.join(name for name in SUBCOMMANDS if name)}]"
+
+
+def test_one_word_for_each_status() -> None:
+    """Slack, the command line and the how-to guide call a status the same."""
+    assert set(RUN_STATUSES) == set(RunStatus)
+    for status, word in RUN_STATUSES.items():
+        assert terminal_words(status) == word.lower()
