@@ -87,9 +87,8 @@ async def repeat(
 ) -> str:
     """Queue a run with the same request, which reads the source again, and return its id.
 
-    `columns` are added to the columns that the request chooses (see RunRequest). `sends`: the repeat of a dry run is none
-    itself. Raises NotFoundError if there is no
-    such run, and ConflictError as `start` does, or if the run is an undo.
+    `columns` are added to the columns that the request chooses (see RunRequest). `sends`: the repeat of a dry run is no
+    dry run. Raises NotFoundError if there is no such run, and ConflictError as `start` does, or if the run is an undo.
     """
     run, mapping = await require_run_with_mapping(engine, run_id)
     if run.undo_of is not None:

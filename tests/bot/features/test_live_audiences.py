@@ -244,7 +244,7 @@ async def test_disconnected(
         message = await bot.slack.wait_for_message("sync-alerts", "mParticle disconnected VIPs", timeout=LONG)
         text = bot.slack.render(message)
         assert "Keep or remove the 2 people" in text
-        assert "[Keep them on the list] [Take them off]" in text
+        assert "[Keep them on the list] [Remove them from the list]" in text
         await bot.slack.operator.click(message, action)
         await read_privately(bot, "Only an approver", bot.slack.operator)
         await bot.slack.approver.click(message, action)
@@ -270,10 +270,10 @@ async def test_disconnected_audience_is_not_resumed(tmp_path: Path) -> None:
         await bot.slack.operator.command("/iterable-sync resume VIPs", "sync-alerts")
         await read_privately(bot, "mParticle disconnected VIPs, so no changes arrive", bot.slack.operator)
         home = bot.slack.render(await bot.slack.approver.open_home())
-        assert "[Keep them on the list] [Take them off]" in home
+        assert "[Keep them on the list] [Remove them from the list]" in home
         assert "[Resume]" not in home
         await bot.mparticle.connect(VIPS)
-        await bot.slack.wait_for_message("sync-alerts", "connected the audience VIPs again", timeout=LONG)
+        await bot.slack.wait_for_message("sync-alerts", "connected VIPs again", timeout=LONG)
         await approve(bot, VIPS)
         assert (await bot.mapping_of(VIPS)).status is MappingStatus.ACTIVE
 

@@ -279,7 +279,7 @@ async def test_live_mapping_gets_its_list_in_the_review(tmp_path: Path) -> None:
         mapping = await bot.mapping(connection, active=False)
         async with bot.engine.database.write() as db:
             await mappings.change(db, mapping.id, list_id=NO_LIST, is_live=True)
-        message = await card(bot)
+        message = await bot.slack.wait_for_message("marketing", "New live audience from mParticle")
         await bot.slack.approver.click(message, MappingAction.REVIEW)
         view = await bot.slack.approver.open_view(MappingCallback.REVIEW)
         assert not (await bot.slack.approver.submit()).ok

@@ -139,7 +139,7 @@ async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     async with workspace(tmp_path) as bot:
         await bot.mapping(await bot.connection())
         view = await form(bot)  # the only mapping is preselected
-        assert "path or address" not in bot.slack.render(view)  # no place is allowed, so there is no such input
+        assert "file path or URL" not in bot.slack.render(view)  # no place is allowed, so there is no such input
         maya = bot.slack.marketer
         assert RunBlock.FILE in (await maya.submit()).errors
         await maya.fill(view, {RunBlock.LINK: "https://fernway.slack.com/archives/C1/p1"})
@@ -163,7 +163,7 @@ async def test_linked_file_is_synced(tmp_path: Path) -> None:
         run = (await all_runs(bot))[0]
         assert run.request.path == address_of(TEAM, message.files[0].id)
         assert (run.request.mode, run.channel) == (SyncMode.ADD, MARKETING)
-        assert "appears in #marketing" in await read_privately(bot, f"run `{run.id}`", channel="sync-alerts")
+        assert "Follow it in #marketing" in await read_privately(bot, f"run `{run.id}`", channel="sync-alerts")
         assert (await wait_for_end(bot, run.id)).status is RunStatus.SUCCEEDED
 
 
@@ -304,7 +304,7 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         first = await start_run(bot, mapping, audience(people(range(2))))
         await wait_for_end(bot, first)
         await bot.slack.marketer.command("/iterable-sync cancel")
-        await read_privately(bot, f"Run `{first}` of")
+        await read_privately(bot, f"run `{first}` of")
         assert (await bot.run(first)).status is RunStatus.CANCELLED
         second = await start_run(bot, mapping, audience(people(range(2))))
         other = await start_run(bot, await bot.mapping(connection, "X", list_id=1002, active=False), audience([]))
@@ -314,7 +314,7 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         await read_privately(bot, "2 runs are under way")
         answer = await bot.slack.wait_for_message("marketing", "2 runs are", reader=bot.slack.marketer)
         await bot.slack.marketer.click(answer, RunAction.CANCEL, second)
-        await read_privately(bot, f"Run `{second}` of")
+        await read_privately(bot, f"run `{second}` of")
         await bot.slack.marketer.click(answer, RunAction.CANCEL, second)
         await read_privately(bot, f"Run {second} has ended")
         assert (await bot.run(other)).status is RunStatus.NEEDS_APPROVAL

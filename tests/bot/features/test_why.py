@@ -44,7 +44,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         run_id = await sync_members(bot, mapping, [person(1), person(2), Member(3, customer_id="c3")])
         maya = bot.slack.marketer
         synced = await ask_why(bot, maya, "<mailto:P1@example.com|P1@example.com>", "on 1 list")
-        assert "SpringShoppers to List 1001" in synced.replace("*", "")
+        assert "SpringShoppers → List 1001" in synced.replace("*", "")
         assert "p1@example.com" in synced
         assert "Iterable confirms it now." in synced
         assert f"Last added to the list by run {run_id}" in synced.replace("`", "")
@@ -115,7 +115,7 @@ async def test_unknown_person(tmp_path: Path) -> None:
         missing = await ask_why(bot, bot.slack.marketer, "<b>@example.com", "No record of")
         assert "`<b>@example.com`" in missing
         assert "another spelling" in missing
-        assert "Who do you want to look up?" in await ask_why(bot, bot.slack.marketer, "", "Who do you want")
+        assert "Who?" in await ask_why(bot, bot.slack.marketer, "", "Who?")
 
 
 @pytest.mark.parametrize(

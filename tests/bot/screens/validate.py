@@ -1,11 +1,10 @@
-"""Asks Slack's `blocks.validate` about each message and view: `SLACK_BOT_TOKEN=... python -m tests.bot.screens.validate`.
+"""Asks Slack about each message and view: `SLACK_BOT_TOKEN=... python -m tests.bot.screens.validate`.
 
 For maintainers: Slack adds rules that neither slack-sdk nor the local Slack knows. Nothing is posted. The method is
 described at https://docs.slack.dev/reference/methods/blocks.validate.
 """
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -23,8 +22,7 @@ async def problems(client: AsyncWebClient, examples: Mapping[str, Screen]) -> li
     for name, screen in examples.items():
         arguments = {"blocks": screen.payload()["blocks"]} if isinstance(screen, Message) else {"view": dict(screen)}
         try:
-            encoded = {key: json.dumps(value) for key, value in arguments.items()}
-            await client.api_call("blocks.validate", params=encoded)
+            await client.api_call("blocks.validate", json=arguments)
         except SlackApiError as error:
             if error.response["error"] != "invalid_blocks":
                 raise
