@@ -1,4 +1,4 @@
-"""Writes the golden files again, after a change of a message or view that is meant: `python -m tests.bot.screens`."""
+"""Writes the golden files again, after an intended change of a message or view: `python -m tests.bot.screens`."""
 
 from tests.bot.screens.examples import screens
 from tests.bot.screens.test_screens import GOLDEN, text_of

@@ -100,7 +100,7 @@ LARGE = FIRST.model_copy(
 def run_of(status: RunStatus, **values: Any) -> Run:
     """Return a run in a status."""
     counters = RunCounters(members=5022, added=4700, rejected=297, duplicates=25)
-    base = {"status": status, "plan": FIRST, "started_by": MAYA, "counters": counters, "created_at": AT}
+    base: dict[str, Any] = {"status": status, "plan": FIRST, "started_by": MAYA, "counters": counters, "created_at": AT}
     return make_run(**{**base, "started_at": AT, "finished_at": AT + 13, **values})
 
 
@@ -147,10 +147,14 @@ def _approval() -> dict[str, Screen]:
 
 
 def _runs() -> dict[str, Screen]:
-    decided = {"decided_by": AMIR, "decided_at": AT, "comment": "Fits the spring plan"}
-    before = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED)}
-    failed = {"error": "Iterable is having problems (500).", "error_code": UnavailableError.code, "requests": 2}
-    going = {"more": {"progress": Progress(2000, 4762, 480.0)}, "finished_at": None}
+    decided: dict[str, Any] = {"decided_by": AMIR, "decided_at": AT, "comment": "Fits the spring plan"}
+    before: dict[str, Any] = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED)}
+    failed: dict[str, Any] = {
+        "error": "Iterable is having problems (500).",
+        "error_code": UnavailableError.code,
+        "requests": 2,
+    }
+    going: dict[str, Any] = {"more": {"progress": Progress(2000, 4762, 480.0)}, "finished_at": None}
     return {
         "queued": waiting(view_of(RunStatus.QUEUED, plan=None, counters=RunCounters())),
         "preparing preview": waiting(view_of(RunStatus.PLANNING, plan=None, counters=RunCounters())),

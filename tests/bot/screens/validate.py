@@ -31,9 +31,9 @@ async def problems(client: AsyncWebClient, examples: Mapping[str, Screen]) -> li
 
 
 async def _main(token: str) -> int:
-    found = [line for examples in screens().values() for line in await problems(AsyncWebClient(token), examples)]
-    print("\n".join(found) or "Slack accepts all messages and views.")
-    return bool(found)
+    lines = [line for examples in screens().values() for line in await problems(AsyncWebClient(token), examples)]
+    print("\n".join(lines) or "Slack accepts all messages and views.")
+    return bool(lines)
 
 
 if __name__ == "__main__":
