@@ -249,7 +249,7 @@ async def test_disconnected(
         await read_privately(bot, "Only an approver", bot.slack.operator)
         await bot.slack.approver.click(message, action)
         await wait_for_list(bot, *remaining)
-        text = await wait_for_texts(bot, message, "@Amir Haddad decided: its members", outcome)
+        text = await wait_for_texts(bot, message, "@Amir Haddad decided: its people", outcome)
         assert "[Keep" not in text
         entries = [each for each in await bot.entries_of(VIPS) if "members" in (each.after or {})]
         assert [each.actor for each in entries] == [AMIR]
