@@ -362,9 +362,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         if run.request.adopts is not None and connection is not None:
             people = await save_people(engine, connection, run.list_id, directory)
         places = None if run.request.live else places_of(engine, run, connection)
-        excluded = await stack.enter_async_context(
-            exclusions_of(engine, run, data_dir / settings.FETCHED / f"{run.id}-excluded", places)
-        )
+        excluded = await stack.enter_async_context(exclusions_of(engine, run, directory / "excluded", places))
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
