@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.engine import Engine
-from core.identity import RejectionReason
+from core.iterable.models import FailureReason
 from core.models.batch import Operation, decode
 from core.models.run import Run
 from core.run_log.identities import Writer
@@ -31,6 +31,8 @@ ROWS_A_GROUP = 20_000
 
 # The columns whose values are repeated. For the others, a dictionary takes memory and saves nothing.
 _REPEATED = ("run_id", "action", "outcome", "reason", "iterable_says")
+# A removal with these reasons is accepted (core/delivery/sender.py). A rejection of the same member is of another kind.
+_REMOVED_ANYWAY = pa.array([FailureReason.NOT_FOUND.value, FailureReason.FORGOTTEN.value])
 _ACTIONS = {
     Operation.ADD.value: ChangeAction.ADD.value,
     Operation.UPDATE.value: ChangeAction.UPDATE.value,
@@ -136,9 +138,9 @@ async def _rejected(engine: Engine, run_id: str) -> list[_Reasons]:
     A million takes some 30 MB.
     """
     pages = []
-    before_sending = [reason.value for reason in RejectionReason]
+    of_iterable = [reason.value for reason in FailureReason]
     async with engine.database.read() as db:
-        async for rows in rejections.after_sending(db, run_id, before_sending, ROWS_A_GROUP):
+        async for rows in rejections.with_reasons(db, run_id, of_iterable, ROWS_A_GROUP):
             reasons = pa.array([reason for _, reason in rows], pa.string()).dictionary_encode()
             pages.append(_Reasons(pa.array([key for key, _ in rows], pa.string()), reasons))
     return pages
@@ -169,6 +171,8 @@ def _changes(run: Run, sent: Sequence[SentBatch], rejected: Sequence[_Reasons], 
         at = _time(run.finished_at if batch.done_at is None else batch.done_at) if batch.is_done else None
         times += [at] * len(places)
     reason = _reasons_of(pa.array(members, pa.string()), rejected)
+    is_removed = pc.equal(pa.array(actions, pa.string()), ChangeAction.REMOVE.value)
+    reason = pc.if_else(pc.and_(is_removed, pc.is_in(reason, value_set=_REMOVED_ANYWAY)), None, reason)
     outcome_column = pc.if_else(pc.is_valid(reason), ChangeOutcome.REJECTED.value, pa.array(outcomes, pa.string()))
     values = {
         "run_id": pa.array([run.id] * len(members), pa.string()),

@@ -121,17 +121,14 @@ async def pages_of(db: AsyncConnection, run_id: str, size: int) -> AsyncIterator
         yield [Rejection(*row) for row in rows]
 
 
-async def after_sending(
-    db: AsyncConnection, run_id: str, before_sending: Sequence[str], chunk: int
+async def with_reasons(
+    db: AsyncConnection, run_id: str, reasons: Sequence[str], chunk: int
 ) -> AsyncIterator[list[tuple[str, str]]]:
-    """Yield the member keys that a run has rejected, each with its reason, in chunks of that many.
-
-    Left out are those with the reasons `before_sending`.
-    """
+    """Yield the member keys that a run has rejected for one of these reasons, each with it, in chunks of that many."""
     query = (
         select(rejections.c.member_key, rejections.c.reason)
         .where(rejections.c.run_id == run_id, rejections.c.member_key.is_not(None))
-        .where(rejections.c.reason.not_in(before_sending))
+        .where(rejections.c.reason.in_(reasons))
         .execution_options(yield_per=chunk)
     )
     async for rows in (await db.stream(query)).partitions():

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.errors import InputError
 from core.run_log import configuration, export, schema
 from core.store import run_log
@@ -68,6 +69,21 @@ async def test_failed_run_that_succeeds_later(tmp_path: Path) -> None:
         assert rows(place, "runs", "status, added") == [("succeeded", 2)]
         assert rows(place, "changes", "member, outcome") == [("1", "accepted"), ("2", "accepted")]
         assert len(manifests(place)) == 1
+
+
+async def test_excluded_member_who_leaves(tmp_path: Path) -> None:
+    """A member who is excluded, and so leaves the list, is an accepted removal, and a rejection before it."""
+    async with syncing(tmp_path) as sync:
+        first = await sync.mirror([person(1), person(2)])
+        add = ExclusionInput(["p1@example.com"])
+        await change_exclusions(
+            sync.engine, first.run.mapping_id, add=add, approved=True, by="U1", team_id=None, allowed=None
+        )
+        place = await turn_on(sync.engine, tmp_path)
+        run = (await sync.mirror([person(1), person(2)])).run
+        assert rows(place, "rejections", "member, reason") == [("1", "excluded")]
+        assert rows(place, "changes", "member, action, outcome, reason") == [("1", "remove", "accepted", None)]
+        assert rows(place, "runs", "removed, rejected") == [(run.counters.removed, run.counters.rejected)]
 
 
 async def test_hashed_identifiers(tmp_path: Path) -> None:
