@@ -45,6 +45,7 @@ from bot.features.ids import (
 from bot.features.mapping.data_fields import FieldsMetadata
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
+from bot.features.mapping_management.form import ManagementMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.schedules.form import ScheduleMetadata
@@ -231,6 +232,10 @@ def _mparticle_form(target: Target) -> Metadata:
     return MParticleForm(connection_id=target.connection_id)
 
 
+def _managed(target: Target) -> Metadata:
+    return ManagementMetadata(mapping_id=target.mapping_id)
+
+
 _MPARTICLE_VALUES: Json = {
     ConnectBlock.MPARTICLE_ACCOUNT: {"value": "4711"},
     ConnectBlock.MPARTICLE_CLIENT: {"value": "a-client"},
@@ -331,6 +336,24 @@ CASES: Mapping[str, Case] = {
         ),
         Right.START,
     ),
+    MappingAction.EDIT: Case(_button(MappingAction.EDIT, _mapping), Right.START),
+    MappingCallback.EDIT: Case(
+        _submission(MappingCallback.EDIT, _managed, {MappingBlock.NAME: {"value": "Gold"}}), Right.START
+    ),
+    MappingAction.ARCHIVE: Case(_in_modal(MappingAction.ARCHIVE, _mapping, _managed, {}), Right.START),
+    MappingAction.RESTORE: Case(_button(MappingAction.RESTORE, _mapping), Right.START),
+    MappingAction.DELETE: Case(_in_modal(MappingAction.DELETE, _mapping, _managed, {}), Right.START),
+    MappingCallback.DELETE: Case(
+        _submission(MappingCallback.DELETE, _managed, {MappingBlock.MEMBERS: {"selected_option": {"value": "remove"}}}),
+        Right.START,
+    ),
+    MappingAction.EXCLUSIONS: Case(_in_modal(MappingAction.EXCLUSIONS, _mapping, _managed, {}), Right.START),
+    MappingCallback.EXCLUSIONS: Case(
+        _submission(
+            MappingCallback.EXCLUSIONS, _managed, {MappingBlock.EXCLUDED_DOMAINS: {"value": "partner.example.com"}}
+        ),
+        Right.START,
+    ),
     RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
     RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),
     RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
@@ -407,5 +430,8 @@ SUBCOMMAND_CASES: Mapping[str, Case] = {
     "freeze": Case(_command(lambda t: f"freeze {t.audience} until 2h"), Right.START, names_id=False),
     "unfreeze": Case(_command(lambda t: f"unfreeze {t.audience}"), Right.START, names_id=False),
     "fields": Case(_command(lambda t: f"fields {t.audience}"), Right.START, names_id=False),
+    "edit": Case(_command(lambda t: f"edit {t.audience}"), Right.START, names_id=False),
+    # no mapping is archived, which anyone may read; the button is refused
+    "restore": Case(_command(lambda t: f"restore {t.audience}"), Right.LOOK, names_id=False),
     "help": Case(_command(lambda _: "help"), Right.LOOK, names_id=False),
 }

@@ -28,7 +28,7 @@ def uploaded(service: Api) -> list[Path]:
 
 async def send(service: Api, operation: Operation, token: str | None, sync_id: str = "s", number: int = 1) -> int:
     """Send a request to an operation with these ids in its path. Returns the status."""
-    path = operation.path.format(sync_id=sync_id, mapping_id=number, alert_id=number)
+    path = operation.path.format(sync_id=sync_id, mapping_id=number, alert_id=number) + QUERIES.get(operation.id, "")
     body = {"json": BODIES[operation.id]} if operation.body else {}
     return (await service.call(token, operation.method, path, **body)).status
 
@@ -39,7 +39,11 @@ BODIES = {
     "approve_sync": {"plan_digest": "0"},
     "decline_sync": {"plan_digest": "0"},
     "look_up": {"identity": "p1@example.com"},
+    "change_mapping": {"name": "Gold"},
+    "set_exclusions": {"domains": ["example.com"]},
 }
+#: The parameters that an operation must have.
+QUERIES = {"delete_mapping": "?members=leave"}
 
 
 async def test_every_operation_needs_its_scope(tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ async def test_other_workspaces(tmp_path: Path) -> None:
         for path in ("/syncs", "/mappings", "/connections", "/alerts"):
             assert (await service.call(stranger, "GET", path)).content["items"] == [], path
         looked_up = await service.call(stranger, "POST", "/members/lookup", json={"identity": "p0@example.com"})
-        assert looked_up.content == {"items": [], "faults": {}}
+        assert looked_up.content == {"items": [], "faults": {}, "forgotten_in": []}
         audit = (await service.call(stranger, "GET", "/audit")).content["items"]
         assert {entry["workspace"] for entry in audit} == {TEAM}
 
