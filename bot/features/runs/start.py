@@ -1,6 +1,7 @@
 """Starting a sync: opens the form for people who may, and queues the run."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,11 +75,24 @@ async def open_start(
         return
     form = views.start_form(
         StartMetadata(channel=actor.channel, attached=files),
-        chosen or (refs[0] if len(refs) == 1 else None),
+        chosen or (refs[0] if len(refs) == 1 else of_file(refs, files)),
         several=len(connections) > 1,
         allowed_places=services.engine.settings.audience_places(actor.team_id),
     )
     await open_modal(client, actor, form)
+
+
+def of_file(refs: Sequence[MappingRef], files: Sequence[Attached]) -> MappingRef | None:
+    """Return the only mapping whose audience the name of a message's only file contains; None if none or several do."""
+    if len(files) != 1:
+        return None
+    name = _plain(files[0].name)
+    of_audience = [ref for ref in refs if (audience := _plain(ref.mapping.audience_name or "")) and audience in name]
+    return of_audience[0] if len(of_audience) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 async def startable(services: Services, actor: Actor) -> list[MappingRef]:

@@ -1,6 +1,7 @@
 """Each message and view: its golden file, Slack's limits, slack-sdk's models, and accessible names."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.environment import MANIFEST as MANIFEST_FILE
 from bot.features.help.subcommands import SUBCOMMANDS
+from bot.features.mapping_lookup import MappingRef
+from bot.features.runs.file_links import Attached
+from bot.features.runs.start import of_file
 from bot.ui.blocks import Message, section
 from bot.ui.status_words import RUN_STATUSES, terminal_words
 from core.models.run import RunStatus
 from sandbox.slack import running as slack_running
 from sandbox.slack.text_renderer import render_text
 from sandbox.slack.validation import message_problems, view_problems
-from tests.bot.screens.examples import Screen, screens
+from tests.bot.screens.examples import MAPPING, SHOP, Screen, screens
 from tests.bot.screens.validate import problems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -106,6 +110,20 @@ def test_usage_hint_names_all_subcommands() -> None:
     """The hint that Slack shows behind the slash command has all subcommands."""
     (command,) = yaml.safe_load(MANIFEST_FILE.read_text("utf-8"))["features"]["slash_commands"]
     assert command["usage_hint"] == f"[{'|'.join(name for name in SUBCOMMANDS if name)}]"
+
+
+def test_mapping_of_a_file() -> None:
+    """The shortcut on a message chooses the mapping whose audience the file's name contains."""
+    refs = [MappingRef(SHOP, replace(MAPPING, audience_name=name), "List") for name in ("SpringShoppers", "Lapsed")]
+    names = (
+        "8754_SpringShoppers_0900.zip",
+        "spring-shoppers.csv",
+        "lapsed.csv",
+        "other.csv",
+        "lapsed spring shoppers.csv",
+    )
+    chosen = [of_file(refs, [Attached(id="F1", name=name)]) for name in names]
+    assert [ref and ref.audience for ref in chosen] == ["SpringShoppers", "SpringShoppers", "Lapsed", None, None]
 
 
 def test_one_word_for_each_status() -> None:

@@ -64,7 +64,7 @@ class Screen:
 
     async def pick(self, label: str, typed: str, option: str) -> None:
         """Choose an option in a search field of the modal."""
-        await self.modal.get_by_label(label).fill(typed)
+        await self.modal.get_by_role("combobox", name=label).fill(typed)
         await self.modal.get_by_role("option", name=option).first.click()
 
     async def attach(self, file: Path) -> None:
