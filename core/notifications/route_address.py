@@ -89,7 +89,7 @@ def _check_mail_server(text: str) -> str:
     if parts.scheme not in ("smtp", "smtps") or not host or parts.path.strip("/") or port == 0:
         raise ValidationError("Give the mail server as smtps://user@host:465, or smtp://user@host:587 for STARTTLS.")
     if parts.password is not None:
-        raise ValidationError("Leave the password out of the address, and give it on standard input: --secret-stdin.")
+        raise ValidationError("Leave the password out of the address, and give it on standard input.")
     return text.strip()
 
 
