@@ -123,6 +123,6 @@ async def take_over(bot: Workspace, screen: Screen, connection: Connection, fold
     await commands.start(bot.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
     bot.services.wake()
     card = screen.message("Loyal")
-    await expect(card).to_contain_text("takes list 1002 over")
+    await expect(card).to_contain_text(f"takes List {OTHER_LIST} over")
     await screen.picture("take-over", card)
     assert await screen.fits(400)
