@@ -324,7 +324,7 @@ class Run(BaseModel):
     started_at: float | None
     finished_at: float | None
     approval_wait_s: float = 0.0
-    """The part of its duration, in seconds, in which it waited for a decision or to be resumed."""
+    """The part of its duration, in seconds, in which it waited: for a decision, a freeze to end, or to be resumed."""
     error: str | None
     error_code: str | None
     cancel_reason: CancelReason | None = None

@@ -59,7 +59,7 @@ from core.runs.rejected_members import rejected_in
 from core.runs.run_end import on_run_ended
 from core.runs.submission import check_may_run
 from core.sources.fetch import fetch_files
-from core.store import approvals, connections, doubts, erasures, inbox, lists, mappings, runs, suppressions
+from core.store import approvals, clock, connections, doubts, erasures, inbox, lists, mappings, runs, suppressions
 from core.store.connections import Connection
 from core.store.lists import ListState
 from core.store.mappings import AudienceMapping, is_new_list
@@ -239,6 +239,8 @@ async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: Li
         await mappings.change(db, run.mapping_id, project_type=run.project_type)
     await confirm_mapping(db, run)
     revision = await lists.bump(db, run.connection_id, run.list_id)
+    if run.finished_at is not None:  # it was frozen since
+        await runs.change(db, run.id, approval_wait_s=runs.waited(await clock.now(db)), finished_at=None)
     await runs.change(
         db,
         run.id,

@@ -16,7 +16,7 @@ from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunFrozenError, RunPhase, RunStatus, RunStoppedError, StopReason
 from core.runs.ownership import owned_write
 from core.runs.run_end import on_run_ended
-from core.store import runs
+from core.store import clock, runs
 from core.store.database_errors import describe, is_passing
 from core.store.runs import TakenOverError
 
@@ -117,7 +117,8 @@ async def _wait_for_thaw(engine: Engine, run_id: str) -> None:
         run = await runs.by_id(db, run_id)
         assert run is not None
         await runs.reopen(db, run, None)
-        await runs.set_phase(db, run_id, RunPhase.FROZEN)
+        # the freeze is no part of its duration: `waited` counts from here
+        await runs.change(db, run_id, phase=RunPhase.FROZEN, waiting_for_run_id=None, finished_at=await clock.now(db))
 
 
 async def _end(

@@ -86,4 +86,6 @@ def _register_actions(app: AsyncApp, services: Services) -> None:
     @app.action(RunAction.REJECTED)
     async def on_rejected(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        await rejected.send(client, Actor.of(body), value_of(body))
+        view = body.get("view")
+        view_id = view["id"] if view is not None and view["type"] == "modal" else None
+        await rejected.send(client, Actor.of(body), value_of(body), view_id)

@@ -22,8 +22,15 @@ from bot.features.runs.actions import load
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.api_errors import ERRORS, FailureClass, classify
-from bot.slack.reply import MessageNotDeliveredError, open_modal, reply_privately, send_direct_message
+from bot.slack.reply import (
+    MessageNotDeliveredError,
+    change_modal,
+    open_modal,
+    reply_privately,
+    send_direct_message,
+)
 from bot.slack.retry import RetryLaterError, with_retries
+from bot.ui.blocks import Message
 from core.connections.permissions import may_see_rejected
 from core.engine import Engine
 from core.errors import InputError, SyncError
@@ -72,9 +79,9 @@ class RejectedFileSender:
             raise InputError(_why_none(run))
         await open_modal(client, actor, views.see_why(run, ref, by_reason))
 
-    async def send(self, client: AsyncWebClient, actor: Actor, run_id: str) -> None:
+    async def send(self, client: AsyncWebClient, actor: Actor, run_id: str, view_id: str | None) -> None:
         """Send the file to the person. Raises InputError if there is nothing to send, or if the person may not have
-        it."""
+        it. `view_id`: the modal in which they asked for it, and read what became of it."""
         run, ref = await load(self._services, actor, run_id)
         if not may_see_rejected(ref.connection, actor.person):
             raise InputError(
@@ -84,11 +91,11 @@ class RejectedFileSender:
             raise InputError("The file is on its way to you already.")
         self._under_way.add((actor.person, run_id))
         try:
-            await self._send(client, actor, run, ref)
+            await self._send(client, actor, run, ref, view_id)
         finally:
             self._under_way.discard((actor.person, run_id))
 
-    async def _send(self, client: AsyncWebClient, actor: Actor, run: Run, ref: MappingRef) -> None:
+    async def _send(self, client: AsyncWebClient, actor: Actor, run: Run, ref: MappingRef, view_id: str | None) -> None:
         engine = self._services.engine
         async with engine.database.read() as db:
             by_reason = await rejections.by_reason(db, run.id)
@@ -99,12 +106,21 @@ class RejectedFileSender:
         try:
             channel = await send_direct_message(client, actor.person, views.rejected_summary(run, ref, by_reason))
             if channel != actor.channel:
-                await reply_privately(client, actor, views.rejected_sent(run, sum(by_reason.values())))
+                await _reply(client, actor, view_id, views.rejected_sent(run, sum(by_reason.values())))
             async with _written(engine, run.id) as (file, size):
                 await upload(client, channel, f"rejected-{run.id}.csv", file, size)
         except (MessageNotDeliveredError, NotSentError) as error:
             logger.warning("could not send a file of rejected members: %s", error.message)
-            await reply_privately(client, actor, views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False)))
+            reply = views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False))
+            await _reply(client, actor, view_id, reply)
+
+
+async def _reply(client: AsyncWebClient, actor: Actor, view_id: str | None, message: Message) -> None:
+    """Show a message in the modal in which the person acted, if they did, and otherwise privately."""
+    if view_id is None:
+        await reply_privately(client, actor, message)
+    else:
+        await change_modal(client, actor, view_id, views.file_reply(message), message.text)
 
 
 def _why_none(run: Run) -> str:

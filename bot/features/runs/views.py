@@ -26,6 +26,7 @@ from bot.ui.blocks import (
     context,
     field_of,
     modal,
+    notice,
     option,
     section,
     text_message,
@@ -174,6 +175,11 @@ def rejected_sent(run: Run, count: int) -> Message:
         f"The file with {plural(count, 'person', 'people')} of run `{run.id}` comes to your direct messages with this "
         "app. No one else sees it."
     )
+
+
+def file_reply(message: Message) -> dict[str, Any]:
+    """Return the modal that says what became of the file."""
+    return notice("People not synced", message.text)
 
 
 def rejected_not_sent(run: Run, *, perhaps: bool) -> Message:

@@ -68,7 +68,7 @@ def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: L
     assert "1  not done yet" in alive.out
     assert f"Run {run_id} interrupted" in dead.out
     assert f"  To resume:  iterable-sync runs resume {run_id}\n" in dead.out
-    assert "interrupted" in run.here("runs", "list").out
+    assert "Interrupted" in run.here("runs", "list").out
 
 
 def test_failed_run_says_why_and_resumes(run: Commands, iterable: LocalIterable) -> None:

@@ -312,7 +312,7 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         await wait_for_end(bot, other)
         await bot.slack.marketer.command("/iterable-sync cancel")
         await read_privately(bot, "2 syncs are in progress")
-        answer = await bot.slack.wait_for_message("marketing", "2 runs are", reader=bot.slack.marketer)
+        answer = await bot.slack.wait_for_message("marketing", "2 syncs are", reader=bot.slack.marketer)
         await bot.slack.marketer.click(answer, RunAction.CANCEL, second)
         await read_privately(bot, f"run `{second}` of")
         await bot.slack.marketer.click(answer, RunAction.CANCEL, second)

@@ -318,7 +318,7 @@ async def _summary(scene: Scene) -> Look:
 async def _decision(scene: Scene) -> Look:
     mapping = await scene.mapping(active=False)
     await scene.start(mapping)
-    await scene.bot.slack.wait_for(lambda: scene.messages("can decide") or scene.messages("approve"), LONG)
+    await scene.bot.slack.wait_for(lambda: scene.messages("Approval needed"), LONG)
     await scene.wait_until_posted(f"run:{scene.run_id}:ask")
     scene.strike(MARKETING)
     assert await decide(scene.bot.engine, scene.run_id, by=AMIR, team_id=TEAM) is Decision.RECORDED
@@ -353,7 +353,7 @@ async def _proposal_of_mparticle(scene: Scene) -> Look:
     scene.strike(ALERTS)
     await scene.bot.mparticle.connect(Audience(9000 + scene.number, scene.name))
     await scene.wait_until_struck()
-    return lambda: scene.seen("Approval needed: new mapping")
+    return lambda: scene.seen("New live audience from mParticle")
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ async def _result_of_a_form(scene: Scene) -> Look:
 
 
 def _places_of_undo(scene: Scene) -> str:
-    return "; ".join(place for place, _ in scene.messages("works out what taking run"))
+    return "; ".join(place for place, _ in scene.messages("prepares the undo of run"))
 
 
 async def _result_of_a_button(scene: Scene) -> Look:
@@ -544,16 +544,16 @@ async def _fetched(scene: Scene) -> Look:
         await scene.wait_for_end()
         return lambda: scene.seen("Synced")
     await scene.wait_for_end(RunStatus.FAILED)
-    await scene.bot.slack.wait_for(lambda: "#marketing" in scene.seen("failed*"), LONG)
-    sentence = next(each for each in _lines(scene, "failed*") if "Slack" in each)
+    await scene.bot.slack.wait_for(lambda: "#marketing" in scene.seen("Sync failed"), LONG)
+    sentence = next(each for each in _lines(scene, "Sync failed") if "Slack" in each)
     scene.restore_slack()
-    message = next(each for place, each in scene.messages("failed*") if place == "#marketing")
+    message = next(each for place, each in scene.messages("Sync failed") if place == "#marketing")
     await maya.click(message, RunAction.RETRY)
     async with asyncio.timeout(LONG):
         while (await scene.bot.run(scene.run_id)).status is not RunStatus.SUCCEEDED:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await scene.wait_for_end()
-    return lambda: f"“{sentence}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("Synced") else ""
+    return lambda: f"“{sentence}”; *Retry* then: {scene.seen('Synced')}" if scene.seen("Synced") else ""
 
 
 def _lines(scene: Scene, marker: str) -> list[str]:
@@ -580,15 +580,21 @@ async def _rejected(scene: Scene, channel: str | None = None) -> Look:
     await scene.bot.slack.wait_for(lambda: scene.seen("Synced") == "#marketing", LONG)
     (_, message), *_ = scene.messages("Synced")
     maya = scene.bot.slack.marketer
+    maya.views.clear()
+    await maya.click(message, RunAction.SEE_WHY)
+    reasons = await scene.bot.slack.wait_for(lambda: maya.views and maya.views[-1], LONG)
     scene.strike(channel)
-    await maya.click(message, RunAction.REJECTED)
+    assert isinstance(reasons, View)
+    await maya.click(reasons, RunAction.REJECTED)
     await scene.wait_until_struck()
 
     def look() -> str:
         sent = [place for place, each in scene.messages("") if any(scene.run_id in file.name for file in each.files)]
         assert len(sent) <= 1
-        reply = scene.read_in_person(maya, "the file with the rejected")
-        return "; ".join(each for each in (*[f"the file, in {place}" for place in sent], reply) if each)
+        shown = [f"the file, in {place}" for place in sent]
+        texts = [" ".join(scene.render(view).splitlines()[1:-1]) for view in maya.views]
+        shown += [f"in the modal: “{text}”" for text in texts if "the file of run" in text]
+        return "; ".join(each for each in (*shown, scene.read_in_person(maya, "the file of run")) if each)
 
     return look
 

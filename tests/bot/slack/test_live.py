@@ -28,7 +28,7 @@ async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> No
         (shown,) = top(bot)
         assert "*List 1001 now has 3 people*\nSynced SpringShoppers → List 1001: 3 added" in shown
         assert "2 people couldn't be synced: 1 with an invalid email, 1 without an email address." in shown
-        assert "_without an email address: Collect the address" in shown
+        assert "_People without an email address: collect the address" in shown
         assert "Started by @Maya Lindqvist" in shown
         assert "[See why] [Run again] [Undo]" in shown
         assert message.text.startswith("Synced SpringShoppers → List 1001: 3 added.")

@@ -59,7 +59,7 @@ async def test_every_row_failed(tmp_path: Path) -> None:
         shown = await read(bot, "No one could be synced")
         assert f"*No one could be synced: {_SYNC}*\nno changes" in shown
         assert "3 people couldn't be synced: 3 without an email address." in shown
-        assert "_without an email address: Collect the address in mParticle" in shown
+        assert "_People without an email address: collect the address in mParticle" in shown
         assert "[See why]" in shown
         assert "Synced " not in shown
 

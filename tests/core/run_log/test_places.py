@@ -79,6 +79,7 @@ async def test_google_cloud_storage(tmp_path: Path) -> None:
 
 
 @pytest.mark.extended
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # adlfs sends a piece as bytes
 @pytest.mark.usefixtures("azure")
 async def test_azure(tmp_path: Path) -> None:
     """A file is written to a container, replaced and removed."""
