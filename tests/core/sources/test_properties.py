@@ -40,7 +40,8 @@ STAMPS = st.one_of(
     st.integers(1580148438998, 1580148439002),
     st.sampled_from([0, -1, 10**11 - 1, 10**11, 2**62]),
 )
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r#0"), max_size=8)
+# Without the letters of ids that are refused: errors of a spreadsheet, lists, and 1E+05.
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r#0["), max_size=8)
 VALUES = st.one_of(
     TEXT, st.sampled_from(["", " ", "a@example.com", "A@Example.com ", 'a,"b', "x, y", "é\u3000", "\u2028", "\uf700"])
 )
