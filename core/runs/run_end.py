@@ -10,7 +10,7 @@ from core.errors import SyncError
 from core.models.run import SCHEDULE_PREFIX, Run, RunStatus
 from core.notifications import rule_watch
 from core.runs.automatic_retry import wait_before_retry
-from core.runs.emptying import finish_emptying
+from core.runs.mapping_deletion import finish_emptying
 from core.store import audit_log, clock, file_sources, mappings, runs, schedules
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus

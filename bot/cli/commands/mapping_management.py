@@ -267,7 +267,7 @@ async def _empty(session: Session, mapping_id: int, *, approved: bool) -> ExitCo
     from bot.cli.render import when
     from bot.cli.run_session import run_to_completion
     from core.runs import worker
-    from core.runs.emptying import request_emptying
+    from core.runs.mapping_deletion import request_emptying
     from core.store import mappings
     from core.store.audit_log import COMMAND_LINE
 

@@ -11,7 +11,7 @@ from bot.slack.submission import ModalResult
 from bot.ui.blocks import Message
 from core.connections import mapping_end, mapping_settings
 from core.errors import PermissionDeniedError
-from core.runs.emptying import request_emptying
+from core.runs.mapping_deletion import request_emptying
 
 _LIMITS = {"max_added", "max_added_share", "max_removed_share"}
 

@@ -19,7 +19,7 @@ from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.connections.mapping_settings import MappingEdit
 from core.errors import ConflictError, ValidationError
 from core.models.exclusions import ExclusionKind
-from core.runs.emptying import request_emptying
+from core.runs.mapping_deletion import request_emptying
 from core.store import mappings
 from core.store.api_tokens import Scope
 

@@ -9,7 +9,7 @@ from core.connections import mapping_end, mapping_settings
 from core.errors import ConflictError, InputError
 from core.models.run import GuardName, RunStatus
 from core.runs import worker
-from core.runs.emptying import KEPT_S, request_emptying
+from core.runs.mapping_deletion import KEPT_S, request_emptying
 from core.runs.undo import undo
 from core.store import audit_log, ledger, mappings
 from core.store.audit_log import AuditAction
