@@ -22,6 +22,7 @@ from slack_sdk.models.blocks import (
 )
 from slack_sdk.models.views import View
 
+from bot.ui.charts import CHART_BLOCK, chart_text
 from bot.ui.formatting import SECTION_MAX, cut
 from bot.ui.modal_state import Metadata
 
@@ -204,4 +205,9 @@ def text_objects(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _texts(blocks: list[dict[str, Any]]) -> list[str]:
-    return [text["text"].replace("*\n", ":* ") for text in text_objects(blocks)]
+    texts = []
+    for block in blocks:
+        if block["type"] == CHART_BLOCK:
+            texts.append(chart_text(block))
+        texts += [text["text"].replace("*\n", ":* ") for text in text_objects([block])]
+    return texts

@@ -185,6 +185,16 @@ def _table(block: Json, world: World | None, view: View | None) -> str:
     return "\n".join([block["caption"], *lines] if block.get("caption") else lines)
 
 
+def _chart(block: Json, world: World | None, view: View | None) -> str:
+    chart = block["chart"]
+    series = [{"name": "", "data": chart["segments"]}] if chart["type"] == "pie" else chart["series"]
+    lines = [
+        f"{each['name']}: " + ", ".join(f"{point['label']} {point['value']:,}" for point in each["data"])
+        for each in series
+    ]
+    return "\n".join([f"[{chart['type']} chart: {block['title']}]", *lines])
+
+
 def _card(block: Json, world: World | None, view: View | None) -> str:
     lines = [_text(block.get(key), world) for key in ("title", "subtitle", "body")]
     lines.append(" ".join(_element(element, block, world, view) for element in block.get("actions") or []))
@@ -220,6 +230,7 @@ _BLOCKS: dict[str, Callable[[Json, World | None, View | None], str]] = {
     "rich_text": _rich_text,
     "table": _table,
     "data_table": _table,
+    "data_visualization": _chart,
     "card": _card,
     "carousel": lambda block, world, view: "\n".join(_card(element, world, view) for element in block["elements"]),
     "container": _container,

@@ -8,6 +8,7 @@ from typing import Any
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
+from sandbox.slack.validation.charts import check_chart
 from sandbox.slack.validation.checker import ANY_TEXT, PLAIN, Checker
 from sandbox.slack.validation.elements import check_element, check_image
 from sandbox.slack.validation.rich_text import check_rich_text
@@ -46,6 +47,7 @@ BLOCKS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "markdown": ((MESSAGE,), ("text",), ()),
     "table": ((MESSAGE,), ("rows",), ("column_settings",)),
     "data_table": ((MESSAGE, HOME), ("rows", "caption"), ("page_size", "row_header_column_index")),
+    "data_visualization": ((MESSAGE,), ("title", "chart"), ()),
     "alert": ((MODAL,), ("text",), ("level",)),
     "card": (ALL, (), ("hero_image", "icon", "title", "subtitle", "body", "actions")),
     "carousel": ((MESSAGE, HOME), ("elements",), ()),
@@ -106,7 +108,7 @@ def check_block(check: Checker, block: Any, at: str) -> None:
 
 def _ask_sdk(check: Checker, block: dict[str, Any], at: str) -> None:
     """Check the block with slack-sdk's models, too, if they know it."""
-    if block["type"] == "data_table":
+    if block["type"] in ("data_table", "data_visualization"):
         return
     try:
         parsed = Block.parse(block)
@@ -245,6 +247,7 @@ _CHECKS: dict[str, Callable[[Checker, dict[str, Any], str], None]] = {
     "markdown": _markdown,
     "table": check_table,
     "data_table": check_data_table,
+    "data_visualization": check_chart,
     "alert": _alert,
     "card": _card,
     "carousel": _carousel,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.validation.blocks import check_blocks
+from sandbox.slack.validation.charts import MOST_CHARTS
 from sandbox.slack.validation.checker import Checker, Problem
 from sandbox.slack.workspace.models import Json
 
@@ -23,6 +24,9 @@ def message_problems(blocks: Any) -> list[Problem]:
     tables = [number for number, item in enumerate(listed) if item.get("type") == "table"]
     if len(tables) > 1:
         check.add(f"/blocks/{tables[1]}", "only one table is allowed in a message")
+    charts = [number for number, item in enumerate(listed) if item.get("type") == "data_visualization"]
+    if len(charts) > MOST_CHARTS:
+        check.add(f"/blocks/{charts[MOST_CHARTS]}", f"only {MOST_CHARTS} charts are allowed in a message")
     for kind, most in (("table", MOST_TABLE), ("data_table", MOST_TABLE), ("markdown", MOST_MARKDOWN)):
         if sum(text_length(item) for item in listed if item.get("type") == kind) > most:
             check.add("/blocks", f"{kind} blocks must be less than {most + 1} characters together")

@@ -149,6 +149,18 @@ def gallery_blocks() -> list[dict[str, Any]]:
                 }
             ],
         },
+        {
+            "type": "data_visualization",
+            "title": "List sizes",
+            "chart": {
+                "type": "line",
+                "series": [
+                    {"name": name, "data": [{"label": "Mon", "value": first}, {"label": "Tue", "value": second}]}
+                    for name, first, second in (("VIP buyers", 4_700, 4_900), ("Win-back", 1_200, 800))
+                ],
+                "axis_config": {"categories": ["Mon", "Tue"]},
+            },
+        },
         {"type": "markdown", "text": "**Next steps**\n\n1. Ask for emails\n2. Run again"},
         {
             "type": "container",

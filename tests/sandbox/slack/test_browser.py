@@ -199,9 +199,10 @@ async def test_panel_switches_a_fault(slack: Slack, page: Page) -> None:
 
 
 async def test_nothing_is_wider_than_the_screen(slack: Slack, page: Page) -> None:
-    """Plans, tables and long words fit on the screen."""
+    """Plans, tables, charts and long words fit on the screen."""
     await write(page, "/iterable-sync gallery")
     await page.get_by_text("Sync of VIP buyers").wait_for()
+    await page.get_by_role("img", name="List sizes. VIP buyers: Mon 4700, Tue 4900").wait_for()
 
     wider = await page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     inside = await page.evaluate(

@@ -24,12 +24,13 @@ async def test_message(slack: Slack) -> None:
 
 
 def test_newer_blocks() -> None:
-    """Plans, tables, lists and containers have a textual form."""
+    """Plans, tables, charts, lists and containers have a textual form."""
     text = render_text(gallery_blocks())
 
     assert "[x] Read the audience" in text
     assert "[…] Add people\n    1,204 of 1,204 sent" in text
     assert "Malformed address      2" in text
+    assert "[line chart: List sizes]\nVIP buyers: Mon 4,700, Tue 4,900" in text
     assert "- Bold and code" in text
     assert "Details\nRun 7f3a\n62 requests" in text
 

@@ -22,6 +22,11 @@ from tests.sandbox.slack.bolt import (
 from tests.sandbox.slack.story import approval_blocks, gallery_blocks, home_view, start_modal
 
 TEXT_CELL = {"type": "raw_text", "text": "x"}
+CHART: dict[str, Any] = {
+    "type": "bar",
+    "series": [{"name": "Gold", "data": [{"label": "Mon", "value": 1}]}],
+    "axis_config": {"categories": ["Mon"]},
+}
 RICH = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": []}]}
 
 
@@ -74,6 +79,20 @@ RICH = {"type": "rich_text", "elements": [{"type": "rich_text_section", "element
         ({"type": "table", "rows": [[TEXT_CELL]] * 101}, "/blocks/0/rows"),
         ({"type": "data_table", "rows": [[TEXT_CELL], [TEXT_CELL]]}, "/blocks/0"),
         ({"type": "data_table", "caption": "x", "rows": [[RICH], [TEXT_CELL]]}, "/blocks/0/rows/0/0/type"),
+        *(
+            ({"type": "data_visualization", "title": "x", "chart": CHART} | changes, place)
+            for changes, place in (
+                ({"title": "x" * 51}, "/blocks/0/title"),
+                ({"chart": CHART | {"type": "radar"}}, "/blocks/0/chart/type"),
+                ({"chart": CHART | {"series": CHART["series"] * 7}}, "/blocks/0/chart/series"),
+                ({"chart": CHART | {"series": CHART["series"] * 2}}, "/blocks/0/chart/series"),
+                ({"chart": CHART | {"axis_config": {"categories": ["Tue"]}}}, "/blocks/0/chart/series/0/data"),
+                (
+                    {"chart": {"type": "pie", "segments": [{"label": "x", "value": 0}]}},
+                    "/blocks/0/chart/segments/0/value",
+                ),
+            )
+        ),
         ({"type": "task_card", "task_id": "1", "title": "x", "status": "done"}, "/blocks/0/status"),
         (
             {"type": "plan", "title": "x", "tasks": [{"task_id": "1", "title": "x", "status": "?"}]},
@@ -94,10 +113,14 @@ def test_invalid_block_of_a_message(block: dict[str, Any], place: str) -> None:
 
 
 def test_limits_of_all_blocks_together() -> None:
-    """A message has at most fifty blocks, one table and 12,000 characters of markdown, and unique block_ids."""
+    """A message has at most fifty blocks, one table, two charts and 12,000 characters of markdown, and unique
+    block_ids."""
     table = {"type": "table", "rows": [[TEXT_CELL]]}
+    chart = {"type": "data_visualization", "title": "x", "chart": CHART}
 
     assert message_problems([section("x")] * 50) == []
+    assert message_problems([chart] * 2) == []
+    assert [each.at for each in message_problems([chart] * 3)] == ["/blocks/2"]
     assert [each.at for each in message_problems([section("x")] * 51)] == ["/blocks"]
     assert [each.at for each in message_problems([table, table])] == ["/blocks/1"]
     same = [section("x", block_id="b")] * 2

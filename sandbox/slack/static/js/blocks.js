@@ -1,5 +1,6 @@
 // Every block of Block Kit that the bot may use, as elements.
 
+import { chart } from "./charts.js";
 import { h, icon, newId } from "./dom.js";
 import { element, inputElement } from "./elements.js";
 import { markdown } from "./markdown.js";
@@ -129,6 +130,7 @@ const BLOCKS = {
   card,
   container,
   data_table: dataTable,
+  data_visualization: chart,
   task_card: task,
   header: (block) => h("h3", { class: "header" }, text(block.text)),
   divider: () => h("hr"),
