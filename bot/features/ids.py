@@ -355,9 +355,28 @@ class UndoAction(StrEnum):
 
 
 class HomeAction(StrEnum):
-    """Buttons."""
+    """Buttons, menus and inputs, with their values in brackets."""
 
     REFRESH = "home-refresh"
+    """[nothing]"""
+    MORE = "home-more"
+    """[the action id of a button, a colon, and the value of that button]"""
+    SEARCH = "home-search"
+    SHOW_ALL = "home-search-clear"
+    """[nothing]"""
+    PREVIOUS_PAGE = "home-page-previous"
+    """[number of the page]"""
+    NEXT_PAGE = "home-page-next"
+    """[number of the page]"""
+    HISTORY = "home-history-open"
+    """[mapping id]"""
+
+
+class HomeBlock(StrEnum):
+    """Inputs."""
+
+    SEARCH = "home-search"
+    """Followed by the text that is searched for, so that Slack shows another text after *Show all*."""
 
 
 def plan_value(run_id: str, plan_digest: str | None) -> str:

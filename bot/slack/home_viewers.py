@@ -12,7 +12,8 @@ EAGER_S = 5.0
 
 @dataclass(slots=True)
 class HomeViewer:
-    """A person who views the home page. `digest` identifies the content that they see.
+    """A person who views the home page. `digest` identifies the content that they see, `metadata` is the state of the
+    page (the page's `private_metadata`).
 
     Times are those of time.monotonic(). Slack accepts the next page at `held_until`.
     """
@@ -24,6 +25,7 @@ class HomeViewer:
     looked_at: float = 0.0
     held_until: float = 0.0
     digest: str = ""
+    metadata: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_due(self, now: float, apart: float) -> bool:

@@ -17,6 +17,7 @@ from slack_sdk.models.blocks import (
     InteractiveElement,
     MarkdownTextObject,
     Option,
+    OverflowMenuElement,
     PlainTextObject,
     SectionBlock,
 )
@@ -30,6 +31,7 @@ from bot.ui.modal_state import Metadata
 MOST_BLOCKS_OF_A_MESSAGE = 50
 MOST_BLOCKS_OF_A_VIEW = 100
 MOST_FIELDS = 10
+MOST_MENU_CHOICES = 5
 FIELD_MAX = 2000
 TITLE_MAX = 24
 OPTION_MAX = 75
@@ -117,6 +119,13 @@ def button(
         accessibility_label=cut(label, 75) if label else None,
         url=url,
     )
+
+
+def menu(action: str, *choices: tuple[str, str, object]) -> OverflowMenuElement:
+    """Return a menu behind three dots. Each choice is a text, the action id of a button, and its value: choosing it is
+    as if that button was pressed (bot.slack.menu_choices)."""
+    options = [option(text, f"{chosen}:{value}") for text, chosen, value in choices[:MOST_MENU_CHOICES]]
+    return OverflowMenuElement(action_id=action, options=options)
 
 
 def confirmation(title: str, text: str, yes: str, no: str = "Cancel") -> ConfirmObject:

@@ -78,6 +78,12 @@ def signed(value: int) -> str:
     return f"+{value:,}" if value >= 0 else f"−{-value:,}"
 
 
+def trend(before: int, after: int) -> str:
+    """Return by how much a number has changed (+2.2 %), or "" if it is about the same, or was zero."""
+    percent = 100 * (after - before) / before if before else 0.0
+    return f"{percent:+.1f} %".replace("-", "−") if abs(percent) >= 0.05 else ""
+
+
 def estimate(seconds: float) -> str:
     """Return an estimated length of time, as exact as an estimate is."""
     if seconds < _A_MINUTE_FROM:

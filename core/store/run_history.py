@@ -1,13 +1,15 @@
 """The last runs of mappings, as alert rules and reports compare them."""
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Row, and_, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus, SyncMode
-from core.store.tables import rejections, runs
+from core.store.tables import mappings, rejections, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +77,53 @@ async def reasons(db: AsyncConnection, run_ids: Collection[str]) -> set[str]:
     """Return the reasons for which members of these runs were rejected."""
     query = select(rejections.c.reason).where(rejections.c.run_id.in_(run_ids)).distinct()
     return set((await db.execute(query)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class ListSizes:
+    """The last syncs of a mapping that succeeded: when the newest ended (UTC seconds), and for each, oldest first, when
+    it ended and the size of the list afterwards (without those after which Iterable was not asked for it)."""
+
+    last_success_at: float
+    points: tuple[tuple[float, int], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes alone."""
+        return tuple(size for _, size in self.points)
+
+
+async def list_sizes(db: AsyncConnection, mapping_ids: Collection[int], limit: int) -> dict[int, ListSizes]:
+    """Return the sizes of the lists after the last syncs of these mappings, by mapping; without those that have none.
+
+    Syncs to a list that the mapping had before are left out.
+    """
+    if not mapping_ids:
+        return {}
+    of_each = [
+        select(
+            select(runs.c.mapping_id, runs.c.finished_at, runs.c.list_size, runs.c.created_at)
+            .join(mappings, and_(mappings.c.id == runs.c.mapping_id, mappings.c.list_id == runs.c.list_id))
+            .where(
+                runs.c.mapping_id == mapping_id, runs.c.status == RunStatus.SUCCEEDED.value, runs.c.finished_at > 0.0
+            )
+            .order_by(runs.c.created_at.desc())
+            .limit(limit)
+            .subquery()
+        )
+        for mapping_id in mapping_ids
+    ]
+    by_mapping: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in await db.execute(union_all(*of_each)):
+        by_mapping[row.mapping_id].append(row)
+    return {
+        mapping_id: ListSizes(
+            max(row.finished_at for row in rows),
+            tuple(
+                (row.finished_at, row.list_size)
+                for row in sorted(rows, key=lambda row: row.created_at)
+                if row.list_size is not None
+            ),
+        )
+        for mapping_id, rows in by_mapping.items()
+    }

@@ -5,13 +5,15 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import DBAPIError
 
+from bot.features.home.page import HomePage, page_of
 from bot.features.home.views import home_view
-from bot.features.status.workspace_status import WorkspaceStatus, viewer_of
+from bot.features.status.workspace_status import WorkspaceStatus, viewer_of, with_trends
 from bot.services import Services
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.home_viewers import HomeViewer
@@ -58,10 +60,13 @@ class HomePublisher:
                     published += await _publish(self._services, client, home_viewer, overview)
 
 
-async def publish(services: Services, client: AsyncWebClient, team_id: str, person: str) -> None:
-    """Publish the page for a person who opened it, even if its content has not changed."""
+async def publish(services: Services, client: AsyncWebClient, team_id: str, person: str, metadata: str) -> None:
+    """Publish the page for a person who opened it, even if its content has not changed.
+
+    `metadata` is what they search for and the number of the page (HomePage).
+    """
     home_viewer = services.viewers.opened(team_id, person)
-    home_viewer.digest = ""
+    home_viewer.digest, home_viewer.metadata = "", metadata
     overview = await WorkspaceStatus.read(services, services.workspace(team_id))
     await _publish(services, client, home_viewer, overview)
 
@@ -73,7 +78,9 @@ async def _publish(
     called."""
     home_viewer.looked_at = time.monotonic()
     viewer = await viewer_of(services, client, home_viewer.team_id, home_viewer.person)
-    view = home_view(overview, viewer)
+    page = HomePage.load({"private_metadata": home_viewer.metadata})
+    mappings = page_of(overview.mapped, page)
+    view = home_view(overview, viewer, page, replace(mappings, rows=await with_trends(services, mappings.rows)))
     digest = hashlib.sha256(orjson.dumps(view)).hexdigest()
     async with home_viewer.lock:
         if digest == home_viewer.digest:

@@ -18,6 +18,7 @@ from bot.ui.formatting import (
     plural,
     rejected_words,
     slack_user,
+    trend,
 )
 from bot.ui.list_words import list_link
 from core.errors import (
@@ -241,9 +242,8 @@ def _size(view: RunView) -> str:
     earlier = view.previous
     if earlier is None or not earlier.list_size:
         return text
-    percent = 100 * (size - earlier.list_size) / earlier.list_size
-    trend = f"{percent:+.1f} %".replace("-", "−") if abs(percent) >= 0.05 else "same size"
-    return f"{text}, {trend} {'as' if trend == 'same size' else 'since'} {day_of(earlier.at)}"
+    change = trend(earlier.list_size, size)
+    return f"{text}, {f'{change} since' if change else 'same size as'} {day_of(earlier.at)}"
 
 
 def _see_why(view: RunView) -> list[ButtonElement]:

@@ -1,9 +1,23 @@
 """The subcommands `status` and `history`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.mapping_lookup import MappingRef
 from bot.features.slash_command import SlashCommand
-from bot.features.status.views import HistoryItem, history_message, status_message
-from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus, viewer_of
-from bot.slack.reply import reply_privately
+from bot.features.status.views import HistoryItem, history_message, history_modal, status_message
+from bot.features.status.workspace_status import (
+    MOST_WITH_TRENDS,
+    MappingStatusRow,
+    WorkspaceStatus,
+    viewer_of,
+    with_trends,
+)
+from bot.services import Services
+from bot.slack.actor import Actor
+from bot.slack.reply import open_modal, reply_privately
 from core.connections import mapping_search
 from core.errors import InputError
 from core.store import runs
@@ -17,6 +31,8 @@ _NAMES_OFFERED = 5
 async def status(call: SlashCommand) -> None:
     """Show the status of the workspace privately."""
     overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_audiences=True)
+    shown = await with_trends(call.services, overview.mapped[:MOST_WITH_TRENDS])
+    overview = replace(overview, mapped=(*shown, *overview.mapped[MOST_WITH_TRENDS:]))
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
     await reply_privately(call.client, call.actor, status_message(overview, viewer))
 
@@ -25,12 +41,28 @@ async def history(call: SlashCommand) -> None:
     """Show the latest runs privately, of one mapping or of all. Raises InputError if there is no such mapping."""
     overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_declined=True)
     chosen = await _chosen(call, overview)
-    async with call.services.engine.database.read() as db:
+    past = await _past(call.services, chosen)
+    is_one = bool(call.argument) and len(chosen) == 1
+    (row,) = await with_trends(call.services, chosen) if is_one else (None,)
+    title = row.mapping.label if row is not None else call.argument or None
+    await reply_privately(call.client, call.actor, history_message(past, title, call.actor.person, row))
+
+
+async def open_history(services: Services, client: AsyncWebClient, actor: Actor, ref: MappingRef) -> None:
+    """Open the modal with the latest runs of a mapping."""
+    overview = await WorkspaceStatus.read(services, services.tenant(actor))
+    row = overview.by_mapping.get(ref.mapping.id)
+    if row is None:
+        raise InputError(f"{ref.plain} is archived or declined.")
+    (row,) = await with_trends(services, [row])
+    await open_modal(client, actor, history_modal(await _past(services, [row]), row))
+
+
+async def _past(services: Services, chosen: Sequence[MappingStatusRow]) -> list[HistoryItem]:
+    async with services.engine.database.read() as db:
         latest = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
-    mapped = overview.by_mapping
-    past = [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in latest]
-    title = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
-    await reply_privately(call.client, call.actor, history_message(past, title, call.actor.person))
+    mapped = {each.mapping.id: each for each in chosen}
+    return [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in latest]
 
 
 async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:

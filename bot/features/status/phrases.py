@@ -3,7 +3,8 @@
 from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.audience_words import counted
-from bot.ui.formatting import NO_CHANGES, bar, changes, duration, escape, moment, number, person, plural, share
+from bot.ui.charts import sparkline
+from bot.ui.formatting import NO_CHANGES, bar, changes, duration, escape, moment, number, person, plural, share, trend
 from bot.ui.list_words import MOST_CAMPAIGNS, campaign_words, freeze_words
 from bot.ui.status_words import DECLINED, MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
@@ -15,6 +16,7 @@ from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import MappingStatus
 from core.store.mparticle_accounts import MParticleAccount
+from core.store.schedules import Schedule, Trigger
 
 
 def target_line(mapped: MappingStatusRow) -> str:
@@ -61,7 +63,11 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     state = MAPPING_STATUSES[mapped.mapping.status]
     if mapped.mapping.status is MappingStatus.PAUSED:
         state += " - nothing syncs until someone resumes it"
-    last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
+    last = _last_line(mapped) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
+    if (size := size_line(mapped)) and mapped.live is None:
+        last = f"{size}\n{last}"
+    if mapped.next_sync is not None and mapped.mapping.status is MappingStatus.ACTIVE:
+        last += f"\n{_next_line(mapped.next_sync)}"
     if mapped.audience is not None and mapped.synced is not None:
         last += f"\n{plural(mapped.synced, 'person', 'people')} synced, in mParticle: {counted(mapped.audience)}"
     for campaign in mapped.campaigns[:MOST_CAMPAIGNS]:
@@ -71,6 +77,39 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
     return f"{target_line(mapped)} · {state}\n{last}"
+
+
+def size_line(mapped: MappingStatusRow) -> str:
+    """Return the size of the list after the last sync, with its chart and trend; "" if it is not known."""
+    sizes = mapped.sizes.sizes if mapped.sizes is not None else ()
+    if not sizes:
+        return ""
+    people = f"*{plural(sizes[-1], 'person', 'people')}*"
+    if len(sizes) < 2:
+        return people
+    return f"{people}  `{sparkline(sizes)}`  {trend(sizes[0], sizes[-1]) or 'unchanged'} over {len(sizes)} syncs"
+
+
+def trend_lines(mapped: MappingStatusRow) -> str:
+    """Return the size of the list, and when a sync succeeded last; "" if none did."""
+    if mapped.sizes is None:
+        return "" if mapped.live is not None else "No sync has succeeded yet."
+    return "\n".join(filter(None, [size_line(mapped), f"Last successful sync {moment(mapped.sizes.last_success_at)}"]))
+
+
+def _last_line(mapped: MappingStatusRow) -> str:
+    """Return the newest run and, if it did not succeed, when the last one succeeded."""
+    line = last_run_line(mapped.last)
+    if mapped.last is None or mapped.last.status is RunStatus.SUCCEEDED or mapped.sizes is None:
+        return line
+    return f"{line}\nLast successful sync {moment(mapped.sizes.last_success_at)}"
+
+
+def _next_line(schedule: Schedule) -> str:
+    if schedule.trigger is Trigger.CRON and schedule.next_due_at is not None:
+        return f"Next sync {moment(schedule.next_due_at)}"
+    words = "Syncs when a new file is there" if schedule.trigger is Trigger.NEW_FILE else "Syncs after another sync"
+    return f"{words} (schedule {escape(schedule.name)})"
 
 
 def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> str:

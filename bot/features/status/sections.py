@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slack_sdk.models.blocks import Block, ButtonElement
+from slack_sdk.models.blocks import Block, ButtonElement, OverflowMenuElement
 
 from bot.features.ids import (
     AlertAction,
     ApprovalAction,
     ConnectAction,
-    FreezeAction,
     MappingAction,
     RunAction,
     plan_value,
@@ -24,19 +23,19 @@ from core.iterable import InvalidApiKeyError
 from core.models.run import RunStatus
 from core.store.alerts import Alert
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, MappingStatus
+from core.store.mappings import MappingStatus
 
 
 @dataclass(frozen=True, slots=True)
 class StatusItem:
-    """An item of a section: lines (mrkdwn) and buttons."""
+    """An item of a section: lines (mrkdwn), and buttons and menus."""
 
     text: str
-    buttons: tuple[ButtonElement, ...] = ()
+    buttons: tuple[ButtonElement | OverflowMenuElement, ...] = ()
 
     @property
     def blocks(self) -> list[Block]:
-        """The blocks of the item. A single button is next to the text, several are below it."""
+        """The blocks of the item. A single button or menu is next to the text, several are below it."""
         if len(self.buttons) == 1:
             return [section(self.text, accessory=self.buttons[0])]
         return [section(self.text), *([actions(*self.buttons)] if self.buttons else [])]
@@ -82,16 +81,6 @@ def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     return StatusSection(f"{plural(len(items), 'sync', 'syncs')} in progress", items)
 
 
-def connections(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """Return the connections."""
-    return StatusSection("Connections", [_connection(overview, each, viewer) for each in overview.connections])
-
-
-def mappings(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """Return the mappings with their newest runs."""
-    return StatusSection("Mappings", [_mapping(each, viewer) for each in overview.mapped])
-
-
 def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusItem:
     connection = next(each for each in overview.connections if each.id == alert.connection_id)
     mapped = overview.by_mapping.get(alert.mapping_id or 0)
@@ -99,7 +88,7 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
     offered: list[ButtonElement] = []
     if alert.code == InvalidApiKeyError.code:
         if viewer.is_admin:
-            offered.append(_replace_key(connection))
+            offered.append(replace_key(connection))
     elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.is_live):
         # Changes of live audiences are retried without a click.
         offered.append(button("Retry now", RunAction.RETRY, alert.run_id, label=f"Retry now: run {alert.run_id}"))
@@ -162,52 +151,8 @@ def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
     return StatusItem(phrases.progress_lines(each), tuple(offered))
 
 
-def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewer) -> StatusItem:
-    open_alerts = sum(each.connection_id == connection.id for each in overview.alerts)
-    text = phrases.connection_line(connection, overview.accounts.get(connection.id), open_alerts)
-    if not viewer.is_admin:
-        return StatusItem(text)
-    edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")
-    label = f"mParticle audiences of {connection.name}"
-    mparticle = button("mParticle audiences", ConnectAction.MPARTICLE, str(connection.id), label=label)
-    return StatusItem(text, (_replace_key(connection), edit, mparticle))
-
-
-def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
-    mapping = mapped.mapping
-    decided = live(mapped, viewer)
-    label = f"Alert rules of {mapping.label}"
-    rules = (button("Alert rules", AlertAction.RULES, str(mapping.id), label=label),) if viewer.is_admin else ()
-    if not may_start(mapped.connection, viewer.person):
-        return StatusItem(phrases.mapping_lines(mapped), (*decided, *rules))
-    offered: list[ButtonElement] = []
-    if (
-        mapping.status in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
-        and not mapping.is_live
-        and mapping.list_id != NO_LIST
-    ):
-        label = f"Sync {mapping.label} now"
-        offered.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
-    if mapping.status is MappingStatus.ACTIVE:
-        offered.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
-    if mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST:
-        offered.append(_freeze(mapped))
-    if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
-        offered.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
-    offered.append(button("Edit", MappingAction.EDIT, str(mapping.id), label=f"Edit {mapping.label}"))
-    return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered, *rules))
-
-
-def _freeze(mapped: MappingStatusRow) -> ButtonElement:
-    mapping = mapped.mapping
-    if mapped.freeze is not None and mapped.freeze.by is not None:
-        value = "" if mapped.freeze.of_all else str(mapping.id)
-        text = "Unfreeze all" if mapped.freeze.of_all else "Unfreeze"
-        return button(text, FreezeAction.UNFREEZE, value, label=f"{text}: {mapping.label}")
-    return button("Freeze", FreezeAction.OPEN, str(mapping.id), label=f"Freeze {mapping.label}")
-
-
-def _replace_key(connection: Connection) -> ButtonElement:
+def replace_key(connection: Connection) -> ButtonElement:
+    """Return the button that replaces a connection's API key."""
     style = "primary" if connection.key_rejected_at is not None else None
     label = f"Replace the key of {connection.name}"
     return button("Replace key", ConnectAction.KEY, str(connection.id), style=style, label=label)

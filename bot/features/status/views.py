@@ -1,7 +1,9 @@
 """The messages of `status` and `history`."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slack_sdk.models.blocks import Block
 
@@ -9,8 +11,18 @@ from bot.features.ids import RunAction
 from bot.features.status import phrases, sections
 from bot.features.status.sections import StatusSection
 from bot.features.status.workspace_status import MappingStatusRow, Viewer, WorkspaceStatus
-from bot.ui.blocks import MOST_BLOCKS_OF_A_MESSAGE, Message, button, header, section, text_message
-from bot.ui.formatting import escape, moment, person, plural
+from bot.ui.blocks import (
+    MOST_BLOCKS_OF_A_MESSAGE,
+    Message,
+    button,
+    divider,
+    header,
+    modal,
+    section,
+    text_message,
+)
+from bot.ui.charts import TITLE_MAX, Chart, ChartBlock, Series
+from bot.ui.formatting import cut, escape, moment, person, plural
 from core.connections.permissions import may_start
 from core.models.run import Run, RunStatus
 from core.runs.rejected_members import REJECTED_SCHEME
@@ -52,28 +64,53 @@ class HistoryItem:
     is_last: bool
 
 
-def history_message(past: Sequence[HistoryItem], title: str | None, person_id: str) -> Message:
-    """Return the latest runs, of one mapping (`title`) or of all."""
+def history_message(
+    past: Sequence[HistoryItem], title: str | None, person_id: str, row: MappingStatusRow | None = None
+) -> Message:
+    """Return the latest runs, of one mapping (`title`, and `row` with its trends) or of all."""
     scope = f" of {escape(title)}" if title else ""
     if not past:
         text = f"No syncs{scope} yet. Start one with `/iterable-sync`."
         return text_message(text)
     blocks: list[Block] = [header(f"Latest {plural(len(past), 'sync', 'syncs')}" + (f" of {title}" if title else ""))]
-    blocks += [_past(each, person_id) for each in past]
+    if row is not None and (line := phrases.trend_lines(row)):
+        blocks += [section(line), *_chart(row)]
+    blocks += [_past(each, person_id, is_named=row is None) for each in past]
     last = past[0]
     latest = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
     text = f"{plural(len(past), 'sync', 'syncs')}{scope}. Latest: {latest}."
     return Message(text, blocks)
 
 
-def _past(each: HistoryItem, person_id: str) -> Block:
+def history_modal(past: Sequence[HistoryItem], row: MappingStatusRow) -> dict[str, Any]:
+    """Return the modal with the latest runs of a mapping. It has no buttons: their answers would be behind it."""
+    head = "\n".join(filter(None, [phrases.target_line(row), phrases.trend_lines(row)]))
+    runs: list[Block] = [section(_past_lines(each, is_named=False)) for each in past]
+    return modal("History", [section(head), divider(), *(runs or [section("No syncs yet.")])])
+
+
+def _chart(row: MappingStatusRow) -> list[Block]:
+    """Return the chart of the list's size, if there are two sizes to compare."""
+    points = row.sizes.points if row.sizes is not None else ()
+    if len(points) < 2:
+        return []
+    days = [time.strftime("%b %d", time.gmtime(at)) for at, _ in points]
+    series = Series("People", [size for _, size in points])
+    return [ChartBlock(Chart(cut(f"Size of {row.list_name}", TITLE_MAX), "line", days, [series]))]
+
+
+def _past_lines(each: HistoryItem, *, is_named: bool) -> str:
+    """Return a run: its outcome, numbers, time and starter. `is_named`: with the names of audience and list."""
     run = each.run
     by = "mParticle" if run.request.live else person(run.started_by)
     words = f"Undo of run `{run.undo_of}`: {phrases.status_words(run)}" if run.undo_of else phrases.status_words(run)
-    text = f"{phrases.target_line(each.mapped)} · {words}\n{phrases.counts_line(run)}"
-    text += f"\n{moment(run.created_at)}, by {by}, run `{run.id}`"
-    if run.status is RunStatus.FAILED and run.error:
-        text += f"\n{escape(run.error)}"
+    head = f"{phrases.target_line(each.mapped)} · {words}" if is_named else f"*{words}*"
+    text = f"{head}\n{phrases.counts_line(run)}\n{moment(run.created_at)}, by {by}, run `{run.id}`"
+    return f"{text}\n{escape(run.error)}" if run.status is RunStatus.FAILED and run.error else text
+
+
+def _past(each: HistoryItem, person_id: str, *, is_named: bool) -> Block:
+    run, text = each.run, _past_lines(each, is_named=is_named)
     if not may_start(each.mapped.connection, person_id):
         return section(text)
     name = each.mapped.mapping.label

@@ -24,7 +24,9 @@ from core.store import (
     live_mappings,
     mappings,
     mparticle_accounts,
+    run_history,
     runs,
+    schedules,
     tenancy,
 )
 from core.store.alerts import Alert
@@ -34,10 +36,16 @@ from core.store.freezes import Freeze
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 from core.store.mparticle_accounts import MParticleAccount
+from core.store.run_history import ListSizes
+from core.store.schedules import Schedule, Trigger
 from core.store.tenancy import Tenant
 
 # The status waits for mParticle no longer than this, in seconds.
 AUDIENCES_WITHIN_S = 1.0
+# The number of syncs in the chart of a mapping.
+CHARTED = 20
+#: The most mappings whose trends are read for a message.
+MOST_WITH_TRENDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class MappingStatusRow:
     """A mapping with its newest run (`last`) or, if it is live, its numbers (`live`).
 
     `audience` is what mParticle counts, and `synced` how many people are synced; None if mParticle was not asked.
-    `campaigns` are those of its list that are due.
+    `campaigns` are those of its list that are due. `sizes` and `next_sync` are set by `with_trends`: the sizes of the
+    list after its last syncs, and the schedule that fires next.
     """
 
     mapping: AudienceMapping
@@ -57,6 +66,8 @@ class MappingStatusRow:
     synced: int | None = None
     freeze: Freeze | None = None
     campaigns: tuple[ListCampaign, ...] = ()
+    sizes: ListSizes | None = None
+    next_sync: Schedule | None = None
 
     @property
     def is_proposed(self) -> bool:
@@ -165,6 +176,28 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
         )
         for connection, mapping in pairs
     ]
+
+
+async def with_trends(services: Services, rows: Sequence[MappingStatusRow]) -> tuple[MappingStatusRow, ...]:
+    """Return mappings with the sizes of their lists after the last syncs, and the schedules that fire next.
+
+    Give those that are shown, at most some dozens: the database is asked about each.
+    """
+    async with services.engine.database.read() as db:
+        sizes = await run_history.list_sizes(db, [row.mapping.id for row in rows], CHARTED)
+        planned = await schedules.of_connections(db, {row.connection.id for row in rows})
+    by_mapping: dict[int, Schedule] = {}
+    for schedule in sorted((each for each in planned if not each.is_paused), key=_due_order):
+        by_mapping.setdefault(schedule.mapping_id, schedule)
+    return tuple(
+        replace(row, sizes=sizes.get(row.mapping.id), next_sync=by_mapping.get(row.mapping.id)) for row in rows
+    )
+
+
+def _due_order(schedule: Schedule) -> tuple[bool, float]:
+    """Return the order in which schedules fire; those that wait for an event are the last."""
+    is_timed = schedule.trigger is Trigger.CRON and schedule.next_due_at is not None
+    return not is_timed, schedule.next_due_at or 0.0
 
 
 async def _unfinished(db: AsyncConnection, mapped: dict[int, MappingStatusRow]) -> list[RunInProgress]:

@@ -55,7 +55,7 @@ def elements_of(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
 
 
 def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[Json, Json]:
-    """Return the element named `action_id` or `block_id/action_id`; `value` distinguishes equal buttons."""
+    """Return the element named `action_id` or `block_id/action_id`; `value` distinguishes equal buttons and menus."""
     block_id, _, action_id = name.rpartition("/")
     matches = [
         (block, element)
@@ -63,11 +63,15 @@ def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[
         if element["action_id"] in (action_id, name) and block_id in ("", block["block_id"], name)
     ]
     if len(matches) > 1 and value is not None:
-        matches = [pair for pair in matches if pair[1].get("value") == value] or matches
+        matches = [pair for pair in matches if value in _values_of(pair[1])] or matches
     if len(matches) != 1:
         names = ", ".join(f"{b['block_id']}/{e['action_id']}" for b, e in elements_of(blocks)) or "nothing"
         raise NotPossibleError(f"{len(matches)} elements are called {name!r}; on the screen: {names}")
     return matches[0]
+
+
+def _values_of(element: Json) -> list[Any]:
+    return [element.get("value"), *(option["value"] for option in options_of(element))]
 
 
 def options_of(element: Json) -> list[Json]:

@@ -125,6 +125,11 @@ def _in_modal(
     return body
 
 
+def _at_home(action: str, value: str = "") -> Callable[..., Json]:
+    page = {"id": "V1", "type": "home", "private_metadata": "", "state": {"values": {}}}
+    return _button(action, lambda _: value, page)
+
+
 def _submission(
     callback: str, metadata: Callable[[Target], Metadata], values: Json | None = None
 ) -> Callable[..., Json]:
@@ -407,6 +412,11 @@ CASES: Mapping[str, Case] = {
     ScheduleAction.REMOVE: Case(_button(ScheduleAction.REMOVE, _schedule), Right.START),
     ScheduleAction.RUN_NOW: Case(_button(ScheduleAction.RUN_NOW, _schedule), Right.START),
     HomeAction.REFRESH: Case(_button(HomeAction.REFRESH), Right.LOOK, names_id=False),
+    HomeAction.HISTORY: Case(_button(HomeAction.HISTORY, _mapping), Right.LOOK),
+    HomeAction.SEARCH: Case(_at_home(HomeAction.SEARCH), Right.LOOK, names_id=False),
+    HomeAction.SHOW_ALL: Case(_at_home(HomeAction.SHOW_ALL), Right.LOOK, names_id=False),
+    HomeAction.PREVIOUS_PAGE: Case(_at_home(HomeAction.PREVIOUS_PAGE, "0"), Right.LOOK, names_id=False),
+    HomeAction.NEXT_PAGE: Case(_at_home(HomeAction.NEXT_PAGE, "1"), Right.LOOK, names_id=False),
     "app_home_opened": Case(_event("app_home_opened", tab="home", channel="D1"), Right.LOOK, names_id=False),
     "app_uninstalled": Case(_event("app_uninstalled"), Right.NO_PERSON, names_id=False),
     "tokens_revoked": Case(_event("tokens_revoked", tokens={"bot": ["U1"]}), Right.NO_PERSON, names_id=False),

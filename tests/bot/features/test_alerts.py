@@ -18,7 +18,7 @@ from core.store.mappings import AudienceMapping
 from core.store.routes import RouteKind
 from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
-from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
+from tests.bot.slack.following import LONG, SUBSCRIBE, choose, ended, replies, start, top
 from tests.bot.slack.harness import MAYA, OKSANA, TEAM, Workspace, workspace
 from tests.core.harness import people
 from tests.core.run_log.harness import turn_on, until_written
@@ -224,8 +224,8 @@ async def test_alert_rules(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         admin = bot.slack.admin
         page = await admin.open_home()
-        await bot.slack.wait_for(lambda: "[Alert rules]" in bot.slack.render(page), LONG)
-        await admin.click(page, AlertAction.RULES)
+        await bot.slack.wait_for(lambda: "Alert rules]" in bot.slack.render(page), LONG)
+        await choose(admin, page, AlertAction.RULES)
         form = await admin.open_view(AlertCallback.RULES)
         shown = bot.slack.render(form)
         assert "No sync has succeeded (hours)" in shown

@@ -13,7 +13,7 @@ from core.store import mappings, runs
 from core.store.mappings import AudienceMapping
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
-from tests.bot.slack.following import LONG, card, ended, replies
+from tests.bot.slack.following import LONG, card, choose, ended, replies
 from tests.bot.slack.harness import ADA, AMIR, MARKETING, MAYA, OKSANA, TEAM, Workspace, audience, workspace
 from tests.core.harness import decide, people
 
@@ -260,7 +260,7 @@ async def test_previous_approvers_are_notified(tmp_path: Path) -> None:
         await bot.connection()
         ada = bot.slack.admin
         home = await ada.open_home()
-        await ada.click(home, ConnectAction.EDIT)
+        await choose(ada, home, ConnectAction.EDIT)
         form = await ada.open_view(ConnectCallback.EDIT)
         await ada.fill(form, {ConnectBlock.APPROVERS: [ADA]})
         await ada.submit(form)

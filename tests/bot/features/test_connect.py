@@ -13,6 +13,7 @@ from core.store import alerts, audit_log, connections
 from core.store.connections import Connection
 from sandbox.iterable import Fault
 from sandbox.slack.workspace.models import View
+from tests.bot.slack.following import choose
 from tests.bot.slack.harness import ADA, ALERTS, AMIR, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Member, queue_run
 
@@ -174,7 +175,7 @@ async def test_edit(tmp_path: Path) -> None:
     async with workspace(tmp_path) as bot:
         connection = await bot.connection()
         home = await bot.slack.admin.open_home()
-        await bot.slack.admin.click(home, ConnectAction.EDIT)
+        await choose(bot.slack.admin, home, ConnectAction.EDIT)
         form = await bot.slack.admin.open_view(ConnectCallback.EDIT)
         await bot.slack.admin.fill(
             form,
@@ -211,7 +212,7 @@ async def test_another_data_center(tmp_path: Path) -> None:
         project = bot.iterable.state.keys[bot.iterable.key].project
         bot.iterable.state.add_key(bot.iterable.key, project, "revoked")
         home = await bot.slack.admin.open_home()
-        await bot.slack.admin.click(home, ConnectAction.EDIT)
+        await choose(bot.slack.admin, home, ConnectAction.EDIT)
         form = await bot.slack.admin.open_view(ConnectCallback.EDIT)
         await bot.slack.admin.fill(form, {ConnectBlock.DATA_CENTER: "eu"})
         refused = await bot.slack.admin.submit(form)
@@ -243,7 +244,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert "key refused by Iterable since" in bot.slack.render(home)
         assert (await bot.run(run_id)).status is RunStatus.FAILED
 
-        await bot.slack.admin.click(home, f"{_block_with(home, ConnectAction.EDIT)}/{ConnectAction.KEY}")
+        await bot.slack.admin.click(home, f"{home.blocks[-1]['block_id']}/{ConnectAction.KEY}")
         form = await bot.slack.admin.open_view(ConnectCallback.KEY)
         await bot.slack.admin.fill(form, {ConnectBlock.KEY: BAD})
         refused = await bot.slack.admin.submit(form)
@@ -261,11 +262,3 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert entry.action is audit_log.AuditAction.KEY_REPLACED
         assert NEW not in repr(entry)
         assert NEW not in everything_sent_to_slack(bot)
-
-
-def _block_with(view: View, action: str) -> str:
-    """Return the id of the block that contains a button."""
-    rows = (each for each in view.blocks if each["type"] == "actions")
-    return next(
-        str(each["block_id"]) for each in rows if action in [element["action_id"] for element in each["elements"]]
-    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from bot.features.ids import FreezeAction, FreezeCallback
 from core.store import freezes, mappings
 from core.store.freezes import Freeze
-from tests.bot.slack.following import LONG, card, ended, start
+from tests.bot.slack.following import LONG, card, choose, ended, start
 from tests.bot.slack.harness import AMIR, Workspace, workspace
 from tests.core.harness import RunStatus, people
 
@@ -48,7 +48,7 @@ async def test_form(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         maya = bot.slack.marketer
         page = await maya.open_home()
-        await maya.click(page, FreezeAction.OPEN)
+        await choose(maya, page, FreezeAction.OPEN)
         form = await maya.open_view(FreezeCallback.FREEZE)
         await maya.fill(form, {"freezes-until": "soon"})
         refused = await maya.submit(form)

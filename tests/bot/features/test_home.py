@@ -1,19 +1,24 @@
 """The home page: what each person sees and may press, and that it is updated while they look at it."""
 
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import pytest
 
 from bot.features.home import publisher
+from bot.features.home.page import PAGE_SIZE
 from bot.features.ids import ApprovalAction, HomeAction, MappingAction, RunAction
 from core.connections import mapping_lifecycle
 from core.models.run import RunRequest
-from core.store import mappings
+from core.store import mappings, schedules
 from core.store.mappings import AudienceMapping
+from core.store.schedules import Missed, NewSchedule, Trigger
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import View
+from tests.bot.slack import following
+from tests.bot.slack.following import choices_of
 from tests.bot.slack.harness import AMIR, LIST, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, queue_run
 
@@ -26,10 +31,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def buttons(view: View) -> set[str]:
-    """Return the action ids of the buttons of a page."""
+    """Return the action ids of the buttons of a page, and of those that its menus stand for."""
     elements = [each for block in view.blocks for each in block.get("elements", ())]
     elements += [block["accessory"] for block in view.blocks if "accessory" in block]
-    return {each["action_id"] for each in elements if each["type"] == "button"}
+    return {each["action_id"] for each in elements if each["type"] == "button"} | choices_of(view).keys()
 
 
 async def wait_for_home(bot: Workspace, person: Person, text: str) -> View:
@@ -37,6 +42,24 @@ async def wait_for_home(bot: Workspace, person: Person, text: str) -> View:
     page = person.user.home or await person.open_home()
     await bot.slack.wait_for(_says(bot, page, text), description=f"{text!r} on the home page")
     return page
+
+
+def daily(mapping: AudienceMapping) -> NewSchedule:
+    """Return a schedule that fires in 2035."""
+    return {
+        "connection_id": mapping.connection_id,
+        "mapping_id": mapping.id,
+        "name": "Daily",
+        "trigger": Trigger.CRON,
+        "cron": "0 6 * * *",
+        "time_zone": "UTC",
+        "after_mapping_id": None,
+        "missed": Missed.ONCE,
+        "quiet_from": None,
+        "quiet_to": None,
+        "next_due_at": 2_051_222_400.0,
+        "created_by": MAYA,
+    }
 
 
 def _says(bot: Workspace, page: View, text: str) -> Callable[[], bool]:
@@ -113,6 +136,40 @@ async def test_mappings_and_last_run(tmp_path: Path) -> None:
         assert "key …0000" in bot.slack.render(page)
 
 
+async def test_sizes_schedule_and_history(tmp_path: Path) -> None:
+    """A mapping has the size of its list with a chart, its next sync, and *History* with the last successful sync."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        first = await following.start(bot, tmp_path, mapping, people(range(3)))
+        await wait_for_home(bot, bot.slack.marketer, "*3 people*")
+        await following.start(bot, tmp_path, mapping, people(range(4)))
+        page = await wait_for_home(bot, bot.slack.marketer, "*4 people*  `▁█`  +33.3 % over 2 syncs")
+        async with bot.engine.database.write() as db:
+            await schedules.add(db, **daily(mapping))
+        await wait_for_home(bot, bot.slack.marketer, "Next sync 2035-")
+
+        bot.iterable.faults.add(Fault("error", path="/api/lists/subscribe", status=500))
+        await following.start(bot, tmp_path, mapping, people(range(5)))
+        await wait_for_home(bot, bot.slack.marketer, ": Failed\nLast successful sync 20")
+        await bot.slack.marketer.click(page, HomeAction.HISTORY)
+        shown = bot.slack.render(await bot.slack.marketer.open_view())
+        assert shown.index("Last successful sync 20") < shown.index("*Failed*") < shown.index("*Done*")
+        assert f"run `{first}`" in shown
+
+
+async def test_menus_stand_for_buttons(tmp_path: Path) -> None:
+    """A choice in a menu does what its button does, for those who may: others are refused."""
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        page = await bot.slack.marketer.open_home()
+        pause = choices_of(page)[MappingAction.PAUSE]
+        bot.slack.admin.user.home = stranger_page = copy(page)  # as if Slack showed them Maya's page
+        await bot.slack.admin.click(stranger_page, HomeAction.MORE, pause)
+        await bot.slack.wait_for_message("dm", "Only operators and approvers of Shop can pause", reader=bot.slack.admin)
+        await bot.slack.marketer.click(page, HomeAction.MORE, pause)
+        await wait_for_home(bot, bot.slack.marketer, "Paused")
+
+
 async def test_published_only_when_different(tmp_path: Path) -> None:
     """A page is published once for each change, and *Refresh* publishes it in any case."""
     async with workspace(tmp_path) as bot:
@@ -142,8 +199,8 @@ async def test_soon_after_a_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await wait_for_home(bot, bot.slack.marketer, "Paused")
 
 
-async def test_long_page(tmp_path: Path) -> None:
-    """A page that is too long for Slack is cut, and gives the number of mappings that are not shown."""
+async def test_search_and_pages(tmp_path: Path) -> None:
+    """Many mappings are on pages that a person turns, and a search finds those of a name."""
     async with workspace(tmp_path) as bot:
         connection = await bot.connection()
         async with bot.engine.database.write() as db:
@@ -151,11 +208,23 @@ async def test_long_page(tmp_path: Path) -> None:
                 await mappings.add(
                     db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name=f"Audience {number}"
                 )
-        page = await bot.slack.marketer.open_home()
-        assert len(page.blocks) <= 100
-        shown = bot.slack.render(page).count("Not synced yet")
-        assert shown > 30
-        assert f"{70 - shown} more not shown." in bot.slack.render(page)
+        maya = bot.slack.marketer
+        page = await maya.open_home()
+        assert f"1-{PAGE_SIZE} of 70 mappings" in bot.slack.render(page)
+        await maya.click(page, HomeAction.NEXT_PAGE)
+        await wait_for_home(bot, maya, f"{PAGE_SIZE + 1}-{2 * PAGE_SIZE} of 70 mappings")
+        await bot.slack.wait_for(_says(bot, page, "*Audience 23*"))
+        bot.services.viewers._looking.clear()  # as if another process had shown the page
+        page = await maya.open_home()
+        assert "*Audience 23*" in bot.slack.render(page)
+
+        await maya.fill(page, {HomeAction.SEARCH: "audience 6"})
+        await wait_for_home(bot, maya, "1-11 of 11 mappings that match “audience 6”")
+        await maya.click(page, HomeAction.SHOW_ALL)
+        await wait_for_home(bot, maya, f"1-{PAGE_SIZE} of 70 mappings")
+        assert "audience 6" not in bot.slack.render(page)
+        await maya.fill(page, {HomeAction.SEARCH: "winter"})
+        await wait_for_home(bot, maya, "No mapping matches “winter”.")
 
 
 async def test_slack_refuses_a_page(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message
-from tests.bot.slack.following import LONG, top
+from tests.bot.slack.following import LONG, choose, top
 from tests.bot.slack.harness import ADA, AMIR, BRISK
 from tests.bot.slack.live import Fed, fed
 from tests.firehosing import LIST, VIPS, person, until
@@ -145,7 +145,7 @@ async def test_key_is_replaced_before_a_list_is_chosen(tmp_path: Path) -> None:
         await bot.mparticle.connect(NAMELESS)
         ada = bot.slack.admin
         home = await ada.open_home()
-        await ada.click(home, ConnectAction.KEY)
+        await choose(ada, home, ConnectAction.KEY)
         view = await ada.open_view(ConnectCallback.KEY)
         bot.iterable.state.add_key("another-key", bot.iterable.state.project().name)
         await ada.fill(view, {ConnectBlock.KEY: "another-key"})

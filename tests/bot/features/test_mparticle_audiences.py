@@ -9,6 +9,7 @@ from core.store import audit_log, mappings, mparticle_accounts
 from core.store.connections import Connection
 from sandbox.mparticle.lifecycle import running
 from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
+from tests.bot.slack.following import choose
 from tests.bot.slack.harness import ADA, LIST, TEAM, Workspace, workspace
 
 SECRET_OF_ANOTHER = "a-secret-of-another-client"
@@ -46,7 +47,7 @@ async def test_admin_gives_and_deletes_access(tmp_path: Path) -> None:
         connection, admin = await bot.connection(), bot.slack.admin
         home = await admin.open_home()
         await bot.slack.wait_for(lambda: "mParticle audiences" in bot.slack.render(home))
-        await admin.click(home, ConnectAction.MPARTICLE)
+        await choose(admin, home, ConnectAction.MPARTICLE)
         view = await admin.open_view(ConnectCallback.MPARTICLE)
         values: dict[str, str] = {
             ConnectBlock.MPARTICLE_ACCOUNT: str(DEFAULT_ACCOUNT),
@@ -65,7 +66,7 @@ async def test_admin_gives_and_deletes_access(tmp_path: Path) -> None:
         assert SECRET_OF_ANOTHER not in sent
 
         await admin.close()
-        await admin.click(home, ConnectAction.MPARTICLE)
+        await choose(admin, home, ConnectAction.MPARTICLE)
         again = await admin.open_view(ConnectCallback.MPARTICLE)
         await admin.click(again, ConnectAction.MPARTICLE_REMOVE)
         await bot.slack.wait_for(lambda: "no longer reads" in bot.slack.render(admin.view))

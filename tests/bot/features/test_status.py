@@ -69,7 +69,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)), timeout=15)
 
         text = await reply_to(bot, "history spring", "Latest 1 sync of SpringShoppers")
-        assert "Done\n3 added\n" in text
+        assert "*Done*\n3 added\n" in text
         assert f"by @Maya Lindqvist, run `{run_id}`\n[Run again]" in text
         assert "Lapsed" not in text
         text = await reply_to(bot, "history", "Latest 2 syncs")

@@ -11,6 +11,7 @@ from bot.features.connect import modals as connect
 from bot.features.connect.form import ConnectionForm
 from bot.features.help.subcommands import SUBCOMMANDS
 from bot.features.help.views import Line, help_message, unknown
+from bot.features.home.page import HomePage, page_of
 from bot.features.home.views import home_view
 from bot.features.live_audiences import views as live
 from bot.features.live_audiences.offers import offer
@@ -22,7 +23,7 @@ from bot.features.runs import result_messages, views
 from bot.features.runs.form import StartMetadata
 from bot.features.runs.progress_messages import progress, waiting
 from bot.features.runs.run_view import PreviousSync, RunView
-from bot.features.status.views import HistoryItem, history_message, status_message
+from bot.features.status.views import HistoryItem, history_message, history_modal, status_message
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
 from bot.features.undo.views import UndoCandidate, undo_modal
 from bot.features.why.views import USAGE
@@ -38,6 +39,8 @@ from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus
 from core.store.rejections import Rejection
+from core.store.run_history import ListSizes
+from core.store.schedules import Missed, Schedule, Trigger
 from tests.core.reporting.test_run_report import make_run
 
 #: A message, or a view of the kind `modal` or `home`.
@@ -94,6 +97,25 @@ LARGE = FIRST.model_copy(
         "requests": 3000,
         "seconds": 600.0,
     }
+)
+
+SCHEDULE = Schedule(
+    1,
+    1,
+    1,
+    "Daily",
+    Trigger.CRON,
+    "0 6 * * *",
+    "Europe/Berlin",
+    None,
+    Missed.ONCE,
+    None,
+    None,
+    AT + DAY,
+    AT,
+    False,
+    MAYA,
+    AT,
 )
 
 
@@ -250,11 +272,31 @@ def _status() -> dict[str, Screen]:
     waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0)
     busy = WorkspaceStatus((SHOP,), (row, live_row), (RunInProgress(going, row, 2, 5),), (waits,), (fault,), {})
     quiet = WorkspaceStatus((SHOP,), (row,), (), (), (), {})
-    viewer = Viewer(AMIR, is_admin=True)
+    sizes = tuple((AT + DAY * day, 4700 + 175 * day) for day in range(-4, 1))
+    daily = replace(row, sizes=ListSizes(AT, sizes), next_sync=SCHEDULE)
+    failing = replace(daily, last=run_of(RunStatus.FAILED, finished_at=AT + DAY, error=fault.message))
+    calm = WorkspaceStatus((SHOP,), (daily,), (), (), (), {})
+    guarded = replace(SHOP, operators=(AMIR,))
+    others = WorkspaceStatus((guarded,), (replace(daily, connection=guarded),), (), (), (), {})
+    many = WorkspaceStatus(
+        (SHOP,), tuple(replace(row, mapping=replace(MAPPING, id=number)) for number in range(13)), (), (), (), {}
+    )
+    viewer, marketer = Viewer(AMIR, is_admin=True), Viewer(MAYA, is_admin=False)
+    items = [HistoryItem(failing.last or done, failing, is_last=True), HistoryItem(done, failing, is_last=False)]
     return {
         "status": status_message(busy, viewer),
         "all clear": status_message(quiet, viewer),
-        "history": history_message([HistoryItem(done, row, is_last=True)], "Shoppers", AMIR),
-        "home": home_view(busy, viewer),
-        "home before a connection": home_view(WorkspaceStatus((), (), (), (), (), {}), viewer),
+        "history": history_message([HistoryItem(done, row, is_last=True)], None, AMIR),
+        "history of a mapping": history_message(items, "Shoppers", AMIR, failing),
+        "history on the home page": history_modal(items, failing),
+        "home": _home(busy, viewer),
+        "home, nothing waits": _home(calm, Viewer(AMIR, is_admin=False)),
+        "home of a person who may not sync": _home(others, marketer),
+        "home with a search": _home(many, marketer, "SHOPPERS", 1),
+        "home before a connection": _home(WorkspaceStatus((), (), (), (), (), {}), viewer),
     }
+
+
+def _home(overview: WorkspaceStatus, viewer: Viewer, search: str = "", number: int = 0) -> Screen:
+    page = HomePage(search=search, number=number)
+    return home_view(overview, viewer, page, page_of(overview.mapped, page))

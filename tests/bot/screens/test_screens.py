@@ -16,6 +16,7 @@ from bot.features.mapping_lookup import MappingRef
 from bot.features.runs.file_links import Attached
 from bot.features.runs.start import of_file
 from bot.ui.blocks import Message, section
+from bot.ui.charts import CHART_BLOCK
 from bot.ui.status_words import RUN_STATUSES, terminal_words
 from core.models.run import RunStatus
 from sandbox.slack import running as slack_running
@@ -74,9 +75,10 @@ def test_slack_accepts_them(feature: str) -> None:
         else:
             problems = view_problems(dict(screen), screen["type"])
         assert problems == [], name
-        parsed = Block.parse_all(blocks)
-        assert [type(each) is Block for each in parsed] == [False] * len(blocks), name
-        assert [each.to_dict() for each in parsed] == blocks, name
+        modelled = [block for block in blocks if block["type"] != CHART_BLOCK]  # slack-sdk has no model of a chart
+        parsed = Block.parse_all(modelled)
+        assert [type(each) is Block for each in parsed] == [False] * len(modelled), name
+        assert [each.to_dict() for each in parsed] == modelled, name
 
 
 @pytest.mark.parametrize("feature", SCREENS)

@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bot.features.ids import HomeAction
 from core.models.run import Run, RunRequest, SyncMode
 from core.runs import commands
 from core.store.mappings import AudienceMapping
-from sandbox.slack.workspace.models import Message
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message, View
+from sandbox.slack.workspace.view_state import elements_of
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience
 from tests.core.harness import Member
 
@@ -67,3 +70,15 @@ def replies(bot: Workspace, message: Message) -> list[str]:
     """Return the texts of the messages in a thread."""
     thread = bot.slack.messages(message.channel.id, thread=message)
     return [bot.slack.render(each) for each in thread if each.ts != message.ts]
+
+
+def choices_of(page: View) -> dict[str, str]:
+    """Return the choices of the menus behind three dots: value by the action id of the button that it stands for."""
+    menus = [element for _, element in elements_of(page.blocks) if element["type"] == "overflow"]
+    values = [option["value"] for menu in menus for option in menu["options"]]
+    return {value.partition(":")[0]: value for value in values}
+
+
+async def choose(person: Person, page: View, action: str) -> None:
+    """Choose an action in a menu behind three dots of the Home page."""
+    await person.click(page, HomeAction.MORE, choices_of(page)[action])
