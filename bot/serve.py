@@ -12,6 +12,7 @@ from bot.messages.limits import MessagingLimits
 from bot.messages.log_notifier import LogNotifier
 from bot.messages.reconciler import MessageReconciler
 from bot.services import Services
+from bot.slack import people_finder
 from bot.slack.admins import AdminDirectory
 from bot.slack.app_factory import INSTALL_PATH, build_app, open_workspaces
 from bot.slack.connection import Say, SlackConnection
@@ -55,6 +56,8 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
             engine, directory, audiences, workspaces.clients, AdminDirectory(), one_workspace=one_workspace
         )
         await source_fetchers.register(engine, workspaces.clients)
+        if mode is not SlackMode.OFFLINE:
+            people_finder.register(engine, workspaces.clients, services.groups)
         slack = None
         if mode is not SlackMode.OFFLINE:
             app = register_listeners(build_app(settings, mode, workspaces), services)

@@ -1,14 +1,17 @@
-"""The objects that handlers share: engine, list cache, Slack clients, admin directory, and the signal to the
+"""The objects that handlers share: engine, list cache, Slack clients, directories of people, and the signal to the
 reconciler."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bot.slack.access_gate import HomeWorkspace, PendingReplies
 from bot.slack.actor import Actor
 from bot.slack.admins import AdminDirectory
 from bot.slack.clients import Clients
 from bot.slack.home_viewers import HomeViewers
+from bot.slack.user_groups import UserGroupDirectory, UserGroupsUnknownError
+from bot.ui.people_inputs import GroupChoice
 from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
@@ -59,6 +62,7 @@ class Services:
     one_workspace: bool
     wake: WakeSignal = field(default_factory=WakeSignal)
     viewers: HomeViewers = field(default_factory=HomeViewers)
+    groups: UserGroupDirectory = field(default_factory=UserGroupDirectory)
     home: HomeWorkspace = field(default_factory=HomeWorkspace)
     replies: PendingReplies = field(default_factory=PendingReplies)
     address: str = ""
@@ -72,10 +76,34 @@ class Services:
         """Return a whole workspace as a tenant."""
         return Tenant(team_id, self.one_workspace)
 
+    async def with_groups(self, connections: Sequence[Connection]) -> list[Connection]:
+        """Return connections with the people in the user groups that they name, as far as Slack says."""
+        members: dict[str | None, Mapping[str, frozenset[str]]] = {}
+        for each in connections:
+            if each.named_groups and each.team_id not in members:
+                client = await self.clients.for_team(each.team_id)
+                known = {} if client is None else await self.groups.members(client, each.team_id or "")
+                members[each.team_id] = known
+        return [
+            replace(each, group_members=members[each.team_id]) if each.named_groups else each for each in connections
+        ]
+
+    async def group_choices(self, team_id: str) -> list[GroupChoice]:
+        """Return the user groups of a workspace that a form offers; none if Slack does not say which there are."""
+        client = await self.clients.for_team(team_id)
+        if client is None:
+            return []
+        try:
+            groups = await self.groups.groups(client, team_id)
+        except UserGroupsUnknownError:
+            return []
+        return [GroupChoice(each.id, each.handle) for each in groups.values()]
+
     async def connections_of(self, team_id: str) -> list[Connection]:
         """Return the connections that a workspace sees, by name."""
         async with self.engine.database.read() as db:
-            return await tenancy.connections_of(db, self.workspace(team_id))
+            visible = await tenancy.connections_of(db, self.workspace(team_id))
+        return await self.with_groups(visible)
 
     async def is_named(self, team_id: str, person: str) -> bool:
         """Return whether a connection of a workspace names a person as operator or approver."""
@@ -84,7 +112,8 @@ class Services:
     async def connections(self, actor: Actor) -> list[Connection]:
         """Return the connections that a person sees, by name."""
         async with self.engine.database.read() as db:
-            return await tenancy.connections_of(db, self.tenant(actor))
+            visible = await tenancy.connections_of(db, self.tenant(actor))
+        return await self.with_groups(visible)
 
     async def connection(self, actor: Actor, connection_id: int) -> Connection:
         """Return a connection that a person sees. Raises InputError if there is none."""
@@ -92,7 +121,7 @@ class Services:
             connection = await tenancy.connection(db, self.tenant(actor), connection_id)
         if connection is None:
             raise InputError("There is no such connection.")
-        return connection
+        return (await self.with_groups([connection]))[0]
 
     async def mapping(self, actor: Actor, mapping_id: int) -> tuple[Connection, AudienceMapping]:
         """Return a mapping that a person sees, with its connection. Raises InputError if there is none."""
@@ -100,7 +129,7 @@ class Services:
             mapping = await tenancy.mapping(db, self.tenant(actor), mapping_id)
         if mapping is None:
             raise InputError("There is no such mapping.")
-        return mapping
+        return (await self.with_groups([mapping[0]]))[0], mapping[1]
 
     async def run(self, actor: Actor, run_id: str) -> tuple[Connection, AudienceMapping, Run]:
         """Return a run that a person sees, with its connection and mapping. Raises InputError if there is none."""
@@ -108,12 +137,13 @@ class Services:
             run = await tenancy.run(db, self.tenant(actor), run_id)
         if run is None:
             raise InputError(f'There is no run "{run_id[:40]}".')
-        return run
+        return (await self.with_groups([run[0]]))[0], run[1], run[2]
 
     async def alert(self, actor: Actor, alert_id: int) -> tuple[Connection, Alert]:
-        """Return an alert that a person sees, with its connection. Raises InputError if there is none."""
+        """Return an alert that a person sees, with its connection, as of its mapping. Raises InputError if there is
+        none."""
         async with self.engine.database.read() as db:
             alert = await tenancy.alert(db, self.tenant(actor), alert_id)
         if alert is None:
             raise InputError("There is no such alert.")
-        return alert
+        return (await self.with_groups([alert[0]]))[0], alert[1]

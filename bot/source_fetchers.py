@@ -1,5 +1,5 @@
-"""Registers fetchers for audiences that core can't fetch itself: files in Slack, uploads to the API, and rejected
-members of earlier runs."""
+"""Registers what core can't do itself: fetching files in Slack, uploads to the API and rejected members of earlier
+runs, and finding people in Slack."""
 
 import asyncio
 from functools import partial
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 async def _uploaded(data_dir: Path, address: str, _folder: Path) -> Path:
     return await asyncio.to_thread(uploads.path_of, data_dir, address)
+
+
+async def register_people(engine: Engine) -> None:
+    """Let an engine find people in Slack, if Slack is configured."""
+    settings = engine.settings
+    if settings.slack_bot_token is None and settings.slack_client_id is None:
+        return
+    from bot.slack import people_finder
+    from bot.slack.app_factory import open_workspaces
+    from bot.slack.user_groups import UserGroupDirectory
+
+    people_finder.register(engine, (await open_workspaces(engine)).clients, UserGroupDirectory())
 
 
 async def register(engine: Engine, clients: "Clients | None" = None) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +26,10 @@ from core.worker_registry import WorkerRegistration
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
+
+
+#: Takes a workspace's id and names, and returns their ids (bot/slack/people_finder.py).
+PeopleFinder = Callable[[str | None, Sequence[str]], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Engine:
         self.not_given_back: set[tuple[int, int]] = set()
         #: How audiences that are not local files are fetched, by URL scheme.
         self.fetchers: dict[str, Fetcher] = {}
+        #: Finds people (email addresses) and user groups (@handles) in Slack; None: it is not configured.
+        self.people_finder: PeopleFinder | None = None
         #: The clock of all waits for Iterable.
         self.clock: Clock = SystemClock()
         #: The fetches of who is forgotten in Iterable that are in progress, by connection id.

@@ -58,6 +58,8 @@ class ConnectBlock(StrEnum):
     MPARTICLE_CLIENT = "connect-mparticle-client"
     MPARTICLE_SECRET = "connect-mparticle-secret"  # noqa: S105
     MERGING = "connect-merging"
+    OPERATOR_GROUPS = "connect-operator-groups"
+    APPROVER_GROUPS = "connect-approver-groups"
 
 
 class MappingCallback(StrEnum):
@@ -70,6 +72,7 @@ class MappingCallback(StrEnum):
     EDIT = "mapping-edit-form"
     DELETE = "mapping-delete-form"
     EXCLUSIONS = "mapping-exclusions-form"
+    PEOPLE = "mapping-people-form"
 
 
 class MappingAction(StrEnum):
@@ -99,6 +102,8 @@ class MappingAction(StrEnum):
     DELETE = "mapping-delete-open"
     """[mapping id]"""
     EXCLUSIONS = "mapping-exclusions-open"
+    """[mapping id]"""
+    PEOPLE = "mapping-people-open"
     """[mapping id]"""
 
 
@@ -130,6 +135,10 @@ class MappingBlock(StrEnum):
     EXCLUDED_FILES = "mapping-excluded-files"
     EXCLUDED_MAPPINGS = "mapping-excluded-mappings"
     EXCLUDED_FORGET = "mapping-excluded-forget"
+    OPERATORS = "mapping-operators"
+    OPERATOR_GROUPS = "mapping-operator-groups"
+    APPROVERS = "mapping-approvers"
+    APPROVER_GROUPS = "mapping-approver-groups"
 
     def of(self, number: int) -> str:
         """Return the block id for a connection, or for one of several inputs."""

@@ -10,11 +10,12 @@ from bot.services import Services
 from bot.slack.actor import Actor
 from bot.ui.formatting import cut, escape
 from core.connections import mapping_search
-from core.connections.permissions import may_start
+from core.connections.permissions import may_start, unknown_groups
 from core.errors import InputError
 from core.store import lists, mappings
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
+from core.store.tenancy import as_of_mapping
 
 # The longest name in a sentence, and the longest in an option (75 characters).
 NAME_MAX = 80
@@ -68,8 +69,10 @@ async def by_id(services: Services, actor: Actor, mapping_id: int) -> MappingRef
 
 
 async def named(services: Services, mapping_pairs: Iterable[tuple[Connection, AudienceMapping]]) -> list[MappingRef]:
-    """Return mappings with the names of their lists."""
-    pairs = list(mapping_pairs)
+    """Return mappings with the names of their lists, and with connections that have the mappings' own approvers."""
+    of_mapping = [(as_of_mapping(connection, mapping), mapping) for connection, mapping in mapping_pairs]
+    connections = await services.with_groups([connection for connection, _ in of_mapping])
+    pairs = [(connection, mapping) for connection, (_, mapping) in zip(connections, of_mapping, strict=True)]
     async with services.engine.database.read() as db:
         names = await lists.names(db, sorted({connection.id for connection, _ in pairs}))
         return [
@@ -101,7 +104,10 @@ def also_fed_warning(audiences: Sequence[str]) -> str:
 def require_start(connection: Connection, person: str, action: str) -> None:
     """Raise InputError if a person may not start runs of a connection. `action` completes "can ..."."""
     if not may_start(connection, person):
-        raise InputError(f"Only operators and approvers of {connection.label} can {action}. Ask one of them.")
+        raise InputError(
+            f"Only operators and approvers of {connection.label} can {action}. Ask one of them."
+            f"{unknown_groups(connection)}"
+        )
 
 
 def why_not_now(ref: MappingRef) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from bot.messages.desired import DesiredMessage
 from bot.slack.api_errors import DELETED
 from bot.ui.blocks import Message, context
+from core.models.people import people_only
 from core.store.connections import Connection
 from core.store.slack_messages import MessageStatus, SlackMessage
 
@@ -44,9 +45,15 @@ def fallback_note(stored: SlackMessage | None) -> str:
     return f"You get this here because {reason}. Whatever comes next is tried in {channel} again."
 
 
+def recipients(connection: Connection) -> list[str]:
+    """Return the approvers who get a direct message: those by name first, then those in user groups."""
+    in_groups = [person for group in connection.approvers for person in sorted(connection.group_members.get(group, ()))]
+    return list(dict.fromkeys([*people_only(connection.approvers), *in_groups]))[:MAX_RECIPIENTS]
+
+
 def keys_for(key: str, connection: Connection) -> list[str]:
     """Return the keys of the direct messages that approvers get instead of a channel message."""
-    return [f"{key}:dm:{person}" for person in connection.approvers[:MAX_RECIPIENTS]]
+    return [f"{key}:dm:{person}" for person in recipients(connection)]
 
 
 def for_approvers(
@@ -61,7 +68,7 @@ def for_approvers(
     noted = replace(desired, message=with_fallback_note(desired.message, main), urgent=True)
     return [
         replace(noted, key=key, target=person)
-        for key, person in zip(keys_for(desired.key, connection), connection.approvers, strict=False)
+        for key, person in zip(keys_for(desired.key, connection), recipients(connection), strict=True)
         if is_missing or key in stored
     ]
 

@@ -1,15 +1,17 @@
 """The interface between the message reconciler and the features: each feature registers a provider of its messages."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages.desired import DesiredMessage
-from core.store import connections, lists, slack_messages
+from core.store import connections, lists, mappings, slack_messages
 from core.store.connections import Connection
+from core.store.mappings import AudienceMapping
 from core.store.slack_messages import SlackMessage
+from core.store.tenancy import as_of_mapping
 
 #: The names of lists by connection id and list id.
 ListNames = Mapping[tuple[int, int], str]
@@ -20,9 +22,18 @@ StoredMessages = Mapping[str, SlackMessage]
 class Snapshot:
     """One read transaction of a reconciliation. Rows that several providers need are read once, when first needed."""
 
-    def __init__(self, db: AsyncConnection) -> None:
-        """Wrap an open read transaction. No I/O."""
+    def __init__(
+        self,
+        db: AsyncConnection,
+        with_groups: Callable[[Sequence[Connection]], Awaitable[Sequence[Connection]]] | None = None,
+    ) -> None:
+        """Wrap an open read transaction. No I/O.
+
+        `with_groups` adds the people in user groups to connections (Services.with_groups); None: they are not known.
+        """
         self.db = db
+        self._with_groups = with_groups
+        self._own_people: dict[int, AudienceMapping] | None = None
         self.stored: dict[str, SlackMessage] = {}
         self._read_keys: set[str] = set()
         self._connections: dict[int, Connection] | None = None
@@ -33,6 +44,19 @@ class Snapshot:
         if self._connections is None:
             self._connections = {each.id: each for each in await connections.everyone(self.db)}
         return self._connections
+
+    async def connection_of(self, connection_id: int, mapping_id: int | None) -> Connection | None:
+        """Return a connection as of one of its mappings: with the mapping's own operators and approvers, and with the
+        people in the user groups that are named. None if it was removed."""
+        if self._own_people is None:
+            self._own_people = await mappings.with_own_people(self.db)
+        connection = (await self.connections()).get(connection_id)
+        own = self._own_people.get(mapping_id or 0)
+        if connection is not None and own is not None:
+            connection = as_of_mapping(connection, own)
+        if connection is None or self._with_groups is None:
+            return connection
+        return (await self._with_groups([connection]))[0]
 
     async def list_names(self) -> ListNames:
         """Return the names of all lists."""

@@ -75,7 +75,7 @@ class MessageReconciler:
             return True
         busy = set(self._tasks)  # their rows may change while they are read
         async with self._engine.database.read() as db:
-            snapshot = Snapshot(db)
+            snapshot = Snapshot(db, self._services.with_groups)
             subjects = [subject for each in self._providers for subject in await each.read(snapshot)]
             stored = await snapshot.stored_messages(key for subject in subjects for key in subject.keys)
         for provider in self._providers:

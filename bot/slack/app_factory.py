@@ -92,7 +92,7 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
             settings=AsyncOAuthSettings(
                 client_id=settings.slack_client_id,
                 client_secret=value_of(settings.slack_client_secret),
-                scopes=BOT_SCOPES,
+                scopes=(*BOT_SCOPES, *settings.slack_optional_scopes),
                 user_scopes=[],
                 install_path=INSTALL_PATH,
                 redirect_uri_path=REDIRECT_PATH,

@@ -16,6 +16,10 @@ from core.errors import SettingsError, SyncError
 #: The scopes that the bot's token needs. `manifest.yml` requests the same ones.
 BOT_SCOPES: Final = ("chat:write", "commands", "files:read", "files:write", "users:read")
 
+#: The scopes that `manifest-usergroups.yml` requests as well: for user groups as operators and approvers, and to name
+#: people by their email addresses. Without them the app works without both.
+OPTIONAL_SCOPES: Final = ("usergroups:read", "users:read.email")
+
 _APP: Final = "your app at https://api.slack.com/apps"
 _BOT_TOKEN: Final = f"the bot's token (xoxb-...) from {_APP} > OAuth & Permissions"
 _APP_TOKEN: Final = (

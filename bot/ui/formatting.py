@@ -5,6 +5,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
+from core.models.people import is_user_group, mention
 from core.models.run import SCHEDULE_PREFIX
 
 if TYPE_CHECKING:  # its package imports the readers, which are slow to import
@@ -146,11 +147,11 @@ def slack_user(actor: str | None) -> str | None:
 
 
 def person(actor: str | None) -> str:
-    """Return a mention of a person (mrkdwn), or the name of an actor that is not a person in Slack."""
+    """Return a mention of a person or a user group (mrkdwn), or the name of an actor that is not a person in Slack."""
     if actor is None:
         return "someone at the terminal"
-    if slack_user(actor) is not None:
-        return f"<@{actor}>"
+    if slack_user(actor) is not None or is_user_group(actor):
+        return mention(actor)
     if actor.startswith(SCHEDULE_PREFIX):
         return f"schedule *{escape(cut(actor.removeprefix(SCHEDULE_PREFIX), 80))}*"
     kind, _, name = actor.partition(":")

@@ -16,6 +16,7 @@ from core.engine import Engine
 from core.errors import ConflictError, NoApiKeyError, NotFoundError, SettingsError, ValidationError
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter, InvalidApiKeyError, IterableList
+from core.models.people import check_people
 from core.store import audit_log, connections, mappings, runs
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection, ConnectionChanges, ConnectionSettings, project_of
@@ -216,6 +217,10 @@ async def change(
     settings["name"] = name if name == known.name else check_name(name)
     if "requests_per_second" in settings:
         check_rate(settings["requests_per_second"])
+    if "operators" in settings:
+        settings["operators"] = check_people(settings["operators"], "operators")
+    if "approvers" in settings:
+        settings["approvers"] = check_people(settings["approvers"], "approvers")
     changed = dataclasses.replace(known, **settings)
     if changed.data_center != known.data_center:
         await fetch_lists(engine, changed)

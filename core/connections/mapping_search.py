@@ -10,6 +10,8 @@ from core.store.tenancy import Tenant
 async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
     """Return a tenant's mappings whose audience, list id or id equals the text. If none does, those that contain it.
 
+    Each connection has the operators and approvers of its mapping.
+
     Archived ones are returned only if a text equals their name or id. An empty text returns all mappings.
     """
     wanted = text.strip().casefold()
@@ -31,7 +33,8 @@ async def _everyone(engine: Engine, tenant: Tenant) -> list[tuple[Connection, Au
     pairs: list[tuple[Connection, AudienceMapping]] = []
     async with engine.database.read() as db:
         for connection in await tenancy.connections_of(db, tenant):
-            pairs += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
+            of_connection = await mappings.of_connection(db, connection.id)
+            pairs += [(tenancy.as_of_mapping(connection, mapping), mapping) for mapping in of_connection]
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Editing a mapping: its name, its channel, the limits beyond which a run needs approval, and who is on the list."""
+"""Editing a mapping: its name, channel and people, the limits above which a run needs approval, who is on the list."""
 
 from collections.abc import Mapping
 from typing import TypedDict, Unpack, cast
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
 from core.models.exclusions import exclusions_text, load
+from core.models.people import check_people
 from core.store import audit_log, mappings
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
@@ -21,7 +22,9 @@ class MappingEdit(TypedDict, total=False):
     """The settings to change. None: the name of the audience, messages to who started a run, the default limit.
 
     `max_added` is a number of people; `max_added_share` and `max_removed_share` are shares of those who were synced
-    before (0.2: a fifth). `mode` and `removal_policy` decide who is on the list, so a change of them needs approval.
+    before (0.2: a fifth). `operators` and `approvers` are ids of people and user groups in Slack; if there are none,
+    those of the connection count. `mode` and `removal_policy` decide who is on the list, so a change of them needs
+    approval.
     """
 
     name: str | None
@@ -31,6 +34,8 @@ class MappingEdit(TypedDict, total=False):
     max_removed_share: float | None
     mode: str
     removal_policy: RemovalPolicy
+    operators: tuple[str, ...]
+    approvers: tuple[str, ...]
 
 
 async def edit(
@@ -120,6 +125,10 @@ def _check(wanted: MappingEdit) -> None:
         wanted["name"] = name.strip()
         if not wanted["name"] or len(wanted["name"]) > NAME_MAX_LENGTH or not wanted["name"].isprintable():
             raise ValidationError(f"A mapping's name has 1 to {NAME_MAX_LENGTH} printable characters.")
+    if "operators" in wanted:
+        wanted["operators"] = check_people(wanted["operators"], "operators")
+    if "approvers" in wanted:
+        wanted["approvers"] = check_people(wanted["approvers"], "approvers")
     if wanted.get("mode", "auto") not in MODES:
         raise ValidationError(f"A mode is one of {', '.join(MODES)}.")
     if (wanted.get("max_added") or 0) < 0 or (wanted.get("max_added_share") or 0.0) < 0.0:

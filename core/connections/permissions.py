@@ -1,5 +1,10 @@
-"""Permissions: what a person may do with a connection. Pure functions, called at every click."""
+"""Permissions: what a person may do with a connection. Pure functions, called at every click.
 
+For a mapping with operators or approvers of its own, pass the connection that `core.store.tenancy.as_of_mapping`
+returns. People in user groups count only if `Connection.group_members` has the group.
+"""
+
+from core.models.people import mention
 from core.store.connections import Connection
 
 
@@ -43,10 +48,18 @@ def why_not_approve(
             f"{connection.label} has no approvers yet, so an admin of this workspace decides. They also name the "
             "approvers: Edit, on the Home page."
         )
-    if person not in connection.approvers:
-        named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "no one yet"
-        return f"Only an approver of {connection.label} can decide this: {named}."
+    if not connection.is_approver(person):
+        named = ", ".join(map(mention, connection.approvers)) or "no one yet"
+        return f"Only an approver of {connection.label} can decide this: {named}.{unknown_groups(connection)}"
     return None if connection.self_approval else _own_request(person, asked_by, proposed_by)
+
+
+def unknown_groups(connection: Connection) -> str:
+    """Return a sentence, after a blank, about user groups whose people Slack does not say; empty if there are none."""
+    if not connection.unknown_groups:
+        return ""
+    groups = ", ".join(map(mention, connection.unknown_groups))
+    return f" Slack does not say at the moment who is in {groups}, so no one counts as a member. Try again in a minute."
 
 
 def why_token_may_not_approve(

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     slack_client_secret: SecretStr | None = Field(
         None, validation_alias="SLACK_CLIENT_SECRET", description="many workspaces (OAuth), with the client id"
     )
+    slack_optional_scopes: Annotated[tuple[Literal["usergroups:read", "users:read.email"], ...], NoDecode] = Field(
+        (),
+        validation_alias="SLACK_OPTIONAL_SCOPES",
+        description="scopes that an installation over OAuth requests as well, separated by commas: `usergroups:read` "
+        "(user groups as operators and approvers), `users:read.email` (people by email address)",
+    )
     slack_api_url: str = Field(
         "https://slack.com/api/",
         validation_alias="SLACK_API_URL",
@@ -227,6 +233,11 @@ class Settings(BaseSettings):
             prefix, listed = (f"{scoped[1]}=", scoped[2]) if scoped else ("", group)
             places += [f"{prefix}{place}" for place in _comma_separated(listed)]
         return tuple(places)
+
+    @field_validator("slack_optional_scopes", mode="before")
+    @classmethod
+    def _split_scopes(cls, value: Any) -> Any:
+        return _comma_separated(value) if isinstance(value, str) else tuple(value)
 
     @field_validator("allowed_workspaces", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType, UserIdField
 from core.iterable.models import DataCenter
+from core.models.people import is_user_group
 from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.tables import connections
@@ -30,8 +31,9 @@ _SEQUENCES = ("operators", "approvers", "previous_key_digests")
 class Connection:
     """A connection as stored. `api_key` is encrypted; None means that the key is in the environment.
 
-    `previous_key_digests` are digests (`project_of`) of keys that were replaced. `merges_profiles`: if a placeholder
-    gets an address that another profile has already, its profile is merged into that one.
+    `operators` and `approvers` are ids of people and of user groups in Slack. `previous_key_digests` are digests
+    (`project_of`) of keys that were replaced. `merges_profiles`: if a placeholder gets an address that another profile
+    has already, its profile is merged into that one.
     """
 
     id: int
@@ -56,14 +58,35 @@ class Connection:
     project_type: ProjectType | None = None
     campaigns_due_at: float = field(default=0.0, compare=False)
     merges_profiles: bool = False
+    group_members: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    """The people in each user group that is named, by its id, as far as Slack has said. Not stored.
+
+    Who is in a group that is not here is not known, so they count as not named."""
 
     def had_key(self, api_key: str) -> bool:
         """Whether the connection ever had this key: the first one, or a replaced one."""
         return project_of(api_key) in (self.rate_limit_key, *self.previous_key_digests)
 
     def names(self, person: str) -> bool:
-        """Whether a person (a Slack user id) is an operator or an approver of the connection."""
-        return person in self.operators or person in self.approvers
+        """Whether a person (a Slack user id) is an operator or an approver, by name or in a user group."""
+        return self._has((*self.operators, *self.approvers), person)
+
+    def is_approver(self, person: str) -> bool:
+        """Whether a person, or a user group, is an approver: by name or in a user group."""
+        return self._has(self.approvers, person)
+
+    @property
+    def named_groups(self) -> set[str]:
+        """The ids of the user groups among the operators and approvers."""
+        return {each for each in (*self.operators, *self.approvers) if is_user_group(each)}
+
+    @property
+    def unknown_groups(self) -> list[str]:
+        """The ids of the named user groups whose people Slack has not said."""
+        return sorted(self.named_groups - self.group_members.keys())
+
+    def _has(self, named: Iterable[str], person: str) -> bool:
+        return any(each == person or person in self.group_members.get(each, ()) for each in named)
 
     @property
     def label(self) -> str:
@@ -128,7 +151,8 @@ async def add(
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """The settings of a connection, except its key. `operators` and `approvers` are Slack user ids."""
+    """The settings of a connection, except its key. `operators` and `approvers` are ids of people and user
+    groups in Slack."""
 
     name: str
     data_center: DataCenter

@@ -23,6 +23,9 @@ from core.store.tables import connections, ledger, mappings, runs, slack_message
 _FIELDS_DECLINED = "The change of its data fields was declined."
 _CHANGE_DECLINED = "The change of its settings was declined."
 
+# Columns that hold a JSON array of ids.
+_PEOPLE = ("operators", "approvers")
+
 #: The list id of a live mapping until a list is chosen.
 NO_LIST = 0
 
@@ -139,6 +142,11 @@ class AudienceMapping:
 
     None: no change waits."""
 
+    operators: tuple[str, ...] = ()
+    """Who may start its runs: ids of people and user groups in Slack. None: the operators of its connection."""
+    approvers: tuple[str, ...] = ()
+    """Who approves its runs. None: the approvers of its connection."""
+
     @property
     def settings_digest(self) -> str:
         """A digest of the settings that decide who is on the list. An approval is about them."""
@@ -247,11 +255,14 @@ class MappingUpdate(TypedDict, total=False):
     project_type: ProjectType | None
     freeze_before_s: float | None
     freeze_holds: FreezeHolds
+    operators: tuple[str, ...]
+    approvers: tuple[str, ...]
 
 
 async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingUpdate]) -> None:
     """Set columns of a mapping."""
-    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**plain(values)))
+    stored = {name: json.dumps(value) if name in _PEOPLE else value for name, value in plain(values).items()}
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**stored))
 
 
 async def any_live_fields(db: AsyncConnection) -> bool:
@@ -397,6 +408,12 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 
+async def with_own_people(db: AsyncConnection) -> dict[int, AudienceMapping]:
+    """Return the mappings that have operators or approvers of their own, by id."""
+    query = select(mappings).where(or_(mappings.c.operators != "[]", mappings.c.approvers != "[]"))
+    return {mapping.id: mapping for mapping in map(from_row, (await db.execute(query)).mappings())}
+
+
 async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, AudienceMapping]:
     """Find mappings by their ids."""
     rows = (await db.execute(select(mappings).where(mappings.c.id.in_(list(ids))))).mappings()
@@ -499,4 +516,5 @@ def from_row(row: Any) -> AudienceMapping:
         "exclusions": load(values["exclusions"]),
         "change_before": None if change is None else json.loads(change),
     }
-    return AudienceMapping(**{**values, **enums, **fields, **rules})
+    people = {name: tuple(json.loads(values[name])) for name in _PEOPLE}
+    return AudienceMapping(**{**values, **enums, **fields, **rules, **people})

@@ -167,6 +167,9 @@ mappings = Table(
     Column("exclusions", Text, nullable=False, server_default="[]"),
     # the mode, removal policy and exclusions before a change that is not approved yet, as JSON; NULL: no change waits
     Column("change_before", Text),
+    # its own operators and approvers, as JSON: ids of people and user groups in Slack; "[]": those of its connection
+    Column("operators", Text, nullable=False, server_default="[]"),
+    Column("approvers", Text, nullable=False, server_default="[]"),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     # how long before a campaign goes to the list the mapping is frozen, in seconds (NULL: it is not), and which changes

@@ -1,6 +1,6 @@
 """What a workspace may see. Handlers look up every id from a request here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,17 @@ class Tenant:
     only_named: str | None = None
 
 
+def as_of_mapping(connection: Connection, mapping: AudienceMapping) -> Connection:
+    """Return a connection with the operators and approvers of one of its mappings, if that has its own."""
+    if not (mapping.operators or mapping.approvers):
+        return connection
+    return replace(
+        connection,
+        operators=mapping.operators or connection.operators,
+        approvers=mapping.approvers or connection.approvers,
+    )
+
+
 async def connections_of(db: AsyncConnection, tenant: Tenant) -> list[Connection]:
     """Return the connections that a tenant sees, by name."""
     if tenant.team_id is None:
@@ -39,10 +50,10 @@ async def connection(db: AsyncConnection, tenant: Tenant, connection_id: int) ->
 
 
 async def mapping(db: AsyncConnection, tenant: Tenant, mapping_id: int) -> tuple[Connection, AudienceMapping] | None:
-    """Find a mapping of a tenant, with its connection."""
+    """Find a mapping of a tenant, with its connection, which has the operators and approvers of the mapping."""
     mapping = await mappings.by_id(db, mapping_id)
     owner = await connection(db, tenant, mapping.connection_id) if mapping is not None else None
-    return (owner, mapping) if owner is not None and mapping is not None else None
+    return (as_of_mapping(owner, mapping), mapping) if owner is not None and mapping is not None else None
 
 
 async def run(db: AsyncConnection, tenant: Tenant, run_id: str) -> tuple[Connection, AudienceMapping, Run] | None:
@@ -53,7 +64,10 @@ async def run(db: AsyncConnection, tenant: Tenant, run_id: str) -> tuple[Connect
 
 
 async def alert(db: AsyncConnection, tenant: Tenant, alert_id: int) -> tuple[Connection, Alert] | None:
-    """Find an alert of a tenant, with its connection."""
+    """Find an alert of a tenant, with its connection, which has the operators of the alert's mapping."""
     alert = await alerts.by_id(db, alert_id)
     owner = await connection(db, tenant, alert.connection_id) if alert is not None else None
-    return (owner, alert) if owner is not None and alert is not None else None
+    if alert is None or owner is None:
+        return None
+    mapping = await mappings.by_id(db, alert.mapping_id) if alert.mapping_id is not None else None
+    return (owner if mapping is None else as_of_mapping(owner, mapping), alert)

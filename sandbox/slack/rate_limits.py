@@ -16,6 +16,9 @@ TIERS = {
     "apps.connections.open": TIER_3,
     "conversations.list": TIER_2,
     "users.list": TIER_2,
+    "users.lookupByEmail": TIER_3,
+    "usergroups.list": TIER_2,
+    "usergroups.users.list": TIER_2,
 }
 POSTS_A_MINUTE = 300
 CHANNEL_SECONDS = 1.0

@@ -35,6 +35,9 @@ def plain(text: str, world: World | None = None) -> str:
         if target[:1] == "#":
             channel = world.channels.get(target[1:]) if world else None
             return f"#{label or (channel.name if channel else target[1:])}"
+        if target.startswith("!subteam^"):  # docs.slack.dev/messaging/formatting-message-text, "Mentioning groups"
+            group = world.user_groups.get(target.removeprefix("!subteam^")) if world else None
+            return label or f"@{group.handle if group else target.removeprefix('!subteam^')}"
         if target[:1] == "!":
             return label or f"@{target[1:]}"
         return f"{label} ({target})" if label else target

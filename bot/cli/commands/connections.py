@@ -3,23 +3,28 @@
 import getpass
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from bot.cli import options
+from bot.cli import people as cli_people
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
 from core.errors import ConflictError, InputError, SettingsError
 from core.identity import ProjectType, UserIdField
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.engine import Engine
     from core.iterable import IterableList
-    from core.store.connections import Connection
+    from core.store.connections import Connection, ConnectionChanges
     from core.store.mparticle_accounts import MParticleAccount
 
 app = typer.Typer(help="Iterable projects: API key, data center, User ID setting and rate.")
+
+_NO_ONE = {"operators": "everyone", "approvers": "no one"}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
 KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the API key from standard input.")]
@@ -85,6 +90,12 @@ def merge_profiles(
     is merged into it. This can't be undone. If off, the list gets the other profile, and the placeholder's remains.
     """
     return run_command(lambda session: _set_merging(session, name, is_on=switch is Switch.ON))
+
+
+@app.command()
+def people(name: Name, operator: cli_people.Operators = None, approver: cli_people.Approvers = None) -> ExitCode:
+    """Choose who may start the syncs of a connection, and who approves them. An omitted option changes nothing."""
+    return run_command(lambda session: _choose_people(session, name, {"operators": operator, "approvers": approver}))
 
 
 @app.command()
@@ -176,6 +187,21 @@ async def _set_merging(session: Session, name: str, *, is_on: bool) -> ExitCode:
     return ExitCode.OK
 
 
+async def _choose_people(session: Session, name: str, named: "Mapping[str, list[str] | None]") -> ExitCode:
+    from core.connections.manage import change
+    from core.store.audit_log import COMMAND_LINE
+
+    if all(names is None for names in named.values()):
+        raise InputError("Name someone with --operator or --approver.")
+    async with session.engine() as engine:
+        connection = await load(engine, name)
+        ids = await cli_people.find(engine, connection.team_id, named)
+        await change(engine, connection, by=COMMAND_LINE, team_id=None, **cast("ConnectionChanges", ids))
+    names = "; ".join(f"{what}: {', '.join(chosen) or _NO_ONE[what]}" for what, chosen in ids.items())
+    session.terminal.line(f'Connection "{name}" has these {names}.')
+    return ExitCode.OK
+
+
 async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
     from core.connections.named import name_of
@@ -217,6 +243,8 @@ async def _show(session: Session, name: str) -> ExitCode:
                 ("Merges profiles", "yes" if connection.merges_profiles else "no"),
                 ("Rate", _rate(connection)),
                 ("Key", f"...{connection.key_last4}"),
+                ("Operators", ", ".join(connection.operators) or "everyone"),
+                ("Approvers", ", ".join(connection.approvers) or "no one"),
                 ("State", _state(connection) + _remedy(connection)),
                 ("mParticle", _mparticle(account)),
                 ("Mappings", mapping_lines or "none yet"),

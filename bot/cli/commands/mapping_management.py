@@ -1,17 +1,19 @@
 """`iterable-sync mappings edit`, `archive`, `delete` and their like: what becomes of a mapping."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bot.cli import options
-from bot.cli.commands.mappings import limits_text, load_mapping, removal_limit_text
+from bot.cli import options, people
+from bot.cli.commands.mappings import limits_text, load_connection, load_mapping, removal_limit_text
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
 from core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.connections.mapping_end import DeletionSummary
     from core.connections.mapping_settings import MappingEdit
     from core.store.mappings import AudienceMapping
@@ -48,6 +50,8 @@ def edit(
         RemovalsChoice | None,
         typer.Option(help="People who leave the audience: remove them, ask each time, keep them. Needs approval."),
     ] = None,
+    operator: people.Operators = None,
+    approver: people.Approvers = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Approve the change.")] = False,
 ) -> ExitCode:
     """Change a mapping. What is not given stays as it is.
@@ -67,7 +71,8 @@ def edit(
         wanted["max_added_share"] = options.share_of(max_add_percent)
     if max_remove_percent is not None:
         wanted["max_removed_share"] = options.share_of(max_remove_percent)
-    return run_command(lambda session: _edit(session, mapping_id, wanted, removals, yes=yes))
+    named = {"operators": operator, "approvers": approver}
+    return run_command(lambda session: _edit(session, mapping_id, wanted, removals, named, yes=yes))
 
 
 def set_limits(
@@ -139,6 +144,7 @@ async def _edit(
     mapping_id: int,
     wanted: "MappingEdit",
     removals: RemovalsChoice | None = None,
+    named: "Mapping[str, list[str] | None] | None" = None,
     *,
     yes: bool = False,
 ) -> ExitCode:
@@ -148,11 +154,15 @@ async def _edit(
 
     if removals is not None:
         wanted["removal_policy"] = RemovalPolicy(removals.value)
-    if not wanted:
+    chosen = {what: names for what, names in (named or {}).items() if names is not None}
+    if not (wanted or chosen):
         raise InputError("Say what to change, for example --name. `iterable-sync mappings edit --help` lists it all.")
     async with session.engine() as engine:
+        if chosen:
+            owner = await load_connection(engine, await load_mapping(engine, mapping_id))
+            wanted |= cast("MappingEdit", await people.find(engine, owner.team_id, chosen))
         mapping = await mapping_settings.edit(engine, mapping_id, by=COMMAND_LINE, team_id=None, approved=yes, **wanted)
-    sentences = []
+    sentences = [f"Its {what}: {', '.join(getattr(mapping, what)) or 'those of the connection'}." for what in chosen]
     if "name" in wanted:
         sentences.append(f'It is called "{mapping.label}".')
     if "channel" in wanted:

@@ -16,6 +16,7 @@ from core.errors import InputError
 if TYPE_CHECKING:
     from core.engine import Engine
     from core.mparticle.models import KnownAudiences
+    from core.store.connections import Connection
     from core.store.mappings import AdditionLimits, AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
@@ -207,12 +208,12 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
     from core.models.data_fields import fields_text
     from core.models.exclusions import exclusions_text
     from core.planning.guards import changes_text
-    from core.store import campaigns, connections, file_sources, freezes, lists, mappings, schedules
+    from core.store import campaigns, file_sources, freezes, lists, mappings, schedules
 
     async with session.engine() as engine:
         mapping = await load_mapping(engine, mapping_id)
+        connection = await load_connection(engine, mapping)
         async with engine.database.read() as db:
-            connection = await connections.by_id(db, mapping.connection_id)
             stored_list = await lists.get(db, mapping.connection_id, mapping.list_id)
             sizes = await mappings.sizes(db, [mapping_id])
             freeze = await freezes.of_mapping(db, mapping_id)
@@ -220,7 +221,6 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             source = await file_sources.get(db, mapping_id)
             of_mapping = await schedules.of_mapping(db, mapping_id)
         known = await audiences_of(session, engine, mapping.connection_id)
-    assert connection is not None
     before = "" if mapping.freeze_before_s is None else f"{mapping.freeze_before_s / 60:g} minutes before campaigns"
     place = "mParticle, live" if mapping.is_live else source.address if source is not None else "by hand"
     session.terminal.show(
@@ -233,6 +233,8 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Mode", mapping.mode),
                 ("Status", status_text(mapping)),
                 ("Channel", mapping.channel or "none"),
+                ("Operators", ", ".join(mapping.operators) or "those of the connection"),
+                ("Approvers", ", ".join(mapping.approvers) or "those of the connection"),
                 ("Source", place),
                 *(("Schedule", f"{each.name}: {phrase(each)}") for each in of_mapping),
                 ("Waits if it adds", limits_text(mapping)),
@@ -268,6 +270,16 @@ async def load_mapping(engine: "Engine", mapping_id: int) -> "AudienceMapping":
     if mapping is None:
         raise InputError(f"There is no mapping {mapping_id}. `iterable-sync mappings list` shows those that there are.")
     return mapping
+
+
+async def load_connection(engine: "Engine", mapping: "AudienceMapping") -> "Connection":
+    """Return the connection of a mapping."""
+    from core.store import connections
+
+    async with engine.database.read() as db:
+        connection = await connections.by_id(db, mapping.connection_id)
+    assert connection is not None  # a mapping is deleted with its connection
+    return connection
 
 
 def limits_text(mapping: "AudienceMapping") -> str:

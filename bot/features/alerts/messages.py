@@ -42,11 +42,11 @@ class AlertMessageProvider:
         run_views = await self._runs.read(snapshot, failed.values())
         now = await clock.now(snapshot.db)
         is_quiet = self._settings.is_quiet(now)
-        connections = await snapshot.connections()
         slack_routes = [route for route in await routes.everyone(snapshot.db) if route.kind is RouteKind.SLACK]
         subjects = []
         for each in followed:
-            connection = connections[each.connection_id]
+            connection = await snapshot.connection_of(each.connection_id, each.mapping_id)
+            assert connection is not None  # an alert is deleted with its connection
             mapping = by_id.get(each.mapping_id or 0)
             check = await _check_of(snapshot.db, each, mapping)
             own = NONE if check is None else await own_changes(snapshot.db, check)

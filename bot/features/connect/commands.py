@@ -28,7 +28,8 @@ async def open_connect(services: Services, client: AsyncWebClient, actor: Actor)
     """Open the modal that connects a project. A person who is no admin reads who can do it."""
     connections = await services.connections(actor)
     if await services.people.is_admin(client, actor.team_id, actor.person):
-        await open_modal(client, actor, modals.connect_form(ConnectionForm(), connections))
+        groups = await services.group_choices(actor.team_id)
+        await open_modal(client, actor, modals.connect_form(ConnectionForm(), connections, groups))
     else:
         message = views.admins_only("connect an Iterable project") if connections else views.ask_an_admin()
         await _explain(client, actor, message)
@@ -38,7 +39,8 @@ async def open_edit(services: Services, client: AsyncWebClient, actor: Actor, co
     """Open the modal that edits a connection. A person who is no admin reads who can do it."""
     connection = await for_admins(services, client, actor, connection_id, "change a connection")
     if connection is not None:
-        await open_modal(client, actor, modals.edit_form(ConnectionForm.of(connection), connection.key_last4))
+        groups = await services.group_choices(actor.team_id)
+        await open_modal(client, actor, modals.edit_form(ConnectionForm.of(connection), connection.key_last4, groups))
 
 
 async def open_key(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:

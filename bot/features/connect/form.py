@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from bot.features.ids import ConnectBlock
 from bot.ui.modal_state import Metadata, ViewInputs
+from bot.ui.people_inputs import read_people
 from core.connections.manage import RATE_FLOOR, RATE_MAX, check_name
 from core.errors import InputError
 from core.identity import ProjectType, UserIdField
@@ -48,17 +49,17 @@ class ConnectionForm(Metadata):
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Read the submitted modal."""
-        inputs = ViewInputs(view)
+        inputs, before = ViewInputs(view), cls.load(view)
         return cls(
-            connection_id=cls.load(view).connection_id,
+            connection_id=before.connection_id,
             name=inputs.text(ConnectBlock.NAME),
             data_center=DataCenter(inputs.choice(ConnectBlock.DATA_CENTER) or DataCenter.US),
             user_id=UserIdField(inputs.choice(ConnectBlock.USER_ID) or UserIdField.CUSTOMER_ID),
             project_type=ProjectType(chosen) if (chosen := inputs.choice(ConnectBlock.PROJECT_TYPE)) else None,
             rate=_number(inputs.text(ConnectBlock.RATE)),
             channel=inputs.conversation(ConnectBlock.CHANNEL),
-            operators=tuple(inputs.person_ids(ConnectBlock.OPERATORS)),
-            approvers=tuple(inputs.person_ids(ConnectBlock.APPROVERS)),
+            operators=read_people(inputs, ConnectBlock.OPERATORS, ConnectBlock.OPERATOR_GROUPS, before.operators),
+            approvers=read_people(inputs, ConnectBlock.APPROVERS, ConnectBlock.APPROVER_GROUPS, before.approvers),
             self_approval=inputs.is_checked(ConnectBlock.SELF_APPROVAL),
             merges_profiles=inputs.is_checked(ConnectBlock.MERGING),
         )
@@ -76,7 +77,7 @@ class ConnectionForm(Metadata):
                 f"{DEFAULT_RATE:g}."
             )
         if not self.approvers:
-            errors[ConnectBlock.APPROVERS] = "Choose at least one person who approves what is proposed."
+            errors[ConnectBlock.APPROVERS] = "Choose at least one person or group who approves what is proposed."
         return errors
 
     def values(self) -> ConnectionSettings:

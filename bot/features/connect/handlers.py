@@ -53,11 +53,12 @@ def _register_again(app: AsyncApp, services: Services) -> None:
         await ack()
         details, actor = ConnectionForm.load(body["view"]), Actor.of(body)
         await require_admin(services, client, actor, "connect an Iterable project")
+        groups = await services.group_choices(actor.team_id)
         if details.connection_id is None:
-            form = modals.connect_form(details)
+            form = modals.connect_form(details, groups=groups)
         else:
             connection = await services.connection(actor, details.connection_id)
-            form = modals.edit_form(details, connection.key_last4)
+            form = modals.edit_form(details, connection.key_last4, groups)
         await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
 
     @app.action(ConnectAction.KEY_AGAIN)

@@ -1,20 +1,21 @@
 """The messages about a change of approvers: to the previous approvers, and in the alert channel."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.ui.blocks import Message, section
 from bot.ui.formatting import escape, person
-from core.store import audit_log
+from core.models.people import people_only
+from core.store import audit_log, mappings
 from core.store.audit_log import AuditAction, AuditEntry
 from core.store.connections import Connection
 
 # Changes that are older when this process starts are not reported, in seconds.
 LOOK_BACK_S = 24 * 3600.0
-_CONNECTION = "connection:"
+_MAPPING = "mapping"
 
 
 class ApproversMessageProvider:
@@ -32,15 +33,17 @@ class ApproversMessageProvider:
         entries = await audit_log.entries_since(
             snapshot.db, AuditAction.CONNECTION_CHANGED, after_id=self._last_entry or 0, after=since
         )
+        entries += await audit_log.entries_since(
+            snapshot.db, AuditAction.MAPPING_CHANGED, after_id=self._last_entry or 0, after=since
+        )
         self._last_entry = await audit_log.last_id(snapshot.db)
         self._pending |= {entry.id: entry for entry in entries if _concerns_approvers(entry)}
         if not self._pending:
             return []
-        connections = await snapshot.connections()
         subjects = []
         for entry in list(self._pending.values()):
-            connection = connections.get(int(entry.subject.removeprefix(_CONNECTION)))
-            messages = [] if connection is None else approvers_changed(connection, entry)
+            changed = await _changed(snapshot, entry)
+            messages = [] if changed is None else approvers_changed(*changed, entry)
             if not messages:
                 del self._pending[entry.id]
                 continue
@@ -59,21 +62,44 @@ class ApproversMessageProvider:
         """Nothing to do."""
 
 
-def approvers_changed(connection: Connection, entry: AuditEntry) -> list[DesiredMessage]:
-    """Return the messages about a change of who may approve."""
-    before = (entry.before or {}).get("approvers") or []
+async def _changed(snapshot: Snapshot, entry: AuditEntry) -> tuple[Connection, str, tuple[str, ...]] | None:
+    """Return the connection whose approvers changed, and its name or that of its mapping; None if it was removed.
+
+    If the approvers of a mapping changed, the connection is as of that mapping, and the third value is the approvers of
+    the connection, who decided while the mapping had none of its own.
+    """
+    kind, _, number = entry.subject.partition(":")
+    if kind == _MAPPING:
+        mapping = await mappings.by_id(snapshot.db, int(number))
+        if mapping is None:
+            return None
+        connection = await snapshot.connection_of(mapping.connection_id, mapping.id)
+        if connection is None:
+            return None
+        of_connection = (await snapshot.connections())[mapping.connection_id].approvers
+        return connection, f"{mapping.label} ({connection.label})", of_connection
+    connection = (await snapshot.connections()).get(int(number))
+    return None if connection is None else (connection, connection.label, ())
+
+
+def approvers_changed(
+    connection: Connection, label: str, others: Sequence[str], entry: AuditEntry
+) -> list[DesiredMessage]:
+    """Return the messages about a change of who may approve. `label` names what they approve syncs of.
+
+    `others` approved before if the entry names no one.
+    """
+    before = (entry.before or {}).get("approvers") or list(others)
     after = (entry.after or {}).get("approvers")
-    names = ", ".join(person(each) for each in connection.approvers if after is None or each in after)
+    names = ", ".join(person(each) for each in connection.approvers if not after or each in after)
     if after is not None:
-        text = (
-            f"{person(entry.actor)} changed who approves syncs of {escape(connection.label)}: {names or 'no one'} now."
-        )
+        text = f"{person(entry.actor)} changed who approves syncs of {escape(label)}: {names or 'no one'} now."
         if previous_names := ", ".join(map(person, before)):
             text += f" Before: {previous_names}."
     else:
-        text = f"{person(entry.actor)} lets approvers of {escape(connection.label)} approve their own requests."
+        text = f"{person(entry.actor)} lets approvers of {escape(label)} approve their own requests."
     previous = before if after is not None else connection.approvers
-    targets = [*([connection.alert_channel] if connection.alert_channel else []), *previous]
+    targets = [*([connection.alert_channel] if connection.alert_channel else []), *people_only(previous)]
     content = Message(text, [section(text)])
     return [
         DesiredMessage(

@@ -12,20 +12,17 @@ from slack_sdk.models.blocks import (
     NumberInputElement,
     PlainTextInputElement,
     RadioButtonsElement,
-    UserMultiSelectElement,
 )
 
 from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.ids import ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
+from bot.ui.people_inputs import GroupChoice, people_inputs
 from core.connections.manage import NAME_MAX_LENGTH, RATE_MAX
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
 from core.store.connections import Connection
-
-# So many people, with the other settings, fit into a modal's private_metadata.
-MOST_PEOPLE = 50
 
 DATA_CENTERS = {DataCenter.US: "US (api.iterable.com)", DataCenter.EU: "EU (api.eu.iterable.com)"}
 USER_IDS = {
@@ -40,14 +37,19 @@ PROJECT_TYPES = {
 _WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is needed."
 
 
-def connect_form(details: ConnectionForm, connections: Sequence[Connection] = ()) -> dict[str, Any]:
-    """Return the form for a new connection, filled with `details`. It never contains a key."""
+def connect_form(
+    details: ConnectionForm, connections: Sequence[Connection] = (), groups: Sequence[GroupChoice] = ()
+) -> dict[str, Any]:
+    """Return the form for a new connection, filled with `details`. It never contains a key.
+
+    `groups` are the user groups that can be chosen.
+    """
     intro = "Connect an Iterable project to keep its lists equal to mParticle audiences."
     blocks: list[Block] = [section(intro)]
     if connections:
         names = ", ".join(f"*{escape(each.name)}*" for each in connections)
         blocks.append(context(f"Connected already: {names}. Edit them, or replace a key, on the Home page."))
-    blocks += [_name(details), _key(), *_settings(details)]
+    blocks += [_name(details), _key(), *_settings(details, groups)]
     return modal(
         "Connect a project",
         blocks,
@@ -58,11 +60,11 @@ def connect_form(details: ConnectionForm, connections: Sequence[Connection] = ()
     )
 
 
-def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
-    """Return the form that edits everything except the key."""
+def edit_form(details: ConnectionForm, key_last4: str, groups: Sequence[GroupChoice] = ()) -> dict[str, Any]:
+    """Return the form that edits everything except the key. `groups` are the user groups that can be chosen."""
     blocks = [
         _name(details),
-        *_settings(details),
+        *_settings(details, groups),
         _project_type(details),
         _merging(details),
         context(f"The key stays: …{escape(key_last4)}."),
@@ -101,8 +103,8 @@ def _key() -> InputBlock:
     return field_of("API key", ConnectBlock.KEY, element, hint=hint)
 
 
-def _settings(details: ConnectionForm) -> list[Block]:
-    return [_data_center(details), *_user_id(details), _rate(details), _channel(details), *_people(details)]
+def _settings(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[Block]:
+    return [_data_center(details), *_user_id(details), _rate(details), _channel(details), *_people(details, groups)]
 
 
 def _data_center(details: ConnectionForm) -> InputBlock:
@@ -189,30 +191,29 @@ def _channel(details: ConnectionForm) -> InputBlock:
     )
 
 
-def _people(details: ConnectionForm) -> list[Block]:
-    operators = UserMultiSelectElement(
-        action_id=ConnectBlock.OPERATORS, initial_users=list(details.operators) or None, max_selected_items=MOST_PEOPLE
-    )
-    approvers = UserMultiSelectElement(
-        action_id=ConnectBlock.APPROVERS, initial_users=list(details.approvers) or None, max_selected_items=MOST_PEOPLE
-    )
+def _people(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[Block]:
     own = option("Let approvers approve their own requests", "yes")
     box = CheckboxesElement(
         action_id=ConnectBlock.SELF_APPROVAL, options=[own], initial_options=[own] if details.self_approval else None
     )
     return [
-        field_of(
+        *people_inputs(
             "Who may start syncs",
             ConnectBlock.OPERATORS,
-            operators,
+            ConnectBlock.OPERATOR_GROUPS,
+            details.operators,
+            groups,
             hint="Leave blank to allow everyone. Approvers can always start syncs.",
             optional=True,
         ),
-        field_of(
+        *people_inputs(
             "Approvers",
             ConnectBlock.APPROVERS,
-            approvers,
+            ConnectBlock.APPROVER_GROUPS,
+            details.approvers,
+            groups,
             hint="They approve new mappings and unusually large changes.",
+            optional=False,
         ),
         field_of("Self-approval", ConnectBlock.SELF_APPROVAL, box, optional=True),
     ]

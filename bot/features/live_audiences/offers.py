@@ -25,11 +25,11 @@ class LiveOfferMessageProvider:
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the offers."""
         offered = await mappings.offers(snapshot.db)
-        connections = await snapshot.connections() if offered else {}
         names = await snapshot.list_names() if offered else {}
         subjects = []
         for mapping in offered:
-            connection = connections[mapping.connection_id]
+            connection = await snapshot.connection_of(mapping.connection_id, mapping.id)
+            assert connection is not None  # a mapping is deleted with its connection
             list_name = names.get((connection.id, mapping.list_id)) or f"list {mapping.list_id}"
             ref = MappingRef(connection, mapping, list_name)
             if channel_of(mapping, connection) is not None:

@@ -100,6 +100,12 @@ def is_open(key: str, connection: Connection, stored: Mapping[str, SlackMessage]
     return any(stored[each].kind != MessageKind.DONE for each in keys if each in stored)
 
 
+async def _connection_of(snapshot: Snapshot, mapping: AudienceMapping) -> Connection:
+    connection = await snapshot.connection_of(mapping.connection_id, mapping.id)
+    assert connection is not None  # a mapping is deleted with its connection
+    return connection
+
+
 class LiveAudienceReader:
     """Reads live audiences that messages report on."""
 
@@ -109,17 +115,17 @@ class LiveAudienceReader:
 
     async def read_questions(self, snapshot: Snapshot, live: Sequence[AudienceMapping]) -> list[LiveAudience]:
         """Read the live audiences that have a question for a person, or whose question is still shown."""
-        connections = await snapshot.connections()
+        connections = {each.id: await _connection_of(snapshot, each) for each in live}
         keys = {each.id: (removals_key(each.id), disconnected_key(each.id)) for each in live}
         stored = await snapshot.stored_messages(
             message_key
             for each in live
             for key in keys[each.id]
-            for message_key in (key, *fallback.keys_for(key, connections[each.connection_id]))
+            for message_key in (key, *fallback.keys_for(key, connections[each.id]))
         )
         audiences = []
         for mapping in live:
-            connection = connections[mapping.connection_id]
+            connection = connections[mapping.id]
             has_open = any(is_open(key, connection, stored) for key in keys[mapping.id])
             may_ask = mapping.removal_policy is RemovalPolicy.ASK and mapping.status is MappingStatus.ACTIVE
             if not (has_open or may_ask or needs_decision(mapping)):
@@ -147,7 +153,7 @@ class LiveAudienceReader:
         for key, (day, mapping) in zip(keys, days, strict=True):
             if key in stored and stored[key].status not in (MessageStatus.NEW, MessageStatus.SENDING):
                 continue
-            connection = (await snapshot.connections())[mapping.connection_id]
+            connection = await _connection_of(snapshot, mapping)
             if channel_of(mapping, connection) is None:
                 continue
             list_name = (await snapshot.list_names()).get((mapping.connection_id, mapping.list_id))

@@ -33,7 +33,8 @@ class ProposalMessageProvider:
         for mapping in proposals:
             if mapping.created_at > now - self._hold_back_s:
                 continue
-            connection = (await snapshot.connections())[mapping.connection_id]
+            connection = await snapshot.connection_of(mapping.connection_id, mapping.id)
+            assert connection is not None  # a mapping is deleted with its connection
             list_name = (await snapshot.list_names()).get((connection.id, mapping.list_id))
             waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.is_live else 0
             ref = MappingRef(

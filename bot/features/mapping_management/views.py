@@ -16,6 +16,7 @@ from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping.cards import MODES, REMOVALS
 from bot.features.mapping_lookup import MappingRef
 from bot.features.mapping_management.form import ManagementMetadata, percent_text
+from bot.features.mapping_management.people import people_words
 from bot.ui.blocks import (
     Message,
     actions,
@@ -57,6 +58,7 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
         *_limits(mapping, may_set_limits=may_set_limits),
         divider(),
         section(f"*Excluded:* {escape(exclusions_text(mapping.exclusions)) or 'no one'}", accessory=_exclusions(ref)),
+        section(people_words(ref), accessory=_people(ref)),
         section("*When it is no longer needed*\nArchiving stops its syncs, and you can take it back."),
         actions(_archive(ref), _delete(ref)),
     ]
@@ -77,6 +79,11 @@ def _archived(ref: MappingRef) -> dict[str, Any]:
 def _exclusions(ref: MappingRef) -> Any:
     label = f"Exclude people from {ref.plain}"
     return button("Exclusions…", MappingAction.EXCLUSIONS, str(ref.mapping.id), label=label)
+
+
+def _people(ref: MappingRef) -> Any:
+    label = f"People who start and approve {ref.plain}"
+    return button("People…", MappingAction.PEOPLE, str(ref.mapping.id), label=label)
 
 
 def _archive(ref: MappingRef) -> Any:

@@ -53,7 +53,7 @@ class RunViewReader:
         """Return the views of these runs by run id, without runs whose connection was removed."""
         views: dict[str, RunView] = {}
         for run in shown:
-            connection = (await snapshot.connections()).get(run.connection_id)
+            connection = await snapshot.connection_of(run.connection_id, run.mapping_id)
             if connection is not None and run.id not in views:
                 list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
                 rejected = await self._rejected_by_reason(snapshot.db, run)

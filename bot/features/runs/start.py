@@ -66,10 +66,10 @@ async def open_start(
         await open_connect(services, client, actor)
         return
     mine = [each for each in connections if may_start(each, actor.person)]
-    if not mine:
-        require_start(connections[0], actor.person, "start syncs")
     chosen = await _chosen(services, actor, mapping_id) if mapping_id is not None else None
     refs = [chosen] if chosen else await startable(services, actor)
+    if not (mine or refs):
+        require_start(connections[0], actor.person, "start syncs")
     if not refs:
         await (reply_privately(client, actor, views.no_mapping_yet()) if files else open_map(services, client, actor))
         return

@@ -82,8 +82,9 @@ def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
 
 
 def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusItem:
-    connection = next(each for each in overview.connections if each.id == alert.connection_id)
     mapped = overview.by_mapping.get(alert.mapping_id or 0)
+    connection = next(each for each in overview.connections if each.id == alert.connection_id)
+    connection = connection if mapped is None else mapped.connection
     about = phrases.target_line(mapped) if mapped else phrases.named(connection)
     offered: list[ButtonElement] = []
     if alert.code == InvalidApiKeyError.code:

@@ -110,8 +110,9 @@ class WorkspaceStatus:
         return {each.mapping.id: each for each in self.mapped}
 
     def may_start_any(self, person: str) -> bool:
-        """Return whether a person may start syncs of any connection."""
-        return any(permissions.may_start(each, person) for each in self.connections)
+        """Return whether a person may start syncs of any connection or mapping."""
+        connections = (*self.connections, *(each.connection for each in self.mapped))
+        return any(permissions.may_start(each, person) for each in connections)
 
     @classmethod
     async def read(
@@ -130,8 +131,12 @@ class WorkspaceStatus:
         if asked:
             known = await _audiences(services, [each for each in visible if each.id in accounts])
             mapped = [_with_audience(each, known.get(each.connection.id), sizes) for each in mapped]
+        of_mapping = await services.with_groups([each.connection for each in mapped])
+        mapped = [replace(each, connection=known) for each, known in zip(mapped, of_mapping, strict=True)]
+        by_id = {each.mapping.id: each for each in mapped}
+        unfinished = [replace(each, mapped=by_id[each.run.mapping_id]) for each in unfinished]
         return cls(
-            connections=tuple(visible),
+            connections=tuple(await services.with_groups(visible)),
             mapped=tuple(mapped),
             under_way=tuple(each for each in unfinished if each.run.status is not RunStatus.NEEDS_APPROVAL),
             waiting=tuple(each for each in unfinished if each.run.status is RunStatus.NEEDS_APPROVAL),
@@ -167,7 +172,7 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
     return [
         MappingStatusRow(
             mapping,
-            connection,
+            tenancy.as_of_mapping(connection, mapping),
             list_name(mapping, names),
             last.get(mapping.id),
             await live_mappings.status(db, mapping.id, now) if mapping.is_live else None,

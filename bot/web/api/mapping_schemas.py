@@ -48,6 +48,12 @@ class Mapping(Schema):
     max_removed_share: Annotated[
         float | None, Field(description="The share of removals above which a sync needs approval (None: 0.2).")
     ]
+    operators: Annotated[
+        list[str], Field(description="Who may start its syncs: ids in Slack. None: those of the connection.")
+    ]
+    approvers: Annotated[
+        list[str], Field(description="Who approves its syncs: ids in Slack. None: those of the connection.")
+    ]
     status: MappingStatus
     exclusions: MappingExclusions
     waits_for_change: Annotated[bool, Field(description="Whether a change of an approved mapping waits for approval.")]
@@ -73,6 +79,8 @@ class Mapping(Schema):
             max_added=mapping.max_added,
             max_added_share=mapping.max_added_share,
             max_removed_share=mapping.max_removed_share,
+            operators=list(mapping.operators),
+            approvers=list(mapping.approvers),
             status=mapping.status,
             exclusions=MappingExclusions.of(mapping),
             waits_for_change=mapping.waits_for_change,
@@ -104,6 +112,10 @@ class ExclusionRequest(Sent):
     ] = None
 
 
+_Person = Annotated[str, StringConstraints(min_length=2, max_length=320)]
+_WHO = "ids in Slack, email addresses, or @handles of user groups"
+
+
 class MappingPage(Schema):
     """A page of mappings, by id."""
 
@@ -133,6 +145,14 @@ class MappingChange(Sent):
     ] = None
     removals: Annotated[
         RemovalPolicy | None, Field(description="Who leaves the audience. A change needs approval, with the next sync.")
+    ] = None
+    operators: Annotated[
+        list[_Person] | None,
+        Field(max_length=50, description=f"Who may start its syncs: {_WHO}. None: those of the connection."),
+    ] = None
+    approvers: Annotated[
+        list[_Person] | None,
+        Field(max_length=50, description=f"Who approves its syncs: {_WHO}. None: those of the connection."),
     ] = None
 
 

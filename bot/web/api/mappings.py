@@ -17,6 +17,7 @@ from bot.web.api.schemas import PageQuery
 from core.connections import mapping_end, mapping_lifecycle, mapping_settings
 from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.connections.mapping_settings import MappingEdit
+from core.connections.people_lookup import look_up_people
 from core.errors import ConflictError, ValidationError
 from core.models.exclusions import ExclusionKind
 from core.runs.mapping_deletion import request_emptying
@@ -48,12 +49,15 @@ async def get_mapping(call: Call) -> Mapping:
 @operations.add("PATCH", "/mappings/{mapping_id}", Scope.ADMIN, body=MappingChange, result=Mapping, errors=(404, 409))
 async def change_mapping(call: Call, body: MappingChange) -> Mapping:
     """Change a mapping. What is left out stays as it is."""
-    _, mapping = await call.mapping(call.number("mapping_id"))
+    owner, mapping = await call.mapping(call.number("mapping_id"))
     values = body.model_dump(include=body.model_fields_set)
     if "removals" in values:
         values["removal_policy"] = values.pop("removals")
     if any(values.get(name, "") is None for name in ("mode", "removal_policy")):
         raise ValidationError("The mode and the removals can't be null. Leave them out to keep them.")
+    for what in ("operators", "approvers"):
+        if what in values:
+            values[what] = await look_up_people(call.engine, owner.team_id, values[what] or [], what)
     wanted = cast(MappingEdit, values)
     await mapping_settings.edit(call.engine, mapping.id, by=call.actor, team_id=call.token.team_id, **wanted)
     return await _current(call)

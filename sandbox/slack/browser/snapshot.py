@@ -40,7 +40,8 @@ def snapshot(world: World, user: User, channel_id: str | None, connections: int)
         "views": [_view(view) for view in user.views],
         "home": _view(user.home) if user.home else None,
         "names": {member.id: member.real_name for member in world.users.values()}
-        | {channel.id: channel.name for channel in world.channels.values()},
+        | {channel.id: channel.name for channel in world.channels.values()}
+        | {group.id: group.handle for group in world.user_groups.values()},
     }
 
 

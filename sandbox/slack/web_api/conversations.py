@@ -1,4 +1,4 @@
-"""Conversations and people: conversations.open/info/list/members, users.info/list."""
+"""Conversations and people: conversations.open/info/list/members, users.info/list/lookupByEmail."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ def users_list(request: ApiRequest) -> Json:
     with_email = "users:read.email" in request.caller.scopes
     team = [user for user in request.world.users.values() if user.team_id == request.team_id]
     return _page(request, "members", [user.as_json(with_email) for user in team])
+
+
+def users_lookup_by_email(request: ApiRequest) -> Json:
+    """users.lookupByEmail; users_not_found if no one in the workspace has the address
+    (docs.slack.dev/reference/methods/users.lookupByEmail)."""
+    wanted = request.needed("email").casefold()
+    for user in request.world.people(request.team_id):
+        if user.email.casefold() == wanted and not user.deleted:
+            return {"user": user.as_json(with_email=True)}
+    raise SlackError("users_not_found")
 
 
 def _page(request: ApiRequest, key: str, items: list[Any]) -> Json:

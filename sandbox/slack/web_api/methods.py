@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.slack.web_api import auth, blocks, chat, conversations, files, views
+from sandbox.slack.web_api import auth, blocks, chat, conversations, files, user_groups, views
 from sandbox.slack.web_api.request import ApiRequest
 from sandbox.slack.workspace.models import Json
 
@@ -47,6 +47,9 @@ METHODS: dict[str, Method] = {
     "conversations.members": Method(conversations.members, CHANNELS),
     "users.info": Method(conversations.users_info, ("users:read",)),
     "users.list": Method(conversations.users_list, ("users:read",)),
+    "users.lookupByEmail": Method(conversations.users_lookup_by_email, ("users:read.email",)),
+    "usergroups.list": Method(user_groups.list_, ("usergroups:read",)),
+    "usergroups.users.list": Method(user_groups.users_list, ("usergroups:read",)),
     "files.getUploadURLExternal": Method(files.get_upload_url, ("files:write",)),
     "files.completeUploadExternal": Method(files.complete_upload, ("files:write",)),
     "files.info": Method(files.info, ("files:read",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.slack.workspace.app import App
 from sandbox.slack.workspace.models import Channel, Message, Team, User
+from sandbox.slack.workspace.user_groups import UserGroup
 from sandbox.slack.workspace.workspace import World
 
 FIRST_TEAM = "T01FERNWAY"
@@ -27,6 +28,12 @@ def sample_world(app: App, base_url: str) -> World:
         User("U02SVEN", SECOND_TEAM, "sven", "Sven Aalto", "Workspace admin", is_admin=True, is_owner=True),
     ):
         world.users[user.id] = user
+    for group in (
+        UserGroup("S01CRM", FIRST_TEAM, "crm", "CRM team", ["U01AMIR", "U01OKSANA"]),
+        UserGroup("S01LEADS", FIRST_TEAM, "crm-leads", "CRM leads", ["U01AMIR"]),
+        UserGroup("S02BOOKS", SECOND_TEAM, "books", "Books", ["U02NOOR"]),
+    ):
+        world.user_groups[group.id] = group
     everyone = {user.id for user in world.people(FIRST_TEAM)}
     second = {user.id for user in world.people(SECOND_TEAM)}
     for channel in (

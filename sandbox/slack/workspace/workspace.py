@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sandbox.slack.workspace.app import App
 from sandbox.slack.workspace.grants import Call, Code, Install, ResponseUrl, Trigger
 from sandbox.slack.workspace.models import Channel, File, Message, Team, User, View
+from sandbox.slack.workspace.user_groups import UserGroup
 
 if TYPE_CHECKING:
     from sandbox.slack.workspace.models import Json
@@ -31,6 +32,7 @@ class World:
         self.base_url = base_url
         self.teams: dict[str, Team] = {}
         self.users: dict[str, User] = {}
+        self.user_groups: dict[str, UserGroup] = {}
         self.channels: dict[str, Channel] = {}
         self.files: dict[str, File] = {}
         self.uploads: dict[str, File] = {}

@@ -46,6 +46,7 @@ from bot.features.mapping.data_fields import FieldsMetadata
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
 from bot.features.mapping_management.form import ManagementMetadata
+from bot.features.mapping_management.people import PeopleMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.schedules.form import ScheduleMetadata
@@ -358,6 +359,15 @@ CASES: Mapping[str, Case] = {
             MappingCallback.EXCLUSIONS, _managed, {MappingBlock.EXCLUDED_DOMAINS: {"value": "partner.example.com"}}
         ),
         Right.START,
+    ),
+    MappingAction.PEOPLE: Case(_in_modal(MappingAction.PEOPLE, _mapping, _managed, {}), Right.ADMINISTER),
+    MappingCallback.PEOPLE: Case(
+        _submission(
+            MappingCallback.PEOPLE,
+            lambda t: PeopleMetadata(mapping_id=t.mapping_id),
+            {MappingBlock.APPROVERS: {"selected_users": ["U01OKSANA"]}},
+        ),
+        Right.ADMINISTER,
     ),
     RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
     RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),

@@ -17,11 +17,12 @@ def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalItera
     """A mapping is edited, archived, restored, and deleted after everyone was taken off its list."""
     target = iterable.new_list()
     assert run.here("sync", run.audience(range(3)), "--list", target).code == 0
-    name, limit, exclude, from_file, archive, archived, restore, choices, delete = steps()
+    name, limit, named, exclude, from_file, archive, archived, restore, choices, delete = steps()
 
     assert run.here("mappings", "edit", 1).code == 2
     assert 'called "Spring sale"' in run.here(*name).out
     assert "removes more than 40%" in run.here(*limit).out
+    assert "Its approvers: U0123ABCD, S0123ABCD." in run.here(*named).out
     shown = run.here("mappings", "show", 1).out
     assert "1 Spring sale" in shown
     assert "C0123456789" in shown
@@ -73,3 +74,19 @@ def test_mapping_is_forgotten(run: Commands, iterable: LocalIterable) -> None:
     assert run.here("mappings", "delete", 1, "--members", "leave", "--yes").code == 0
     assert run.here("mappings", "show", 1).code == 2
     assert len(iterable.emails(target)) == 2
+
+
+def test_people_are_chosen(run: Commands, iterable: LocalIterable) -> None:
+    """A mapping and a connection get operators and approvers, by ids without Slack; `none` returns to the default."""
+    target = iterable.new_list()
+    assert run.here("sync", run.audience(range(2)), "--list", target).code == 0
+    saved = run.here("mappings", "edit", 1, "--operator", "U01MAYA", "--approver", "S01CRM", "--approver", "U01AMIR")
+    assert "Its operators: U01MAYA. Its approvers: S01CRM, U01AMIR." in saved.out
+    assert "Approvers S01CRM, U01AMIR" in " ".join(run.here("mappings", "show", 1).out.split())
+    assert "Its approvers: those of the connection" in run.here("mappings", "edit", 1, "--approver", "none").out
+    refused = run.here("mappings", "edit", 1, "--approver", "amir@example.com")
+    assert (refused.code, "Slack is not configured" in refused.err) == (2, True)
+    name = "ITERABLE_API_KEY (us)"
+    assert run.here("connections", "people", name).code == 2
+    assert "approvers: U01AMIR" in run.here("connections", "people", name, "--approver", "U01AMIR").out
+    assert "U01AMIR" in run.here("connections", "show", name).out

@@ -493,6 +493,22 @@ async def _admin(scene: Scene) -> Look:
     return look
 
 
+async def _groups(scene: Scene) -> Look:
+    ada = _add_admin(scene)
+    scene.bot.services.groups._known.clear()
+    scene.strike()
+    assert (await ada.command("/iterable-sync connect")).ok
+    await scene.wait_until_struck()
+
+    def look() -> str:
+        forms = [each for each in ada.views if each.callback_id == ConnectCallback.CONNECT]
+        if not forms:
+            return ""
+        return "the modal" if "user groups" in scene.render(forms[0]) else "the modal, without user groups"
+
+    return look
+
+
 async def _admin_at_home(scene: Scene) -> Look:
     await scene.mapping()
     ada = _add_admin(scene)
@@ -619,6 +635,7 @@ POINTS = (
     Point("the result of a button in a modal", "views.update", _result_of_a_button),
     Point("the home page", "views.publish", _home),
     Point("whether a person is an admin", "users.info", _admin),
+    Point("the user groups of a form", "usergroups.list", _groups),
     Point("whether a viewer of the home page is an admin", "users.info", _admin_at_home),
     Point("the audience file", "files.info", _fetched),
     Point("the content of the audience file", "download", _fetched, OF_BYTES),

@@ -154,7 +154,7 @@ def settings_for(
 async def local_slack(**options: Any) -> AsyncIterator[Slack]:
     """Run a local Slack with our app. At the end, raises AssertionError if the bot made a call that no fault test
     covers."""
-    async with slack_running(manifest=MANIFEST, **options) as slack:
+    async with slack_running(**{"manifest": MANIFEST, **options}) as slack:
         yield slack
         unknown = slack.world.asked - COVERED
         assert not unknown, f"the bot calls {unknown}, which tests/bot/slack/fault_matrix.py does not let fail"

@@ -17,7 +17,15 @@ from tests.bot.slack.test_workspaces import install, many_workspaces
 from tests.core.databases import sampled
 from tests.core.harness import people
 
-METHODS = ("apps.connections.open", "auth.revoke", "auth.test", "oauth.v2.access", "response_url", "socket")
+METHODS = (
+    "apps.connections.open",
+    "auth.revoke",
+    "auth.test",
+    "oauth.v2.access",
+    "response_url",
+    "socket",
+    "users.lookupByEmail",
+)
 _WORDS = (*PASSING, *REFUSALS, "invalid_arguments")
 
 

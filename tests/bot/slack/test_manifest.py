@@ -20,7 +20,7 @@ from bot.slack.clients import Clients
 from bot.slack.installation_store import EncryptedInstallationStore
 from bot.slack.instrumentation import MeasuredApp
 from bot.slack.mode import mode_of
-from bot.slack.preflight import BOT_SCOPES
+from bot.slack.preflight import BOT_SCOPES, OPTIONAL_SCOPES
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -46,8 +46,10 @@ SCOPES = {
     "files_info": "files:read",
     "files_upload_v2": "files:write",
     "oauth_v2_access": "",
+    "usergroups_list": "usergroups:read",
     "users_info": "users:read",
     "users_list": "users:read",
+    "users_lookupByEmail": "users:read.email",
     "views_open": "",
     "views_publish": "",
     "views_push": "",
@@ -150,8 +152,16 @@ def test_scopes() -> None:
     needed = {SCOPES[method] for method, _ in _called() if method in SCOPES} - {""} | {"commands"}
 
     assert not unknown
-    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == needed
-    assert set(BOT_SCOPES) == needed
+    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == needed - set(OPTIONAL_SCOPES)
+    assert set(BOT_SCOPES) == needed - set(OPTIONAL_SCOPES)
+    assert set(OPTIONAL_SCOPES) < needed
+
+
+def test_manifest_for_user_groups() -> None:
+    """manifest-usergroups.yml is the manifest with the optional scopes, and nothing else."""
+    scopes = sorted({*BOT_SCOPES, *OPTIONAL_SCOPES})
+    variant: dict[str, Any] = yaml.safe_load((ROOT / "manifest-usergroups.yml").read_text())
+    assert variant == {**MANIFEST, "oauth_config": {"scopes": {"bot": scopes}}}
 
 
 def test_limits() -> None:

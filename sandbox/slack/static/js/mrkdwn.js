@@ -48,6 +48,7 @@ function reference(body, names) {
   if (target[0] === "@") return mention(`@${unescape(label || names[id] || id)}`);
   if (target[0] === "#") return mention(`#${unescape(label || names[id] || id)}`);
   if (target.startsWith("!date^")) return date(target, unescape(label || ""));
+  if (id.startsWith("subteam^")) return mention(`@${unescape(label || names[id.slice(8)] || id.slice(8))}`);
   if (target[0] === "!") return mention(unescape(label || `@${id.split("^")[0]}`));
   return link(target, label && unescape(label));
 }

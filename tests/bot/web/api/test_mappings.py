@@ -20,6 +20,12 @@ async def test_mapping_is_managed(tmp_path: Path, database_url: str) -> None:
         again = await service.call(token, "PATCH", place, json={"max_removed_share": None})
         assert (again.content["name"], again.content["max_removed_share"]) == ("Gold", None)
         assert (await service.call(token, "PATCH", place, json={"max_removed_share": 2})).status == 422
+        own = await service.call(token, "PATCH", place, json={"operators": ["U01MAYA"], "approvers": ["S01CRM"]})
+        assert (own.content["operators"], own.content["approvers"]) == (["U01MAYA"], ["S01CRM"])
+        unknown = await service.call(token, "PATCH", place, json={"approvers": ["amir@example.com"]})
+        assert (unknown.status, "Slack is not configured" in unknown.content["detail"]) == (400, True)
+        back = await service.call(token, "PATCH", place, json={"operators": None, "approvers": []})
+        assert (back.content["operators"], back.content["approvers"]) == ([], [])
 
         assert (await service.call(token, "PATCH", place, json={"mode": None})).status == 400
         moved = await service.call(token, "PATCH", place, json={"mode": "add", "removals": "keep"})
@@ -54,7 +60,7 @@ async def test_mapping_is_managed(tmp_path: Path, database_url: str) -> None:
             entries = await audit_log.of(db, [f"mapping:{mapping.id}"])
         by_program = [each.action.value for each in entries if each.actor == "token:program"]
         assert by_program == [
-            *["mapping.changed"] * 6,
+            *["mapping.changed"] * 8,
             "mapping.archived",
             "mapping.restored",
             "mapping.deletion_asked",
