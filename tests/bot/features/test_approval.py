@@ -113,9 +113,9 @@ async def test_late_approval_shows_the_earlier_decision(tmp_path: Path) -> None:
         view = await review(ada, message)
         await ada.fill(view, {"approval-comment": "Not before Monday"})
         await ada.click(view, ApprovalAction.DECLINE_HERE)
+        await bot.slack.wait_for(lambda: "Declined: " in bot.slack.render(message), LONG)
         await amir.submit(late)
         assert "@Ada Nwosu declined this" in bot.slack.render(amir.view)
-        await bot.slack.wait_for(lambda: "Declined: " in bot.slack.render(message), LONG)
         shown = bot.slack.render(message)
         assert "Declined by @Ada Nwosu" in shown
         assert "“Not before Monday”" in shown
