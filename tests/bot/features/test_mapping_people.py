@@ -26,6 +26,7 @@ from core.store import audit_log, connections
 from core.store.mappings import AudienceMapping
 from tests.bot.features.test_mapping import read_privately, reload
 from tests.bot.features.test_runs import start_run, wait_for_end
+from tests.bot.slack.following import choose
 from tests.bot.slack.harness import ADA, AMIR, MAYA, OKSANA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, until
 
@@ -113,7 +114,7 @@ async def test_user_groups_of_a_connection(tmp_path: Path) -> None:
         ada = bot.slack.admin
 
         async def save(**values: object) -> str:
-            await ada.click(await ada.open_home(), ConnectAction.EDIT)
+            await choose(ada, await ada.open_home(), ConnectAction.EDIT)
             form = await ada.open_view(ConnectCallback.EDIT)
             await ada.fill(form, {ConnectBlock[name]: value for name, value in values.items()})
             shown = bot.slack.render(form)
