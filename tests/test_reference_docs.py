@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import jsonschema
+import jsonschema_rs
 import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
@@ -175,7 +175,7 @@ def test_events() -> None:
     assert [code(row[0]) for row in rows] == [each.value for each in EventType]
     (example,) = code_blocks("docs/reference/events.md", "json")
     Event.model_validate_json(example)
-    jsonschema.validate(json.loads(example), events.schema())
+    jsonschema_rs.validate(events.schema(), json.loads(example))
     assert events.PATH.read_text(encoding="utf-8") == events.schema_text()
 
 

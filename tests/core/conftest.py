@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A bucket `exports` in a local server, found as Amazon's own tools find it."""
-    from tests.core.sources import servers  # imports the libraries of all clouds
+    from tests.core.sources import servers
 
     yield from servers.s3(monkeypatch)
 
@@ -38,6 +39,12 @@ def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from tests.core.sources import servers
 
     yield from servers.azure(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def sftp() -> Any:
+    """The module with the SFTP server. It imports paramiko, which takes a third of a second."""
+    return pytest.importorskip("tests.core.sources.sftp_server")
 
 
 @pytest.fixture

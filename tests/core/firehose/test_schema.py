@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import orjson
 import pytest
 from hypothesis import given
@@ -175,7 +175,7 @@ def test_registration() -> None:
     """The description of the integration matches mParticle's schema, with the hosted integration's settings."""
     request = parse(orjson.dumps({**message(), "type": "module_registration_request"}))
     answer = response(request, **registration("sync.example.com"))
-    jsonschema.validate(answer, shapes.ANSWERS["module_registration_request"])
+    jsonschema_rs.validate(shapes.ANSWERS["module_registration_request"], answer)
     part = answer["audience_processing_registration"]
     (key, user_id), (list_id,) = part["account_settings"], part["audience_subscription_settings"]
     assert (key["id"], key["required"], key["confidential"]) == ("apiKey", True, True)

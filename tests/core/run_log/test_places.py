@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fsspec.core import url_to_fs
@@ -13,8 +14,6 @@ from core.store.audit_log import COMMAND_LINE
 from core.store.run_log import Identifiers
 from tests.core.harness import person, syncing
 from tests.core.run_log.harness import files, manifests, rows
-
-sftp = pytest.importorskip("tests.core.sources.sftp_server")
 
 
 async def _check(address: str, directory: Path) -> None:
@@ -86,7 +85,7 @@ async def test_azure(tmp_path: Path) -> None:
     await _check("az://exports/log", tmp_path)
 
 
-async def test_sftp(tmp_path: Path, home: Path) -> None:
+async def test_sftp(tmp_path: Path, home: Path, sftp: Any) -> None:
     """A file is written to a server whole, with its folders; it has another name until it is complete."""
     (tmp_path / "served").mkdir()
     key = sftp.new_key()

@@ -1,6 +1,7 @@
 """Local servers of buckets, for fixtures: each has the same files in a bucket `exports`.
 
-Programs find them as they find the real ones, by the variables of the clouds' own tools.
+Programs find them as they find the real ones, by the variables of the clouds' own tools. The libraries of a cloud are
+imported by its fixture: together they take a second.
 """
 
 import os
@@ -12,11 +13,6 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
-from azure.storage.blob import BlobServiceClient
-
-boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto.server")
-gcs_emulator = pytest.importorskip("gcp_storage_emulator.server")
 
 # The account that Azurite always has (learn.microsoft.com/azure/storage/common/storage-use-azurite).
 AZURITE = (
@@ -28,6 +24,7 @@ PARTS = {"a/part-0.csv": b"email\na@example.com\n", "a/part-1.csv": b"email\nb@e
 
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A bucket `exports` in a local server, found as Amazon's own tools find it."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -46,7 +43,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A bucket `exports` in a local server, found by the variable of Google's own libraries."""
-    server = gcs_emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="exports")
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    server = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="exports")
     server.start()
     root = f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
     for name, content in PARTS.items():
@@ -62,13 +60,15 @@ def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     program = shutil.which("azurite-blob")
     if program is None:
         pytest.skip("needs azurite-blob, which CI installs: npm install --global azurite")
+    blob = pytest.importorskip("azure.storage.blob")
     options = ["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as server:
         assert server.stdout
         try:
             root = next(line.split()[-1] for line in server.stdout if "listens on" in line)
             monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{AZURITE};BlobEndpoint={root}/devstoreaccount1")
-            with BlobServiceClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"]) as client:
+            address = os.environ["AZURE_STORAGE_CONNECTION_STRING"]
+            with blob.BlobServiceClient.from_connection_string(address) as client:
                 container = client.create_container("exports")
                 for name, content in PARTS.items():
                     container.upload_blob(name, content)

@@ -2,15 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import InputError
 from core.sources import fetch
 from tests.core.sources.servers import PARTS
-
-boto3 = pytest.importorskip("boto3")
-sftp = pytest.importorskip("tests.core.sources.sftp_server")
 
 
 async def read_all(address: str, directory: Path) -> dict[str, bytes]:
@@ -28,7 +26,7 @@ async def test_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = {"part-0.csv": PARTS["a/part-0.csv"], "part-1.csv": PARTS["a/part-1.csv"]}
     assert await read_all("s3://exports/a/", tmp_path / "run") == both
     assert await read_all("s3://exports/a/part-*.csv", tmp_path / "run") == both
-    boto3.client("s3").put_object(Bucket="exports", Key="a/part-2.csv", Body=b"email\n")
+    pytest.importorskip("boto3").client("s3").put_object(Bucket="exports", Key="a/part-2.csv", Body=b"email\n")
     assert (await read_all("s3://exports/a/", tmp_path / "run")).keys() == {*both, "part-2.csv"}
     for missing in ("s3://exports/a/none.csv", "s3://exports/none/", "s3://nothing/a.csv"):
         with pytest.raises(InputError, match="There is no such file"):
@@ -73,7 +71,7 @@ async def test_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await read_all("az://exports/a/part-0.csv", tmp_path / "run")
 
 
-async def test_sftp(tmp_path: Path, home: Path) -> None:
+async def test_sftp(tmp_path: Path, home: Path, sftp: Any) -> None:
     """A file and a folder are fetched. A wrong password, a missing file and one without permission are sentences."""
     for name, content in {**PARTS, "a/secret.csv": b"email\n"}.items():
         (tmp_path / "served" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +90,7 @@ async def test_sftp(tmp_path: Path, home: Path) -> None:
             await read_all(f"{root.replace('open', 'wrong')}/a/part-0.csv", tmp_path / "run")
 
 
-async def test_keys_of_sftp_servers(tmp_path: Path, home: Path) -> None:
+async def test_keys_of_sftp_servers(tmp_path: Path, home: Path, sftp: Any) -> None:
     """A server with an unknown key gets no password, and one with a changed key neither. Both are sentences."""
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "a.csv").write_bytes(PARTS["a/part-0.csv"])

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 from aiohttp import web
 
@@ -88,5 +88,5 @@ def test_profiles_have_mparticles_form() -> None:
         "properties": {"mpid": {"type": "string", "pattern": "^-?[0-9]+$"}, "user_identities": {"maxItems": 1}},
     }
     message = messages.membership(messages.account(1, {}), AUDIENCE, [("add", Profile(-5, customer_id="c"))], at=7)
-    jsonschema.validate(message["user_profiles"][0], schema)
+    jsonschema_rs.validate(schema, message["user_profiles"][0])
     assert message["timestamp_ms"] == 7
