@@ -131,7 +131,7 @@ def test_decorations_of_an_address_are_removed(tmp_path: Path, reading: Reading,
     assert any("cleaned of invisible characters" in note for note in source.notes)
 
 
-@pytest.mark.parametrize("value", REWRITTEN)
+@pytest.mark.parametrize("value", sampled(REWRITTEN, 4))
 @formats
 def test_ids_that_a_spreadsheet_rewrote_are_refused(
     tmp_path: Path, refusal: Refusal, writer: Writer, value: str
@@ -201,7 +201,7 @@ def test_a_repeated_header_is_not_a_member(reading: Reading, mark: str) -> None:
     assert source.rows == 2
 
 
-@pytest.mark.parametrize("case", sampled(TABLES, 3), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sampled(TABLES, 4), ids=lambda case: case.name)
 async def test_tables(tmp_path: Path, sync: Sync, case: Table) -> None:
     """Every row is counted, and a guard holds a run that would drop members."""
     path = write_csv(tmp_path / "people.csv", ["Email", "Customer"], [list(row) for row in case.rows])

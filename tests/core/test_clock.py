@@ -132,6 +132,7 @@ async def test_approval_from_the_future_covers_no_later_removals(
         assert service.emails() == {"p1@example.com", "p2@example.com", "p3@example.com"}
 
 
+@pytest.mark.extended
 async def test_a_failed_live_run_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A live run whose failure seems to be in the future is retried at once."""
     async with firehosing(tmp_path, **NONE) as service:

@@ -23,7 +23,7 @@ ONE, OTHER = (
         )
         for at, event in enumerate(SOME_EVENTS)
     ]
-    for kinds, quick in ((("sqlite", "postgresql"), (16, 33)), (("postgresql", "sqlite"), (19, 30)))
+    for kinds, quick in ((("sqlite", "postgresql"), (16,)), (("postgresql", "sqlite"), (19,)))
 )
 
 MPID = UserIdField.MPID

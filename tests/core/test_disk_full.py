@@ -66,6 +66,7 @@ async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> No
     assert sync.emails() == {f"p{n}@example.com" for n in range(2, 60)}
 
 
+@pytest.mark.extended
 async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run without room for temporary files fails with a clear error, and has sent nothing."""
     monkeypatch.setattr(list_people, "MEMORY_MB", (32,))
@@ -95,6 +96,7 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert len(sync.emails()) == 10
 
 
+@pytest.mark.extended
 async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
     """A run without room to unpack a ZIP file fails with a clear error, and removes what it unpacked."""
     path = sync.directory / "audience.zip"

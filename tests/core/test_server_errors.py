@@ -46,6 +46,7 @@ async def test_one_member_of_the_only_batch(sync: Sync, place: int) -> None:
     ]
 
 
+@pytest.mark.extended
 async def test_next_sync_sends_the_member_again(sync: Sync) -> None:
     """The next sync sends a member again that was rejected after an error 500."""
     await sync.mirror([*people(range(5)), person(9, email=crashing_address(9))])
@@ -62,6 +63,7 @@ async def test_several_members_of_several_batches(sync: Sync, monkeypatch: pytes
     assert len(sync.emails()) == 37
 
 
+@pytest.mark.extended
 async def test_removal_of_one_member(sync: Sync) -> None:
     """A member whose removal makes Iterable fail is found and rejected."""
     await sync.mirror(people(range(20)))
@@ -82,6 +84,7 @@ async def test_refused_and_failing_members_in_one_batch(sync: Sync, size: int) -
     assert sync.emails() == addresses(range(2, size))
 
 
+@pytest.mark.extended
 async def test_rename_of_one_placeholder(sync: Sync) -> None:
     """A member whose rename makes Iterable fail keeps the placeholder, and is renamed when Iterable can do it."""
     await sync.mirror([Member(n) for n in range(1, 5)], user_id=MPID)
@@ -117,7 +120,7 @@ async def test_rename_fails_and_the_run_is_resumed(sync: Sync, members: int) -> 
     assert sync.emails() == {*addresses(range(2, members + 1)), "p99@example.com", "1@placeholder.email"}
 
 
-@pytest.mark.parametrize("project_type", ["email", "hybrid"])
+@pytest.mark.parametrize("project_type", sampled(["email", "hybrid"]))
 async def test_merge_of_one_placeholder(tmp_path: Path, project_type: str) -> None:
     """A member whose merge makes Iterable fail is rejected; others are merged."""
     async with syncing(tmp_path, retry_policy=QUICK, project_type=project_type) as sync:
@@ -135,6 +138,7 @@ async def test_merge_of_one_placeholder(tmp_path: Path, project_type: str) -> No
         assert sync.emails() == {"1@placeholder.email", "p2@example.com"}
 
 
+@pytest.mark.extended
 async def test_outage_of_renames(sync: Sync) -> None:
     """A run stops if Iterable fails to rename anyone, and is resumed later."""
     await sync.mirror([Member(n) for n in range(1, 31)], user_id=MPID)
@@ -147,7 +151,7 @@ async def test_outage_of_renames(sync: Sync) -> None:
     assert (await sync.resume(outcome.run.id)).counts == {"members": 30, "updated": 30}
 
 
-@pytest.mark.parametrize("members", [1, 200])
+@pytest.mark.parametrize("members", sampled([200, 1]))
 async def test_outage(sync: Sync, members: int) -> None:
     """A run stops after a few requests if all of them fail, rejects no member, and can be resumed."""
     sync.iterable.faults.add(Fault("answer", answer="500", path=SUBSCRIBE))

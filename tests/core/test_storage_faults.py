@@ -118,6 +118,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
     assert len(sync.emails()) == 100
 
 
+@pytest.mark.extended
 async def test_clock_goes_back_an_hour(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs keep their order and their rate when the clock goes back by an hour between two of them."""
     now = time.time

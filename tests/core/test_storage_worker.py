@@ -93,6 +93,7 @@ async def test_locked_under_a_worker(
         assert (await sync.outcome(run_id)).counts == {"members": 30, "added": 30}
 
 
+@pytest.mark.extended
 async def test_read_only_under_a_worker(
     tmp_path: Path, postgresql_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_list_that_differs(run: Commands) -> None:
     assert (after.code, after.object["missing"], after.object["extra"]) == (0, 0, 0)
 
 
+@pytest.mark.extended
 def test_freezes(run: Commands) -> None:
     """A frozen mapping sends nothing: `sync` ends with 3, `mappings show` says why, and `runs resume` sends after the
     freeze."""

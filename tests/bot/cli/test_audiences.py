@@ -97,6 +97,7 @@ def test_access_is_checked_replaced_and_deleted(run: Commands, platform: Platfor
     assert not any(secret.encode() in content for secret in (first, platform.client_secret) for content in files)
 
 
+@pytest.mark.extended
 def test_variants_of_one_download(run: Commands, iterable: LocalIterable) -> None:
     """Each variant goes to its own list in a run of its own; the control and what has no list go nowhere."""
     names = ("Blue", "Green", "Red", "Control")

@@ -55,6 +55,7 @@ def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, targe
     assert iterable.emails(target) == set()
 
 
+@pytest.mark.extended
 def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None:
     """A run that fails because an earlier one waits for approval counts no rejected members."""
     run.here("sync", run.audience(range(100)), "--list", target)
@@ -126,6 +127,7 @@ def test_file_that_is_replaced_after_planning(run: Commands, iterable: LocalIter
     assert iterable.emails(target) == {f"p{number}@example.com" for number in range(65)}
 
 
+@pytest.mark.extended
 def test_show_prints_what_yes_approves(run: Commands, iterable: LocalIterable, target: int) -> None:
     """--yes prints a plan that was never printed instead of approving it; `runs show` prints it as well."""
     waiting = run.here("sync", run.audience(range(50)), "--list", target, "--json").object["run_id"]
@@ -144,6 +146,7 @@ def _forget_printed_plan(run: Commands) -> None:
         database.commit()
 
 
+@pytest.mark.extended
 def test_limits_of_additions(run: Commands, iterable: LocalIterable) -> None:
     """`mappings` sets the limits of additions, and a sync above both limits waits."""
     target = iterable.new_list()

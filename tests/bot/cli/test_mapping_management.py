@@ -3,6 +3,8 @@
 import re
 import shlex
 
+import pytest
+
 from tests.bot.cli.commands import Commands, LocalIterable
 from tests.documents import DOCUMENTS
 
@@ -13,6 +15,7 @@ def steps() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+@pytest.mark.extended
 def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalIterable) -> None:
     """A mapping is edited, archived, restored, and deleted after everyone was taken off its list."""
     target = iterable.new_list()

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from bot.cli.exit_codes import ExitCode
 from tests.bot.cli.commands import Commands, LocalIterable
 
@@ -10,6 +12,7 @@ def _lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.extended
 def test_undo_is_approved_as_it_was_printed(run: Commands, iterable: LocalIterable) -> None:
     """An undo waits for approval; `--yes` approves its plan only if it was printed. A declined one sends nothing."""
     list_id = iterable.new_list()

@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from tests.bot.cli.commands import Commands
 from tests.core.run_log.harness import rows
 
 TABLE = "mpid,email,customer_id\n1,p1@example.com,c1\n"
 
 
+@pytest.mark.extended
 def test_run_log(run: Commands) -> None:
     """The run log is turned on with a salt from a file, gets the next sync, is shown and checked, and turned off."""
     assert "The run log is off" in run.here("run-log", "show").out

@@ -139,6 +139,7 @@ async def test_database_that_can_not_be_written(tmp_path: Path, caplog: pytest.L
         assert bot.emails() == {f"p{number}@example.com" for number in range(1, 400)}
 
 
+@pytest.mark.extended
 async def test_many_messages_while_the_database_is_locked(tmp_path: Path) -> None:
     """Messages that wait together for a lock are refused together, not one wait after the other."""
     async with serve(tmp_path) as bot:
@@ -154,6 +155,7 @@ async def test_many_messages_while_the_database_is_locked(tmp_path: Path) -> Non
         assert duration_s < 30 * database_module.BUSY_TIMEOUT_S
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("replaced", sampled([False, True]))
 async def test_database_is_deleted(tmp_path: Path, replaced: bool) -> None:
     """If the database file is removed or replaced, `serve` stops with a sentence and takes no more changes."""

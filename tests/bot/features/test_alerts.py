@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from bot.features.ids import AlertAction, AlertBlock, AlertCallback
@@ -88,6 +89,7 @@ async def test_alert_is_taken(tmp_path: Path) -> None:
         assert (entry.actor, entry.action) == (OKSANA, audit_log.AuditAction.ALERT_TAKEN)
 
 
+@pytest.mark.extended
 async def test_muted_for_a_day(tmp_path: Path) -> None:
     """A muted alert is still updated, but nothing new is posted, even if the reason changes."""
     async with workspace(tmp_path) as bot:
@@ -112,6 +114,7 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         assert (entry.after or {})["until"] > time.time() + 23 * 3600
 
 
+@pytest.mark.extended
 async def test_snooze_ends_with_its_outage(tmp_path: Path) -> None:
     """A snooze lasts until its alert is resolved, also if the reason changed meanwhile: the next outage is posted. It
     can be undone."""
@@ -175,6 +178,7 @@ async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "*Changes arrive again: SpringShoppers*" in bot.slack.render(message), LONG)
 
 
+@pytest.mark.extended
 async def test_run_log_that_cannot_be_written(tmp_path: Path) -> None:
     """An alert says why runs are not written to the run log, without a path, and that they are written again."""
     async with workspace(tmp_path) as bot:

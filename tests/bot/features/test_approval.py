@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from bot.features.ids import ApprovalAction, ApprovalCallback
 from core.models.run import RunRequest, RunStatus
 from core.runs import commands
@@ -53,6 +55,7 @@ async def test_card_shows_the_changes_and_mentions_the_approvers(tmp_path: Path)
         assert "No email address." in details
 
 
+@pytest.mark.extended
 async def test_mass_removal_shows_the_share(tmp_path: Path) -> None:
     """The card of a mass removal shows the share of the synced members that would be removed."""
     async with workspace(tmp_path) as bot:
@@ -104,6 +107,7 @@ async def test_two_at_once_decide_once(tmp_path: Path) -> None:
         assert [each.actor for each in entries if each.action is audit_log.AuditAction.RUN_APPROVED] == [first.id]
 
 
+@pytest.mark.extended
 async def test_late_approval_shows_the_earlier_decision(tmp_path: Path) -> None:
     """An approver of a run that another one has declined sees that decision, and nothing is sent."""
     async with workspace(tmp_path) as bot:

@@ -4,6 +4,7 @@ expires."""
 import asyncio
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from bot.features.ids import ApprovalAction, ApprovalCallback, ConnectAction, ConnectBlock, ConnectCallback, RunAction
@@ -156,6 +157,7 @@ async def test_harmless_sync_does_not_look_dangerous(tmp_path: Path) -> None:
         assert '"danger"' not in str(view.source).replace("'", '"')
 
 
+@pytest.mark.extended
 async def test_expired_approval(tmp_path: Path) -> None:
     """An expired approval says so, has no buttons to decide, and *Plan again* starts a new one."""
     async with workspace(tmp_path) as bot:
@@ -212,6 +214,7 @@ async def test_waiting_source_is_older_than_the_synced_one(tmp_path: Path) -> No
         assert "Review" in bot.slack.render(message)
 
 
+@pytest.mark.extended
 async def test_old_message_does_not_roll_the_list_back(tmp_path: Path) -> None:
     """*Run again* of an older audience needs approval, names the newer run, and sends nothing."""
     async with workspace(tmp_path) as bot:
@@ -273,6 +276,7 @@ async def test_previous_approvers_are_notified(tmp_path: Path) -> None:
         assert not any(notice in bot.slack.render(each) for each in ada.messages(ada.direct_message))
 
 
+@pytest.mark.extended
 async def test_approval_while_the_run_is_cancelled(tmp_path: Path) -> None:
     """A run that is cancelled while its review is open ends, either cancelled or synced in full."""
     async with workspace(tmp_path) as bot:

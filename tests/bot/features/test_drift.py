@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
 from bot.features.alerts.drift_views import drift_blocks, drift_buttons
@@ -78,6 +79,7 @@ async def test_report_and_repair(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "The list matches again" in bot.slack.render(message), LONG)
 
 
+@pytest.mark.extended
 async def test_who_differs_comes_as_a_file(tmp_path: Path) -> None:
     """*Who differs* sends a file in a direct message; *Keep* closes the alert only if no one is missing."""
     async with workspace(tmp_path) as bot:

@@ -193,6 +193,7 @@ async def test_connection_that_messages_created(tmp_path: Path) -> None:
         assert not top(bot, "sync-alerts")
 
 
+@pytest.mark.extended
 async def test_connecting_with_the_same_key_adopts_the_connection(tmp_path: Path) -> None:
     """A person who connects Iterable with the key of the messages gets their connection, and its card appears in the
     alert channel."""
@@ -206,6 +207,7 @@ async def test_connecting_with_the_same_key_adopts_the_connection(tmp_path: Path
         await wait_for_list(bot, 1)
 
 
+@pytest.mark.extended
 async def test_removals_wait_for_approval(tmp_path: Path) -> None:
     """With the removal policy "ask", leavers stay on the list until an approver approves, and the message names the
     approver."""
@@ -231,7 +233,10 @@ async def test_removals_wait_for_approval(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("action", "remaining", "outcome"),
-    [(LiveAudienceAction.KEEP, (1, 2), "stay on"), (LiveAudienceAction.REMOVE, (), "removed from")],
+    [
+        (LiveAudienceAction.REMOVE, (), "removed from"),
+        pytest.param(LiveAudienceAction.KEEP, (1, 2), "stay on", marks=pytest.mark.extended),
+    ],
 )
 async def test_disconnected(
     tmp_path: Path, action: LiveAudienceAction, remaining: tuple[int, ...], outcome: str
@@ -261,6 +266,7 @@ async def test_disconnected(
         await until(is_paused)
 
 
+@pytest.mark.extended
 async def test_disconnected_audience_is_not_resumed(tmp_path: Path) -> None:
     """A disconnected audience can't be resumed: an approver decides, or mParticle connects it again."""
     async with fed(tmp_path) as bot:
@@ -305,6 +311,7 @@ async def test_daily_digest(tmp_path: Path) -> None:
         assert len(top(bot, "sync-alerts")) == 2
 
 
+@pytest.mark.extended
 async def test_missed_digests(tmp_path: Path) -> None:
     """After days without the bot, it posts a digest of each day of the last week."""
     ahead = 0.0
@@ -341,6 +348,7 @@ async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pyte
         await bot.slack.wait_for_message("sync-alerts", "It failed for", timeout=LONG)
 
 
+@pytest.mark.extended
 async def test_refused_key_is_replaced(tmp_path: Path) -> None:
     """A refused key suspends the subscription and opens one alert; after *Replace key* the changes are uploaded and the
     alert recovers."""

@@ -3,6 +3,8 @@
 import copy
 from pathlib import Path
 
+import pytest
+
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from core.models.run import GuardName, Run, RunStatus
 from core.runs import commands
@@ -145,6 +147,7 @@ async def test_new_list_is_created_after_approval(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: f"list {stored.list_id} in Iterable" in bot.slack.render(card))
 
 
+@pytest.mark.extended
 async def test_new_list_of_a_declined_run_is_not_created(tmp_path: Path) -> None:
     """If the first run is declined, the list is not created, and the same mapping can be proposed again."""
     async with workspace(tmp_path) as bot:
@@ -161,6 +164,7 @@ async def test_new_list_of_a_declined_run_is_not_created(tmp_path: Path) -> None
         assert (await reload(bot, mapping)).status is MappingStatus.PROPOSED
 
 
+@pytest.mark.extended
 async def test_new_list_is_created_in_the_review(tmp_path: Path) -> None:
     """Approving a mapping without a run creates its list, and the modal waits for a slow Iterable."""
     async with workspace(tmp_path) as bot:

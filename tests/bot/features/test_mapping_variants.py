@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bot.features.ids import ApprovalAction, ApprovalCallback, MappingAction, MappingBlock, MappingCallback
 from core.models.run import Run, RunStatus
 from core.runs import approval
@@ -109,6 +111,7 @@ async def test_form_checks_lists(tmp_path: Path) -> None:
             assert await mappings.of_connection(db, connection.id) == []
 
 
+@pytest.mark.extended
 async def test_decline_all_and_a_plan_that_changed(tmp_path: Path) -> None:
     """If one of the plans is another than the approver saw, nothing is decided; one press declines all."""
     async with workspace(tmp_path) as bot:

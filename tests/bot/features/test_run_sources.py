@@ -136,6 +136,7 @@ async def test_presigned_link(
     assert not any("5ec3e7" in record.getMessage() for record in ours)
 
 
+@pytest.mark.extended
 async def test_download_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While an audience is downloaded, its message says how much of it has arrived."""
     header, *rows = audience(people(range(2))).decode().splitlines()

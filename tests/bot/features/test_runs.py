@@ -97,6 +97,7 @@ async def test_uploaded_file_is_synced(tmp_path: Path) -> None:
         assert {f"p{number}@example.com" for number in range(3)} <= bot.emails()
 
 
+@pytest.mark.extended
 async def test_list_is_taken_over(tmp_path: Path) -> None:
     """*Take over this list* waits for an approver, with the numbers of the people on it."""
     async with workspace(tmp_path) as bot:
@@ -167,6 +168,7 @@ async def test_linked_file_is_synced(tmp_path: Path) -> None:
         assert (await wait_for_end(bot, run.id)).status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.extended
 async def test_columns_are_chosen_after_a_run_stopped(tmp_path: Path) -> None:
     """A failed run offers a menu for each identity with several columns. The answer starts the sync, and is kept."""
     table = b"E-Mail,Email,customer_id,Client ID\na@example.com,b@example.com,c1,NULL\n"
@@ -266,6 +268,7 @@ async def test_run_with_a_name(tmp_path: Path) -> None:
         await read_privately(bot, "is paused, so nothing is sent")
 
 
+@pytest.mark.extended
 async def test_shortcut_syncs_the_file_of_a_message(tmp_path: Path) -> None:
     """The shortcut syncs the only file of a message, even above 10 MB, or a chosen one; a message without a file gets
     an answer."""
@@ -296,6 +299,7 @@ async def test_shortcut_syncs_the_file_of_a_message(tmp_path: Path) -> None:
         await read_privately(bot, "This message has no file")
 
 
+@pytest.mark.extended
 async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
     """`cancel` alone cancels the only active run, or lists several; cancelling a finished one gets an answer."""
     async with workspace(tmp_path) as bot:
@@ -342,6 +346,7 @@ async def test_retries_once(tmp_path: Path) -> None:
         assert [each.action for each in entries].count(audit_log.AuditAction.RUN_RETRIED) == 1
 
 
+@pytest.mark.extended
 async def test_runs_again_once(tmp_path: Path) -> None:
     """*Run again* starts one run like the first, and a second click starts no other."""
     async with workspace(tmp_path) as bot:
@@ -358,6 +363,7 @@ async def test_runs_again_once(tmp_path: Path) -> None:
         assert (await wait_for_end(bot, all_started[0].id)).counters.unchanged == 2
 
 
+@pytest.mark.extended
 async def test_rejected_members_are_retried(tmp_path: Path) -> None:
     """*Retry rejected* starts a run of the members that were rejected."""
     async with workspace(tmp_path) as bot:
@@ -411,6 +417,7 @@ async def test_only_operators_get_rejected_members(tmp_path: Path) -> None:
         assert not bot.slack.calls("files.completeUploadExternal")
 
 
+@pytest.mark.extended
 async def test_many_rejected_members_are_sent(tmp_path: Path) -> None:
     """A file of several pages contains every rejected member once."""
     async with workspace(tmp_path) as bot:

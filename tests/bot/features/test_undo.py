@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bot.features.ids import ApprovalAction, ApprovalCallback, UndoAction, UndoCallback
 from core.connections import mapping_lifecycle
 from core.models.run import Run, RunRequest, RunStatus
@@ -103,6 +105,7 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         assert [(each.action, each.actor) for each in entries] == [(audit_log.AuditAction.RUN_UNDO_ASKED, MAYA)]
 
 
+@pytest.mark.extended
 async def test_runs_are_offered(tmp_path: Path) -> None:
     """`undo` alone lists the runs that can be undone, newest first, and a button opens the modal."""
     async with workspace(tmp_path) as bot:
@@ -124,6 +127,7 @@ async def test_runs_are_offered(tmp_path: Path) -> None:
         await bot.slack.wait_for_message("marketing", "(1 run)", reader=maya)
 
 
+@pytest.mark.extended
 async def test_runs_that_can_not_be_undone(tmp_path: Path) -> None:
     """An unknown run, a run without changes and a run of a paused mapping are refused in plain words."""
     async with workspace(tmp_path) as bot:

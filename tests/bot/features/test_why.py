@@ -65,6 +65,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert "c3" not in str(entries)
 
 
+@pytest.mark.extended
 async def test_iterable_is_asked(tmp_path: Path) -> None:
     """The answer says if Iterable disagrees with the ledger, and what it means if Iterable can't be asked."""
     async with workspace(tmp_path) as bot:

@@ -53,6 +53,7 @@ async def wait_for_answer(bot: Workspace) -> None:
     await bot.slack.wait_for(lambda: len(bot.slack.calls("chat.postEphemeral")) > before, LONG)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("method", sampled(["auth.test", "apps.connections.open"]))
 async def test_at_the_start(tmp_path: Path, method: str) -> None:
     """The bot connects as soon as it can, whatever Slack answers at the start, except that a token is wrong."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from core.connections.mapping_lifecycle import decide_proposal
@@ -106,6 +107,7 @@ async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:
         assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_clock_that_goes_back(tmp_path: Path) -> None:
     """If the clock goes back, a message that Slack refused is still retried soon."""
     async with workspace(tmp_path) as bot:
@@ -137,6 +139,7 @@ async def test_proposed_mapping_is_shown_until_it_is_decided(tmp_path: Path) -> 
         assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_long_sentences_are_cut(tmp_path: Path) -> None:
     """A message never exceeds Slack's limits, however long a reason or a name is."""
     async with workspace(tmp_path) as bot:

@@ -58,6 +58,7 @@ async def test_restart_during_planning(tmp_path: Path) -> None:
             assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_restart_during_the_upload(tmp_path: Path) -> None:
     """The message of a run that was uploading says that it resumes, and shows its end after the restart."""
     async with services() as (slack, iterable):

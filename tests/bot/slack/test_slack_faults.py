@@ -49,10 +49,10 @@ async def wait_until_unconfirmed(bot: Workspace, stage: str) -> None:
     ("method", "kind", "more"),
     [
         (POST, RATE_LIMITED, {"retry_after": 1}),
-        (UPDATE, SERVER_ERROR, {"status": 503}),
         *(
             pytest.param(method, kind, more, marks=pytest.mark.extended)
             for method, kind, more in (
+                (UPDATE, SERVER_ERROR, {"status": 503}),
                 (POST, SERVER_ERROR, {"status": 503}),
                 (UPDATE, RATE_LIMITED, {"retry_after": 1}),
                 (POST, "service_unavailable", {}),
@@ -92,6 +92,7 @@ async def test_unusable_channel_is_replaced_by_a_direct_message(tmp_path: Path, 
             assert "/invite @iterable-sync" in shown
 
 
+@pytest.mark.extended
 async def test_the_channel_is_tried_again_at_the_next_stage(tmp_path: Path) -> None:
     """After a card that went to a direct message, the next message is posted in the channel again."""
     async with workspace(tmp_path) as bot:
@@ -113,7 +114,7 @@ async def test_the_channel_is_tried_again_at_the_next_stage(tmp_path: Path) -> N
     ("word", "method"),
     [
         ("invalid_blocks", POST),
-        ("msg_too_long", UPDATE),
+        pytest.param("msg_too_long", UPDATE, marks=pytest.mark.extended),
         pytest.param("invalid_blocks", UPDATE, marks=pytest.mark.extended),
         pytest.param("msg_too_long", POST, marks=pytest.mark.extended),
     ],
@@ -149,6 +150,7 @@ async def test_failed_edit_is_replaced_by_a_direct_message(tmp_path: Path) -> No
         assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_deleted_message_comes_back_with_the_next_stage(tmp_path: Path) -> None:
     """A deleted message is posted again only when the run reaches its next stage."""
     async with workspace(tmp_path) as bot:
@@ -187,6 +189,7 @@ async def test_unconfirmed_message_is_not_repeated(tmp_path: Path) -> None:
         assert await bot.slack.wait_for(lambda: "Declined by" in bot.slack.render(private), LONG)
 
 
+@pytest.mark.extended
 async def test_next_stage_of_an_unconfirmed_message_is_posted(tmp_path: Path) -> None:
     """If no one clicks in an unconfirmed message, the end of the run is a new message."""
     async with workspace(tmp_path) as bot:
@@ -197,6 +200,7 @@ async def test_next_stage_of_an_unconfirmed_message_is_posted(tmp_path: Path) ->
         assert len([each for each in top(bot) if "Synced" in each]) == 1
 
 
+@pytest.mark.extended
 async def test_unanswered_message_does_not_block_others(tmp_path: Path) -> None:
     """While Slack does not answer for one channel, messages in other channels are posted."""
     async with workspace(tmp_path) as bot:

@@ -64,6 +64,7 @@ async def test_every_row_failed(tmp_path: Path) -> None:
         assert "Synced " not in shown
 
 
+@pytest.mark.extended
 async def test_users_without_an_email(tmp_path: Path) -> None:
     """Members without an email are counted, with the reason and a remedy, and the others are synced."""
     async with workspace(tmp_path) as bot:
@@ -75,6 +76,7 @@ async def test_users_without_an_email(tmp_path: Path) -> None:
         assert "or choose the User ID setting mpid, which gives such a profile a placeholder address." in shown
 
 
+@pytest.mark.extended
 async def test_failed_members_in_a_200(tmp_path: Path) -> None:
     """Members that Iterable rejects in a successful answer are counted by reason, never by address."""
     domains = ("forgotten.test", "conflict.test", "invalid.test", "unattributed.test")
@@ -103,6 +105,7 @@ async def test_failed_members_in_a_200(tmp_path: Path) -> None:
 # -- Iterable -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 async def test_passing_500s(tmp_path: Path) -> None:
     """Transient 500s open no alert, and the run succeeds."""
     async with workspace(tmp_path) as bot:
@@ -140,12 +143,14 @@ async def test_lasting_500s(tmp_path: Path) -> None:
             "Iterable can't be reached at",
             f"nothing is wrong with your audience. Retry in a few minutes - {_RESUMES}",
             id="unreachable",
+            marks=pytest.mark.extended,
         ),
         pytest.param(
             Fault("throttle", path=SUBSCRIBE),
             "Iterable has refused every request for a long time because there were too many (429, RateLimitExceeded).",
             "wait until other tools use this Iterable project less, or have an admin lower *Requests a second*",
             id="too many requests",
+            marks=pytest.mark.extended,
         ),
     ],
 )
@@ -161,6 +166,7 @@ async def test_iterable_fails(tmp_path: Path, fault: Fault, happened: str, remed
         assert "@example.com" not in shown
 
 
+@pytest.mark.extended
 async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
     """A deleted list opens one alert that names the list and says how to choose another one."""
     async with workspace(tmp_path) as bot:
@@ -178,6 +184,7 @@ async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
 # -- audiences ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 async def test_truncated_download(tmp_path: Path) -> None:
     """A truncated download is refused before anything is sent, and *Upload a different file* syncs the next one."""
     content = download(
@@ -200,6 +207,7 @@ async def test_truncated_download(tmp_path: Path) -> None:
         await read(bot, "Recovered: ", "sync-alerts")
 
 
+@pytest.mark.extended
 async def test_download_without_emails(tmp_path: Path) -> None:
     """The summary of a download without emails says that no one could be synced."""
     async with workspace(tmp_path) as bot:
@@ -237,6 +245,7 @@ async def test_file_without_an_audience(tmp_path: Path, name: str, content: byte
         assert "[Upload a different file] [Retry now]" in shown
 
 
+@pytest.mark.extended
 async def test_empty_audience(tmp_path: Path) -> None:
     """An empty audience waits for approval, and the card says that everyone would be removed."""
     async with workspace(tmp_path) as bot:
@@ -265,6 +274,7 @@ async def test_mass_removal(tmp_path: Path) -> None:
         assert len(bot.emails()) == 200
 
 
+@pytest.mark.extended
 async def test_file_of_another_audience(tmp_path: Path) -> None:
     """The file of another audience waits for approval, and the card names both audiences."""
     header = "mpid,scanned_timestamp_ms,identity_value,identity_type\n"
@@ -280,6 +290,7 @@ async def test_file_of_another_audience(tmp_path: Path) -> None:
         assert bot.emails() == {"p1@example.com"}
 
 
+@pytest.mark.extended
 async def test_earlier_run_waits(tmp_path: Path) -> None:
     """A run that must not overtake a waiting one fails, and its message says what to do in Slack."""
     async with workspace(tmp_path) as bot:
@@ -309,6 +320,7 @@ async def test_file_of_several_audiences(tmp_path: Path) -> None:
 # -- alerts -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
     """An alert above Slack's limit is cut, and keeps the remedy and its buttons."""
     async with workspace(tmp_path) as bot:

@@ -112,6 +112,7 @@ async def test_quiet_hours_postpone(tmp_path: Path, database_url: str, monkeypat
         assert await world.synced() == ["night.csv"]
 
 
+@pytest.mark.extended
 async def test_approval_is_asked_once(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run waits for approval, the next firing starts no other: its file follows after the decision."""
     async with automated(tmp_path, database_url, monkeypatch) as world:
@@ -146,6 +147,7 @@ async def test_paused_mapping(tmp_path: Path, database_url: str, monkeypatch: py
         assert await world.synced() == ["a.csv"]
 
 
+@pytest.mark.extended
 async def test_paused_removed_and_asked(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A paused schedule does nothing by itself; a person can still run it; a removed one is gone."""
     async with automated(tmp_path, database_url, monkeypatch) as world:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from core.connections import data_fields
@@ -41,6 +42,7 @@ async def test_chosen_attributes_become_data_fields(tmp_path: Path, database_url
             assert (await db.execute(text("SELECT count(*) FROM change_fields"))).scalar_one() == 0
 
 
+@pytest.mark.extended
 async def test_attribute_updates_are_updates(tmp_path: Path, database_url: str) -> None:
     """An attribute update of a member is sent, a deleted attribute is deleted, and no one joins or leaves."""
     async with firehosing(tmp_path, database_url) as service:

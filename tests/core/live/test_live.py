@@ -27,6 +27,7 @@ from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
+from tests.core.databases import sampled
 from tests.core.storage import is_lock_awaited
 from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until, working
 
@@ -335,6 +336,7 @@ async def test_repeated_message(tmp_path: Path, database_url: str) -> None:
         assert (status.changes_today, status.added, status.rejected) == (1, 1, 0)
 
 
+@pytest.mark.extended
 async def test_hashed_identities_are_rejected(tmp_path: Path) -> None:
     """A member with only a hashed address is rejected, by either User ID setting."""
     for field in ("customerId", "mpid"):
@@ -446,6 +448,7 @@ async def test_removals_that_are_kept(tmp_path: Path) -> None:
         assert service.emails() == addresses(1, 2)
 
 
+@pytest.mark.extended
 async def test_many_removals_are_not_stopped(tmp_path: Path) -> None:
     """The guard on removals does not apply to live changes: all members may leave."""
     async with firehosing(tmp_path) as service:
@@ -474,7 +477,7 @@ async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
         assert states == {LIST: (MappingStatus.PAUSED, True), OTHER_LIST: (MappingStatus.PROPOSED, False)}
 
 
-@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("keep", sampled([False, True]))
 async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> None:
     """A disconnected audience is paused until a person decides whether its members stay."""
     async with firehosing(tmp_path, database_url) as service:
@@ -493,6 +496,7 @@ async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> No
         assert not await decide(service.engine, mapping.id, by="U1")
 
 
+@pytest.mark.extended
 async def test_bulk_removal_is_left_to_a_worker(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -614,6 +618,7 @@ async def test_file_does_not_undo_newer_changes(tmp_path: Path) -> None:
         assert (run.counters.members, run.counters.added, run.counters.removed) == (1, 1, 0)
 
 
+@pytest.mark.extended
 async def test_file_that_waits_blocks_no_changes(tmp_path: Path) -> None:
     """Live changes are sent while a file's run waits for approval, and the approved run does not undo them."""
     async with firehosing(tmp_path) as service:
@@ -791,7 +796,7 @@ async def test_decisions_have_audit_entries(tmp_path: Path) -> None:
         assert store.day_of(0.0) == "1970-01-01"
 
 
-@pytest.mark.parametrize("cause", ["its process died", "a person resumed it"])
+@pytest.mark.parametrize("cause", sampled(["its process died", "a person resumed it"]))
 async def test_stopped_live_run_is_resumed_by_one_worker(tmp_path: Path, database_url: str, cause: str) -> None:
     """Only the live worker resumes a stopped live run."""
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as service:

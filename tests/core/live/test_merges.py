@@ -11,6 +11,7 @@ from core.store import live_work
 from core.store.freezes import Scope
 from core.store.mappings import FreezeHolds
 from sandbox.mparticle import Profile
+from tests.core.databases import sampled
 from tests.core.live.test_live import addresses, start
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
 
@@ -37,6 +38,7 @@ async def test_merged_profile_stays_on_the_list(tmp_path: Path, database_url: st
         assert (status.added, status.updated, status.removed) == (2, 2, 0)
 
 
+@pytest.mark.extended
 async def test_joiner_may_come_first(tmp_path: Path) -> None:
     """If the new profile joins before the other one leaves, that is one update too."""
     async with firehosing(tmp_path, firehose_merge_window_s=0.0) as service:
@@ -79,7 +81,7 @@ async def test_bulk_removal_does_not_wait(tmp_path: Path) -> None:
         await until(is_empty)
 
 
-@pytest.mark.parametrize("held", list(FreezeHolds))
+@pytest.mark.parametrize("held", sampled(list(FreezeHolds), 3))
 async def test_merged_profile_stays_on_a_frozen_list(tmp_path: Path, database_url: str, held: FreezeHolds) -> None:
     """Whatever is frozen, no one is taken off whose other profile waits to join; others go out, and the rest later."""
     async with firehosing(tmp_path, database_url) as service:

@@ -20,12 +20,10 @@ from core.store.routes import RouteKind
 from core.store.slack_messages import MessageStatus
 from sandbox.receivers.webhook import Behavior
 from tests.core.automation.harness import DAY_S, HOUR_S
-from tests.core.databases import on_both
 from tests.core.harness import people
 from tests.core.notifications.harness import notified
 
 
-@on_both
 async def test_life_cycle(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The events of a run, an alert and a mapping arrive in order, signed, each once, with no address in them."""
     async with notified(tmp_path, database_url, monkeypatch) as notices:

@@ -15,7 +15,6 @@ from core.store.alert_rules import DEFAULT, Rule, RuleSetting
 from core.store.alerts import Alert
 from core.store.run_history import PastRun
 from tests.core.automation.harness import DAY_S, HOUR_S, MINUTE_S, World, automated
-from tests.core.databases import on_both
 
 
 def past(size: int = 1_000, added: int = 10, removed: int = 10, rejected: int = 10, duration_s: float = 60) -> PastRun:
@@ -91,7 +90,6 @@ async def set_rule(world: World, rule: Rule, setting: RuleSetting | None, *, of_
     await set_rules(world.sync.engine, mapping.connection_id, mapping_id, chosen, by="U1", team_id=None)
 
 
-@on_both
 async def test_runs_and_rules(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deviation opens one alert, and a usual run closes it; an overdue mapping gets one, which a success closes."""
     async with automated(tmp_path, database_url, monkeypatch) as world:

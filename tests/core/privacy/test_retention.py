@@ -107,6 +107,7 @@ async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.Monke
         ]
 
 
+@pytest.mark.extended
 async def test_unfinished_changes_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The changes of a failed run stay, however old it is, because it can be resumed."""
     monkeypatch.setattr(plan, "BATCH_SIZE", 1)
@@ -121,6 +122,7 @@ async def test_unfinished_changes_stay(sync: Sync, monkeypatch: pytest.MonkeyPat
     assert sync.emails() == {f"p{n}@example.com" for n in range(2 * UNLIMITED)}
 
 
+@pytest.mark.extended
 async def test_unanswered_batches_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unanswered batch of a cancelled run stays until another run has recorded its members."""
     monkeypatch.setattr(plan, "BATCH_SIZE", 1)

@@ -56,6 +56,7 @@ async def test_tables_of_a_run(tmp_path: Path, database_url: str) -> None:
             assert (each["bytes"], each["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
+@pytest.mark.extended
 async def test_failed_run_that_succeeds_later(tmp_path: Path) -> None:
     """A failed run is written, with its changes so far, and once it has succeeded it is there once, as it ended."""
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
@@ -71,6 +72,7 @@ async def test_failed_run_that_succeeds_later(tmp_path: Path) -> None:
         assert len(manifests(place)) == 1
 
 
+@pytest.mark.extended
 async def test_excluded_member_who_leaves(tmp_path: Path) -> None:
     """A member who is excluded, and so leaves the list, is an accepted removal, and a rejection before it."""
     async with syncing(tmp_path) as sync:

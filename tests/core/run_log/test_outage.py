@@ -75,6 +75,7 @@ async def test_passing_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert rows(place, "changes", "count(*)") == [(3,)]
 
 
+@pytest.mark.extended
 async def test_turned_off(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end while the run log is off, and runs that waited when it was turned off, are never written."""
     async with automated(tmp_path, database_url, monkeypatch) as world:

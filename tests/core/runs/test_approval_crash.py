@@ -13,10 +13,9 @@ from tests.core.test_crash import FIRST
     ("scenario", "event"),
     [
         ("approved", 20),
-        ("overtaken", 18),
         *(
             pytest.param(scenario, event, marks=pytest.mark.extended)
-            for scenario, event in (("approved", 8), ("approved", 35), ("overtaken", 8))
+            for scenario, event in (("approved", 8), ("approved", 35), ("overtaken", 8), ("overtaken", 18))
         ),
     ],
 )

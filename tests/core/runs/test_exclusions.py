@@ -138,6 +138,7 @@ async def test_invalid_exclusions_are_refused(sync: Sync) -> None:
         await change_exclusions(sync.engine, mapping_id, add=missing, **ASKED)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("walk", range(WALKS))
 async def test_list_is_the_audience_without_the_excluded(sync: Sync, walk: int) -> None:
     """Whatever is excluded, and in whatever mode people come and go, the list has exactly who may be on it."""

@@ -7,6 +7,7 @@ import pytest
 from core.identity import ProjectType
 from core.models.run import OthersOnList, Repair, SyncMode
 from core.runs.verification import Depth, verify
+from tests.core.databases import sampled
 from tests.core.harness import LIST, Member, RunStatus, Sync, syncing
 
 OURS = [
@@ -40,7 +41,7 @@ def take_off(sync: Sync, user_id: str) -> None:
     state.lists[LIST].leave([state.project().people.user_ids.first[user_id]], state.clock())
 
 
-@pytest.mark.parametrize("project_type", list(ProjectType))
+@pytest.mark.parametrize("project_type", sampled(list(ProjectType), 3))
 async def test_list_is_adopted_verified_and_repaired(tmp_path: Path, project_type: ProjectType) -> None:
     """People of the audience become ours, others leave; then someone who vanished and someone who came are found."""
     ours = {(member.email, member.customer_id) for member in OURS}

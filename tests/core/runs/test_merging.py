@@ -17,6 +17,7 @@ from core.store import approvals, audit_log, connections, mappings
 from core.store.mappings import RemovalPolicy
 from sandbox.iterable import Fault
 from tests.clock import QuickClock
+from tests.core.databases import sampled
 from tests.core.harness import LIST, OTHER_LIST, Decision, Member, Outcome, Sync, decide, syncing
 
 MPID = UserIdField.MPID
@@ -124,6 +125,7 @@ async def test_profile_is_merged(sync: Sync) -> None:
     assert profiles(sync) == EXPECTED
 
 
+@pytest.mark.extended
 async def test_merging_is_turned_off_after_the_plan(sync: Sync) -> None:
     """A plan that was approved with merging merges nothing once merging is off."""
     await allow_merging(sync)
@@ -197,6 +199,7 @@ async def test_run_fails_in_the_middle_and_is_resumed(sync: Sync, path: str, app
     assert profiles(sync) == EXPECTED
 
 
+@pytest.mark.extended
 async def test_person_on_two_lists(sync: Sync) -> None:
     """On another list of ours the merged person is not counted as certain, and the next sync adds them there."""
     await sync.mirror([Member(1)], user_id=MPID, list_id=OTHER_LIST, audience="Other")
@@ -220,7 +223,7 @@ async def test_setting_is_audited_and_follows_the_project_type(sync: Sync) -> No
         await manage.change(sync.engine, await the_connection(sync), **changed)
 
 
-@pytest.mark.parametrize("is_on", [False, True])
+@pytest.mark.parametrize("is_on", sampled([True, False]))
 async def test_hybrid_project(tmp_path: Path, is_on: bool) -> None:
     """A user with the address and without a user id is merged; one with another user id is another person."""
     clock = QuickClock()

@@ -121,6 +121,7 @@ def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
     assert profiles["1"][2] == "49@example.com"
 
 
+@pytest.mark.extended
 def test_among_equals_the_last_listed_wins_in_a_large_file(reading: Reading) -> None:
     """Rows keep their order even if several threads read a file."""
     members = 130_000

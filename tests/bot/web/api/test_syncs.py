@@ -168,6 +168,7 @@ async def test_rejects_and_lookup(tmp_path: Path) -> None:
         assert "p1@example.com" not in str(entries)
 
 
+@pytest.mark.extended
 async def test_many_rejects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is complete if its rows are read from the database in several pages."""
     monkeypatch.setattr(syncs, "_ROWS_AT_ONCE", 2)
