@@ -18,6 +18,8 @@ from bot.features.live_audiences.offers import LiveOfferMessageProvider
 from bot.features.mapping import handlers as mapping
 from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.mapping_management import handlers as mapping_management
+from bot.features.reports import handlers as reports
+from bot.features.reports.messages import ReportMessageProvider
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
 from bot.features.schedules import handlers as schedules
@@ -39,6 +41,7 @@ FEATURES = (
     approval,
     live_audiences,
     alerts,
+    reports,
     undo,
     freezes,
     drift,
@@ -68,4 +71,5 @@ def message_providers(services: Services, limits: MessagingLimits) -> list[Messa
         LiveAudienceMessageProvider(limits),
         LiveOfferMessageProvider(),
         ApproversMessageProvider(limits.clock),
+        ReportMessageProvider(),
     ]

@@ -27,6 +27,7 @@ from bot.cli.commands import (
     mapping_management,
     mappings,
     rekey,
+    reports,
     routes,
     run_decisions,
     run_log,
@@ -83,6 +84,7 @@ app.add_typer(schedules.app, name="schedules")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(routes.app, name="routes")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(reports.app, name="reports")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

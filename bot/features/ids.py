@@ -350,6 +350,31 @@ class AlertBlock(StrEnum):
         return f"{self.value}-{rule}"
 
 
+class ReportCallback(StrEnum):
+    """Modals."""
+
+    SETTINGS = "reports-form"
+
+
+class ReportAction(StrEnum):
+    """Buttons, with their values in brackets."""
+
+    OPEN = "reports-form-open"
+    """[connection id]"""
+    SEND = "reports-send"
+    """[connection id]"""
+
+
+class ReportBlock(StrEnum):
+    """Inputs."""
+
+    WEEKDAY = "reports-weekday"
+    DAILY = "reports-daily"
+    AT = "reports-at"
+    TIME_ZONE = "reports-time-zone"
+    CHANNEL = "reports-channel"
+
+
 class UndoCallback(StrEnum):
     """Modals."""
 

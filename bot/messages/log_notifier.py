@@ -41,7 +41,7 @@ class LogNotifier:
         self._runs: dict[str, tuple[RunStatus, int]] = {}
         self._alerts: dict[int, bool] = {}
         self._audiences: dict[int, tuple[MappingStatus, bool]] = {}
-        self._day = ""
+        self._days_seen: dict[int, str] = {}
 
     async def run(self) -> None:
         """Poll until the engine is stopping, and then once more. The state at the start is not logged."""
@@ -68,19 +68,18 @@ class LogNotifier:
         self._runs = {run.id: self._runs[run.id] for run in latest}
 
     async def _days(self, db: AsyncConnection, audiences: list[AudienceMapping]) -> list[str]:
-        """Return the digests of the day that has just ended."""
-        now = time.time()
-        today, yesterday = live_mappings.day_of(now), live_mappings.day_of(now - _DAY_S)
-        if self._day in ("", today):
-            self._day = today
-            return []
-        self._day = today
-        changed = {mapping_id for _, mapping_id in await live_mappings.of_days(db, [yesterday])}
-        return [
-            day_sentence(mapping, yesterday, await live_mappings.status(db, mapping.id, now - _DAY_S))
-            for mapping in audiences
-            if mapping.id in changed
-        ]
+        """Return the digests of the days that have just ended, by the time zones of the mappings."""
+        now, zones, sentences = time.time(), await live_mappings.time_zones(db) if audiences else {}, []
+        for mapping in audiences:
+            zone = zones.get(mapping.id, live_mappings.UTC)
+            today, yesterday = live_mappings.day_of(now, zone), live_mappings.day_of(now - _DAY_S, zone)
+            before = self._days_seen.get(mapping.id, today)
+            self._days_seen[mapping.id] = today
+            if before == today or (yesterday, mapping.id) not in await live_mappings.of_days(db, [yesterday]):
+                continue
+            status = await live_mappings.status(db, mapping.id, now - _DAY_S)
+            sentences.append(day_sentence(mapping, yesterday, status))
+        return sentences
 
     def _of_audience(self, mapping: AudienceMapping) -> str | None:
         now = (mapping.status, mapping.disconnected_at is not None)

@@ -1,4 +1,4 @@
-"""Due work: fires schedules, looks at sources, retries runs after an outage, and writes the run log.
+"""Due work: fires schedules, looks at sources, retries runs after an outage, makes reports, and writes the run log.
 
 The worker's loop starts it (core/runs/worker.py). Several processes may: each piece of work is claimed by one
 statement that compares and sets its time.
@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
-from core.automation import source_watcher, times
+from core.automation import reports, source_watcher, times
 from core.automation.schedules import WATCH_INTERVAL_S
 from core.engine import Engine
 from core.iterable.errors import LIST_CODES
@@ -40,7 +40,7 @@ class DueWork:
         self._log: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Fire the schedules that are due, retry the runs that are, and begin to look at the sources that are."""
+        """Fire schedules, retry runs, look at sources and make reports, as far as they are due."""
         engine = self._engine
         async with engine.database.read() as db:
             now = await clock.now(db)
@@ -59,6 +59,7 @@ class DueWork:
                 task = asyncio.create_task(_look(engine, source), name=f"source {source.mapping_id}")
                 self._looks[source.mapping_id] = task
                 task.add_done_callback(partial(self._ended, source.mapping_id))
+        await reports.send_due(engine)
 
     def _ended(self, mapping_id: int, _task: asyncio.Task[None]) -> None:
         del self._looks[mapping_id]

@@ -140,7 +140,7 @@ def delivery_filter(
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:
-    day = live_mappings.day_of(run.finished_at or time.time())
+    day = await live_mappings.day_now(db, run.mapping_id, run.finished_at or time.time())
     daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if daily_run_id is None:
         daily_run_id = await _new_daily_run(db, run, mapping)

@@ -59,7 +59,8 @@ async def watch_silence(engine: Engine, mapping: AudienceMapping, now: float) ->
 async def _end(engine: Engine, mapping: AudienceMapping, last: float) -> None:
     async with engine.database.write() as db:
         # the silence that was alerted is not the usual one
-        await live_mappings.set_day(db, mapping.id, live_mappings.day_of(last), longest_silence_s=0.0)
+        day = await live_mappings.day_now(db, mapping.id, last)
+        await live_mappings.set_day(db, mapping.id, day, longest_silence_s=0.0)
         await alerting.resolve(db, mapping.connection_id, mapping.id)
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.models.reports import Report
+
 
 class EventType(StrEnum):
     """What happened."""
@@ -22,6 +24,8 @@ class EventType(StrEnum):
     ALERT_OPENED = "alert.opened"
     ALERT_RESOLVED = "alert.resolved"
     MAPPING_CHANGED = "mapping.changed"
+    REPORT_WEEKLY = "report.weekly"
+    REPORT_DAILY = "report.daily"
     TEST = "test"
 
 
@@ -103,6 +107,7 @@ class Event(_Part):
     run: EventRun | None = None
     alert: EventAlert | None = None
     change: EventChange | None = None
+    report: Report | None = None
 
 
 def schema() -> dict[str, Any]:

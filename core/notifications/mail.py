@@ -17,7 +17,7 @@ from aiosmtplib.errors import (
 from core import network
 from core.errors import SettingsError
 from core.models.events import Event
-from core.notifications import event_words
+from core.notifications import event_words, report_page
 from core.notifications.answer import Answer
 from core.notifications.route_address import is_loopback
 from core.notifications.route_secrets import RouteSecrets
@@ -31,8 +31,10 @@ _TAKEN = 250
 async def send(route: RouteSecrets, delivery_id: str, event: str) -> Answer:
     """Send an event (JSON) as an e-mail."""
     parsed = Event.model_validate_json(event)
-    text = "\n\n".join(event_words.lines(parsed))
-    message = new_message(route, delivery_id, event_words.title(parsed), text)
+    text, page = "\n\n".join(event_words.lines(parsed)), None
+    if parsed.report is not None:
+        page = report_page.render(parsed.report, event_words.title(parsed))
+    message = new_message(route, delivery_id, event_words.title(parsed), text, page)
     message["Date"] = format_datetime(parsed.at)
     return await send_message(route, message)
 

@@ -66,6 +66,8 @@ class AuditAction(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SECRET_KEY_REPLACED = "secret_key.replaced"  # noqa: S105
     ALERT_RULES_CHANGED = "alert.rules_changed"
+    REPORTS_CHANGED = "report.changed"
+    REPORT_SENT = "report.sent"
     ROUTE_ADDED = "route.added"
     ROUTE_REMOVED = "route.removed"
     ROUTE_TESTED = "route.tested"

@@ -1,10 +1,10 @@
-"""Whether schedules, sources or retries are due: one statement for all of them."""
+"""Whether schedules, sources, retries or reports are due: one statement for all of them."""
 
 from sqlalchemy import Float, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import run_log
-from core.store.tables import file_sources, runs, schedules
+from core.store.tables import file_sources, report_settings, runs, schedules
 
 _NOW = bindparam("now", type_=Float)
 _ANY_DUE = (
@@ -13,6 +13,8 @@ _ANY_DUE = (
     .union_all(
         select(file_sources.c.look_at).where(file_sources.c.look_at <= _NOW),
         select(runs.c.retry_at).where(runs.c.retry_at <= _NOW),
+        select(report_settings.c.next_weekly_at).where(report_settings.c.next_weekly_at <= _NOW),
+        select(report_settings.c.next_daily_at).where(report_settings.c.next_daily_at <= _NOW),
         run_log.next_due(_NOW),
     )
     .limit(1)

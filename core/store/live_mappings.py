@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from collections.abc import Mapping as Numbers
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypedDict, Unpack
+from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import delete, insert, or_, select, text, update
@@ -14,7 +15,7 @@ from core.models.run import Run
 from core.store import inbox, ledger, mappings, rejections, runs
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from core.store.rows import by_key
-from core.store.tables import batches, live_daily_stats
+from core.store.tables import batches, live_daily_stats, report_settings
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
@@ -35,11 +36,13 @@ ON CONFLICT (mapping_id, day) DO UPDATE SET
         coalesce(live_days.longest_silence_s, 0))
 """
 _GREATEST = {"sqlite": "max", "postgresql": "greatest"}
+#: The time zone by which days begin if the connection has no other.
+UTC = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """The status of a live mapping. Counts are of today (UTC), except those of pending changes.
+    """The status of a live mapping. Counts are of today, except those of pending changes.
 
     `backlog` counts the changes on their way to the list, and `oldest_age_s` is the age of the oldest. `waiting` counts
     changes that wait for a person: all, until the mapping is approved or resumed, and removals that need approval.
@@ -66,9 +69,27 @@ class LiveStatus:
         return max(0, self.changes_today - outcomes - self.backlog - self.waiting)
 
 
-def day_of(at: float) -> str:
-    """Return the day (UTC) of a time, as in the table: 2026-01-31."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
+def day_of(at: float, time_zone: str = UTC) -> str:
+    """Return the day of a time in a time zone, as in the table: 2026-01-31."""
+    return datetime.fromtimestamp(at, ZoneInfo(time_zone)).date().isoformat()
+
+
+async def time_zones(db: AsyncConnection, mapping_ids: Collection[int] | None = None) -> dict[int, str]:
+    """Return the time zones of mappings (None: of all) by which their days begin, as far as they differ from UTC.
+
+    They are those of the reports of their connections.
+    """
+    of_connection = report_settings.c.connection_id == mappings_table.c.connection_id
+    query = select(mappings_table.c.id, report_settings.c.time_zone).join(report_settings, of_connection)
+    query = query.where(report_settings.c.time_zone != UTC)
+    if mapping_ids is not None:
+        query = query.where(mappings_table.c.id.in_(list(mapping_ids)))
+    return {mapping_id: zone for mapping_id, zone in await db.execute(query)}  # noqa: C416  # rows, not pairs
+
+
+async def day_now(db: AsyncConnection, mapping_id: int, at: float) -> str:
+    """Return the day of a time for a mapping, by the time zone of its connection."""
+    return day_of(at, (await time_zones(db, [mapping_id])).get(mapping_id, UTC))
 
 
 async def everyone(db: AsyncConnection) -> list[AudienceMapping]:
@@ -98,15 +119,19 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
 
 
 async def count(db: AsyncConnection, now: float, received: Numbers[int, int], ignored: Numbers[int, int]) -> None:
-    """Add received and ignored changes, by mapping id, to the counts of the day of `now` (UTC seconds)."""
-    rows = [
-        (mapping_id, received.get(mapping_id, 0), ignored.get(mapping_id, 0))
-        for mapping_id in sorted({*received, *ignored})
-    ]
-    if rows:
-        name = db.dialect.name
-        statement = text(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
-        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day_of(now), "now": now})
+    """Add received and ignored changes, by mapping id, to the counts of the day of `now` (UTC seconds), which begins in
+    the time zone of each mapping."""
+    ids = sorted({*received, *ignored})
+    if not ids:
+        return
+    name, zones = db.dialect.name, await time_zones(db)
+    statement = text(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
+    by_day: dict[str, list[tuple[int, int, int]]] = {}
+    for mapping_id in ids:
+        row = (mapping_id, received.get(mapping_id, 0), ignored.get(mapping_id, 0))
+        by_day.setdefault(day_of(now, zones.get(mapping_id, UTC)), []).append(row)
+    for day, rows in sorted(by_day.items()):
+        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day, "now": now})
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +246,7 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     """Return the status of a live mapping."""
     mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
-    day = day_of(now)
+    day = await day_now(db, mapping_id, now)
     query = select(live_daily_stats.c.changes, live_daily_stats.c.run_id).where(
         live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day
     )

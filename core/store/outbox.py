@@ -22,6 +22,7 @@ from core.models.events import (
     EventRun,
     EventType,
 )
+from core.models.reports import Report, ReportKind
 from core.models.run import Run, RunStatus
 from core.store import clock, connections, deliveries, mappings, routes
 from core.store.deliveries import DeliveryStatus
@@ -47,6 +48,7 @@ class _Parts(TypedDict, total=False):
     run: EventRun
     alert: EventAlert
     change: EventChange
+    report: Report
 
 
 async def run_has_status(db: AsyncConnection, run_id: str, status: RunStatus) -> None:
@@ -92,6 +94,13 @@ async def mapping_changed(db: AsyncConnection, mapping_id: int, action: str, by:
         db, EventType.MAPPING_CHANGED, mapping.connection_id, mapping_id, change=change
     ):
         await _add(db, route, event, subject=f"mapping:{mapping_id}", now=now, due_at=now)
+
+
+async def report_made(db: AsyncConnection, connection_id: int, report: Report) -> None:
+    """Store the event that a report was made."""
+    kind = EventType.REPORT_WEEKLY if report.kind is ReportKind.WEEKLY else EventType.REPORT_DAILY
+    for route, event, now in await _events(db, kind, connection_id, None, report=report):
+        await _add(db, route, event, subject=f"report:{connection_id}", now=now, due_at=now)
 
 
 async def add_test(db: AsyncConnection, route: Route, claimed_until: float) -> str:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus
 from core.store import clock
-from core.store.live_mappings import day_of
+from core.store.live_mappings import day_of, time_zones
 from core.store.rows import by_key, plain
 from core.store.tables import live_daily_stats, run_log, runs
 
@@ -101,9 +101,12 @@ async def claim(db: AsyncConnection, known: RunLog, until: float) -> bool:
     return bool((await db.execute(query.values(next_at=until))).rowcount)
 
 
-def _is_due(now: float) -> ColumnElement[bool]:
+async def _is_due(db: AsyncConnection, now: float) -> ColumnElement[bool]:
     """Return the condition that a run waits to be written. The run of a live audience waits until its day is over."""
-    of_today = (live_daily_stats.c.run_id == runs.c.id, live_daily_stats.c.day >= day_of(now))
+    zones = await time_zones(db)
+    others = [(runs.c.mapping_id == mapping_id, literal(day_of(now, zone))) for mapping_id, zone in zones.items()]
+    today = case(*others, else_=literal(day_of(now))) if others else literal(day_of(now))
+    of_today = (live_daily_stats.c.run_id == runs.c.id, live_daily_stats.c.day >= today)
     is_open = select(live_daily_stats.c.run_id).where(live_daily_stats.c.mapping_id == runs.c.mapping_id, *of_today)
     ended = runs.c.status.in_([status.value for status in WRITTEN])
     return and_(runs.c.is_log_due, ended, ~runs.c.is_live, ~is_open.exists())
@@ -111,13 +114,13 @@ def _is_due(now: float) -> ColumnElement[bool]:
 
 async def due(db: AsyncConnection, now: float, limit: int) -> list[str]:
     """Return the ids of runs that wait to be written, the first that ended first."""
-    query = select(runs.c.id).where(_is_due(now)).order_by(runs.c.finished_at, runs.c.id).limit(limit)
+    query = select(runs.c.id).where(await _is_due(db, now)).order_by(runs.c.finished_at, runs.c.id).limit(limit)
     return list((await db.execute(query)).scalars())
 
 
 async def due_count(db: AsyncConnection, now: float) -> int:
     """Return how many runs wait to be written."""
-    return int((await db.execute(select(func.count()).select_from(runs).where(_is_due(now)))).scalar_one())
+    return int((await db.execute(select(func.count()).select_from(runs).where(await _is_due(db, now)))).scalar_one())
 
 
 async def mark_written(db: AsyncConnection, run_id: str, finished_at: float | None) -> None:

@@ -814,3 +814,34 @@ alert_rules = Table(
     Index(None, "connection_id", "mapping_id"),
     Index(None, "mapping_id"),
 )
+
+#: When connections get reports (core/automation/reports.py). A connection without a row gets none.
+report_settings = Table(
+    "report_settings",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    # an IANA name, and a time of day (HH:MM) in it; the weekday is 0 for Monday
+    Column("time_zone", Text, nullable=False),
+    Column("weekly", Boolean, nullable=False),
+    Column("weekday", Integer, nullable=False),
+    Column("daily", Boolean, nullable=False),
+    Column("at", Text, nullable=False),
+    # where Slack shows them; NULL: in the alert channel
+    Column("channel", Text),
+    # when each is due; NULL if it is off
+    Column("next_weekly_at", Float),
+    Column("next_daily_at", Float),
+)
+
+#: Reports that were made (core.models.reports.Report), as JSON, and where Slack shows them.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("channel", Text),
+    Column("content", Text, nullable=False),
+    Index(None, "connection_id"),
+    Index(None, "made_at"),
+)

@@ -10,6 +10,7 @@ from bot.features.ids import (
     FreezeAction,
     HomeAction,
     MappingAction,
+    ReportAction,
     RunAction,
     ScheduleAction,
 )
@@ -43,6 +44,7 @@ def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewe
     more: list[Choice] = [
         ("Edit", ConnectAction.EDIT, connection.id),
         ("mParticle audiences", ConnectAction.MPARTICLE, connection.id),
+        ("Reports", ReportAction.OPEN, connection.id),
     ]
     if connection.key_rejected_at is not None:
         return StatusItem(text, (sections.replace_key(connection), menu(HomeAction.MORE, *more)))

@@ -110,7 +110,7 @@ def _message(
 
 def _digest_state(digest: DailyDigest, _stored: StoredMessages) -> DesiredState:
     key = digest_key(digest.audience.mapping.id, digest.day)
-    content = views.digest(digest.audience, digest.day, digest.status)
+    content = views.digest(digest.audience, digest.day, digest.status, digest.time_zone)
     message = _message(key, digest.audience, MessageKind.REPLY, content, urgent=False)
     return DesiredState([message] if message is not None else [])
 

@@ -12,7 +12,7 @@ from bot.messages.desired import MessageKind
 from bot.messages.provider import Snapshot
 from core.store import audit_log, inbox, live_mappings, mappings, slack_messages
 from core.store.connections import Connection
-from core.store.live_mappings import LiveStatus
+from core.store.live_mappings import UTC, LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from core.store.slack_messages import MessageStatus, SlackMessage
 
@@ -66,6 +66,7 @@ class DailyDigest:
 
     audience: LiveAudience
     day: str
+    time_zone: str
     status: LiveStatus
 
 
@@ -139,12 +140,15 @@ class LiveAudienceReader:
 
     async def read_digests(self, snapshot: Snapshot, live: Sequence[AudienceMapping], now: float) -> list[DailyDigest]:
         """Read the digests of past days that are not posted yet."""
-        day_ends = {live_mappings.day_of(now - ago * _DAY_S): now - ago * _DAY_S for ago in range(1, MISSED_DAYS + 1)}
+        zones = await live_mappings.time_zones(snapshot.db)
+        # The past days of each time zone, with a time in each.
+        past = {zone: _past_days(now, zone) for zone in {UTC, *zones.values()}}
         by_id = {each.id: each for each in live}
+        known_days = {day for days_of_zone in past.values() for day in days_of_zone}
         days = [
             (day, by_id[mapping_id])
-            for day, mapping_id in await live_mappings.of_days(snapshot.db, list(day_ends))
-            if mapping_id in by_id
+            for day, mapping_id in await live_mappings.of_days(snapshot.db, list(known_days))
+            if mapping_id in by_id and day in past[zones.get(mapping_id, UTC)]
         ]
         keys = [digest_key(mapping.id, day) for day, mapping in days]
         # Not through the snapshot, because messages of digests that are posted are not needed.
@@ -157,6 +161,15 @@ class LiveAudienceReader:
             if channel_of(mapping, connection) is None:
                 continue
             list_name = (await snapshot.list_names()).get((mapping.connection_id, mapping.list_id))
-            status = await live_mappings.status(snapshot.db, mapping.id, day_ends[day])
-            digests.append(DailyDigest(LiveAudience(mapping, connection, list_name), day, status))
+            zone = zones.get(mapping.id, UTC)
+            status = await live_mappings.status(snapshot.db, mapping.id, past[zone][day])
+            digests.append(DailyDigest(LiveAudience(mapping, connection, list_name), day, zone, status))
         return digests
+
+
+def _past_days(now: float, time_zone: str) -> dict[str, float]:
+    """Return the last days in a time zone without the current one, with a time in each (UTC seconds)."""
+    times = [now - ago * _DAY_S for ago in range(1, MISSED_DAYS + 1)]
+    days = {live_mappings.day_of(at, time_zone): at for at in times}
+    days.pop(live_mappings.day_of(now, time_zone), None)  # a day of 25 hours is not over after 24
+    return days

@@ -107,8 +107,8 @@ def disconnected_outcome(audience: LiveAudience, since: float) -> Message:
     return Message(f"{introduction} {decision}", [section(f"{introduction}\n*{decision}*"), context(moment(entry.at))])
 
 
-def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
-    """Return the digest of a day."""
+def digest(audience: LiveAudience, day: str, status: LiveStatus, time_zone: str = "UTC") -> Message:
+    """Return the digest of a day, which began at midnight in a time zone."""
     outcomes = changes(
         added=status.added,
         updated=status.updated,
@@ -120,7 +120,7 @@ def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
     )
     numbers = f"{plural(status.changes_today, 'change')} from mParticle: {outcomes or 'none to sync'}"
     text = f"{day}: {numbers}. {audience.what}."
-    blocks: list[Block] = [section(f"*{audience.what}* · {day} (UTC)\n{numbers}.")]
+    blocks: list[Block] = [section(f"*{audience.what}* · {day} ({time_zone})\n{numbers}.")]
     reasons = sorted(status.rejected_by_reason.items(), key=lambda each: -each[1])[:MOST_REASONS]
     if reasons:
         heading = f"*{rejected_words(status.rejected)}*"

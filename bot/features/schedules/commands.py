@@ -1,7 +1,5 @@
 """The subcommands `schedule` and `schedules`."""
 
-import asyncio
-
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import ScheduleAction
@@ -12,13 +10,9 @@ from bot.features.schedules.form import ScheduleMetadata
 from bot.features.slash_command import SlashCommand
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.api_errors import ERRORS
 from bot.slack.reply import open_modal, reply_privately
-from core.automation import times
-from core.errors import ConflictError, ValidationError
-
-# How long Slack may take to tell a person's time zone, in seconds. Without it the form shows UTC.
-TIME_ZONE_WITHIN_S = 1.0
+from bot.slack.time_zone import time_zone_of
+from core.errors import ConflictError
 
 
 async def schedule(call: SlashCommand) -> None:
@@ -39,7 +33,7 @@ async def open_form(services: Services, client: AsyncWebClient, actor: Actor, re
     require_start(ref.connection, actor.person, "schedule its syncs")
     if ref.mapping.is_live:
         raise ConflictError(f"mParticle feeds {ref.plain} live, so it needs no schedule.")
-    zone = await _time_zone(client, actor)
+    zone = await time_zone_of(client, actor)
     metadata = ScheduleMetadata(mapping_id=ref.mapping.id, time_zone=zone, channel=actor.channel)
     await open_modal(client, actor, await form_of(services, actor, ref, metadata))
 
@@ -50,12 +44,3 @@ async def form_of(services: Services, actor: Actor, ref: MappingRef, metadata: S
     source = await actions.source_of(services, ref)
     places = services.engine.settings.audience_places(actor.team_id)
     return views.schedule_form(metadata, ref, others, source, places)
-
-
-async def _time_zone(client: AsyncWebClient, actor: Actor) -> str:
-    try:
-        async with asyncio.timeout(TIME_ZONE_WITHIN_S):
-            user = (await client.users_info(user=actor.person))["user"]
-        return times.check_time_zone(str(user.get("tz") or ""))
-    except (*ERRORS, ValidationError):
-        return "UTC"

@@ -30,6 +30,9 @@ from bot.features.ids import (
     MappingAction,
     MappingBlock,
     MappingCallback,
+    ReportAction,
+    ReportBlock,
+    ReportCallback,
     RunAction,
     RunBlock,
     RunCallback,
@@ -47,6 +50,7 @@ from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
 from bot.features.mapping_management.form import ManagementMetadata
 from bot.features.mapping_management.people import PeopleMetadata
+from bot.features.reports.form import ReportsMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.schedules.form import ScheduleMetadata
@@ -406,6 +410,15 @@ CASES: Mapping[str, Case] = {
             AlertCallback.RULES,
             lambda t: RulesMetadata(mapping_id=t.mapping_id),
             {AlertBlock.RULE.of("drift"): {"value": "5"}},
+        ),
+        Right.ADMINISTER,
+    ),
+    **{each: Case(_button(each, _connection), Right.ADMINISTER) for each in ReportAction},
+    ReportCallback.SETTINGS: Case(
+        _submission(
+            ReportCallback.SETTINGS,
+            lambda t: ReportsMetadata(connection_id=t.connection_id),
+            {ReportBlock.TIME_ZONE: {"value": "UTC"}},
         ),
         Right.ADMINISTER,
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.features.alerts.views import AlertView, alert, all_clear
@@ -19,6 +20,8 @@ from bot.features.mapping import cards
 from bot.features.mapping import views as mapping_views
 from bot.features.mapping.form import MapMetadata
 from bot.features.mapping_lookup import MappingRef
+from bot.features.reports.form import reports_modal
+from bot.features.reports.views import report_message
 from bot.features.runs import result_messages, views
 from bot.features.runs.form import StartMetadata
 from bot.features.runs.progress_messages import progress, waiting
@@ -31,6 +34,7 @@ from bot.ui.blocks import Message
 from core.alerting import SILENCE
 from core.identity import UserIdField
 from core.iterable import DataCenter, UnavailableError
+from core.models.reports import Changes, Report, ReportedAlert, ReportedMapping, ReportedReason, ReportKind
 from core.models.run import CancelReason, Guard, GuardName, Run, RunCounters, RunPlan, RunStatus
 from core.reporting.preview import PlanPreview
 from core.reporting.progress import Progress
@@ -39,6 +43,7 @@ from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus
 from core.store.rejections import Rejection
+from core.store.reports import ReportSettings
 from core.store.run_history import ListSizes
 from core.store.schedules import Missed, Schedule, Trigger
 from tests.core.reporting.test_run_report import make_run
@@ -141,6 +146,7 @@ def screens() -> dict[str, dict[str, Screen]]:
         "alerts": _alerts(),
         "forms": _forms(),
         "live": _live(),
+        "reports": _reports(),
         "status": _status(),
     }
 
@@ -225,6 +231,46 @@ def _alerts() -> dict[str, Screen]:
         "all-clear": all_clear(shown(closed)),
         "another reason": alert(shown(replace(closed, outcome=AlertOutcome.SUPERSEDED))),
         "silence": alert(AlertView(silence, SHOP, LIVE, None)),
+    }
+
+
+def _reports() -> dict[str, Screen]:
+    changes = [Changes(added=10 * day, removed=3 * day) for day in range(14)]
+    shoppers = ReportedMapping(
+        id=1,
+        audience="Shoppers",
+        list_id=1016,
+        syncs=6,
+        failed=1,
+        changes=Changes(added=400, removed=120, rejected=12),
+        sizes=[4_000 + 70 * day for day in range(14)],
+    )
+    week = Report(
+        kind=ReportKind.WEEKLY,
+        start=datetime.fromtimestamp(AT - 7 * DAY, UTC),
+        end=datetime.fromtimestamp(AT, UTC),
+        time_zone="Europe/Berlin",
+        days=[f"2026-02-{day}" for day in range(15, 29)],
+        changes_by_day=changes,
+        changes=shoppers.changes,
+        syncs=6,
+        failed=1,
+        reasons=[ReportedReason(reason="no_email", count=12, people="without an email address")],
+        mappings=[shoppers],
+        mapping_count=1,
+        waiting=1,
+        alerts=[ReportedAlert(code="unavailable", message="Iterable is having problems (500).", audience="Shoppers")],
+        paused=["VIP"],
+        not_synced=[],
+    )
+    day = week.model_copy(
+        update={"kind": ReportKind.DAILY, "waiting": 0, "alerts": [], "paused": [], "failed": 0, "reasons": []}
+    )
+    settings = ReportSettings(1, time_zone="Europe/Berlin", weekly=True, daily=True)
+    return {
+        "weekly": report_message(week, "Shop"),
+        "daily": report_message(day, "Shop"),
+        "settings": reports_modal(SHOP, settings, ["team"]),
     }
 
 

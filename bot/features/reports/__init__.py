@@ -1,0 +1,1 @@
+"""Reports: the weekly and daily messages, and the form that says when they come."""
