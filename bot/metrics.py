@@ -1,6 +1,9 @@
 """The metrics registry, and the metrics that this process counts itself."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+# Each counter and histogram would have one more series, with the time of its creation, that no rule reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 #: The metrics of this process; `bot.web.metrics` adds those that the database has.
 REGISTRY = CollectorRegistry()
@@ -38,5 +41,28 @@ ACKNOWLEDGEMENT_SECONDS = Histogram(
     "Time to the acknowledgement of what Slack sends.",
     ["kind"],
     buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+
+#: Whether the Socket Mode connection is up and greeted. There is no such series in other modes.
+SLACK_CONNECTED = Gauge(
+    "iterable_sync_slack_connected", "Whether Slack is connected (1) or not (0).", ["mode"], registry=REGISTRY
+)
+
+
+SLACK_ENVELOPE_AGE = Gauge(
+    "iterable_sync_slack_envelope_age_seconds",
+    "Seconds since Slack last sent an envelope, or since the start.",
+    ["mode"],
+    registry=REGISTRY,
+)
+
+
+#: Connections that were replaced although they seemed to be up. `reason`: silent, not_greeted.
+SLACK_RECONNECTS = Counter(
+    "iterable_sync_slack_reconnects",
+    "Connections to Slack that were replaced because nothing arrived.",
+    ["reason"],
     registry=REGISTRY,
 )

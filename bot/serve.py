@@ -1,7 +1,7 @@
 """Composition root: opens the engine's services, the bot, the HTTP server and the workers, and closes them in order."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -67,7 +67,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         if slack is not None:
             stack.push_async_callback(services.replies.finish)
             stack.push_async_callback(slack.listening.finish)
-        addresses = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
+        addresses = await stack.enter_async_context(_listening(engine, slack))
         _introduce(mode, addresses, engine, say)
         parts: dict[str, Part] = {
             "worker": partial(worker.run_worker, engine, DueWork(engine)),
@@ -85,6 +85,10 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
             if slack is not None:
                 await slack.until_first_connected()
             yield replace(services, address=addresses.main)
+
+
+def _listening(engine: Engine, slack: SlackConnection | None) -> AbstractAsyncContextManager[Addresses]:
+    return server.listening(engine, None) if slack is None else server.listening(engine, slack.app, slack.health.state)
 
 
 def _introduce(mode: SlackMode, addresses: Addresses, engine: Engine, say: Say) -> None:

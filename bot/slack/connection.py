@@ -18,6 +18,7 @@ from bot.slack.clients import Clients
 from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
+from bot.slack.socket_health import SocketHealth
 from bot.supervisor import first_of
 from core import network
 from core.connections import offboarding
@@ -48,6 +49,7 @@ class SlackConnection:
         self._home = home
         self.app = app
         self.listening = ListenerTracker(app)
+        self.health = SocketHealth()
         self._engine = engine
         self._client = clients.with_token(value_of(engine.settings.slack_bot_token))
         self._app_token = value_of(engine.settings.slack_app_token) or ""
@@ -99,20 +101,46 @@ class SlackConnection:
 
     async def _stay_connected(self) -> None:
         async with connected(self.app, self._app_token) as client:
+            self.health.watch(client)
+            try:
+                await self._watch(client)
+            finally:
+                self.health.close()
+
+    async def _watch(self, client: SocketModeClient) -> None:
+        lost_at, is_reported = 0.0, False
+        while True:
+            reason = await self.health.look(client)
             self._connected.set()
-            lost_at, is_reported = 0.0, False
-            while True:
-                await asyncio.sleep(LOOK_EVERY_S)
-                is_connected, now = await client.is_connected(), time.monotonic()
-                if is_connected and is_reported:
-                    logger.warning("reconnected to Slack")
-                if not is_connected:
-                    # slack-sdk would retry this URL forever, but Slack accepts it for seconds only
-                    client.wss_uri = None
-                lost_at, is_reported = (0.0, False) if is_connected else (lost_at or now, is_reported)
-                if not is_connected and not is_reported and now - lost_at >= TELL_AFTER_S:
-                    logger.warning("lost the connection to Slack, reconnecting: %s", await self._why())
-                    is_reported = True
+            if reason is not None:
+                logger.info("replacing the connection to Slack (%s)", reason)
+                await self.health.replace(client, reason)
+            if self.health.is_token_due():
+                await self._check_token()
+            await asyncio.sleep(LOOK_EVERY_S)
+            is_connected, now = await client.is_connected(), time.monotonic()
+            if is_connected and is_reported:
+                logger.warning("reconnected to Slack")
+            if not is_connected:
+                # slack-sdk would retry this URL forever, but Slack accepts it for seconds only
+                client.wss_uri = None
+            lost_at, is_reported = (0.0, False) if is_connected else (lost_at or now, is_reported)
+            if not is_connected and not is_reported and now - lost_at >= TELL_AFTER_S:
+                logger.warning("lost the connection to Slack, reconnecting: %s", await self._why())
+                is_reported = True
+
+    async def _check_token(self) -> None:
+        """Call auth.test, which also keeps a quiet connection from going deaf. Reports a token that Slack refuses."""
+        try:
+            await preflight.fetch_bot_identity(self._client)
+        except SlackUnreachableError as error:
+            logger.info("could not check the bot's token: %s", error.message)
+        except SyncError as error:
+            if self.health.token_fault is None:
+                logger.warning("%s", error.message)
+            self.health.token_fault = error.message
+        else:
+            self.health.token_fault = None
 
     async def _why(self) -> str:
         try:

@@ -1,6 +1,7 @@
 """GET /healthz: the process answers. GET /readyz: the process can work, and which check fails otherwise."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,12 +42,16 @@ def add_liveness(app: web.Application) -> None:
     app.router.add_get("/healthz", healthz)
 
 
-def add_readiness(app: web.Application, engine: Engine) -> None:
-    """Add /readyz."""
+def add_readiness(app: web.Application, engine: Engine, slack: Callable[[], dict[str, str]] = dict) -> None:
+    """Add /readyz. `slack` returns the check of Slack, if there is one.
+
+    It does not change the status: mParticle's messages and the API need no Slack, and a load balancer should not take
+    all processes away while Slack is down.
+    """
 
     async def readyz(_request: web.Request) -> web.Response:
         results = await checks(engine)
         ready = all(state == "ok" for state in results.values())
-        return web.json_response(results, status=200 if ready else 503)
+        return web.json_response(results | slack(), status=200 if ready else 503)
 
     app.router.add_get("/readyz", readyz)

@@ -1,7 +1,7 @@
 """The HTTP server: the API, Slack's requests (HTTP mode, OAuth), mParticle's Firehose, health checks, metrics."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,9 @@ GRACE_S = 3.0
 # How long a connection may stay open without a whole request, in seconds. (aiohttp's own limit is an hour.)
 IDLE_S = 75.0
 
+#: Returns the check of Slack for `/readyz`, if there is one.
+SlackCheck = Callable[[], dict[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -29,15 +32,16 @@ class Addresses:
     metrics: str
 
 
-def application(engine: Engine, app: AsyncApp | None) -> web.Application:
+def application(engine: Engine, app: AsyncApp | None, health_of_slack: SlackCheck = dict) -> web.Application:
     """Return the application with its routes. Slack's routes exist only in the modes in which Slack sends requests.
 
-    `/metrics` and `/readyz` are left out if they have an address of their own.
+    `/metrics` and `/readyz` are left out if they have an address of their own. `health_of_slack` returns the check of
+    Slack for `/readyz`.
     """
     server = web.Application()
     health.add_liveness(server)
     if engine.settings.metrics_port is None:
-        _add_metrics(server, engine)
+        _add_metrics(server, engine, health_of_slack)
     firehose.add_routes(server, engine)
     router.add_routes(server, engine, one_workspace=mode_of(engine.settings) is not SlackMode.MANY)
     if app is not None and mode_of(engine.settings) in (SlackMode.HTTP, SlackMode.MANY):
@@ -45,8 +49,8 @@ def application(engine: Engine, app: AsyncApp | None) -> web.Application:
     return server
 
 
-def _add_metrics(server: web.Application, engine: Engine) -> None:
-    health.add_readiness(server, engine)
+def _add_metrics(server: web.Application, engine: Engine, health_of_slack: SlackCheck) -> None:
+    health.add_readiness(server, engine, health_of_slack)
     metrics.add_routes(server, engine)
 
 
@@ -56,18 +60,20 @@ def _secret(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def listening(engine: Engine, app: AsyncApp | None) -> AsyncIterator[Addresses]:
+async def listening(
+    engine: Engine, app: AsyncApp | None, health_of_slack: SlackCheck = dict
+) -> AsyncIterator[Addresses]:
     """Serve for the length of the block, and yield the URLs. Raises SettingsError if a port is not available."""
     settings = engine.settings
     async with AsyncExitStack() as stack:
         main = await stack.enter_async_context(
-            _serving(application(engine, app), settings.host, settings.port, "ITERABLE_SYNC")
+            _serving(application(engine, app, health_of_slack), settings.host, settings.port, "ITERABLE_SYNC")
         )
         if settings.metrics_port is None:
             yield Addresses(main, main)
             return
         watched = web.Application()
-        _add_metrics(watched, engine)
+        _add_metrics(watched, engine, health_of_slack)
         own = await stack.enter_async_context(
             _serving(watched, settings.metrics_host, settings.metrics_port, "ITERABLE_SYNC_METRICS")
         )

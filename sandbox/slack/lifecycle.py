@@ -228,6 +228,10 @@ class Slack:
         """Drop every Socket Mode connection without a close frame."""
         await self.delivery.socket_mode.drop()
 
+    def deafen_sockets(self) -> None:
+        """Lose every envelope on the present Socket Mode connections, which stay up otherwise."""
+        self.delivery.socket_mode.deafen()
+
     async def refresh_sockets(self, reason: str = "refresh_requested") -> None:
         """Ask every Socket Mode connection to reconnect."""
         await self.delivery.socket_mode.refresh(reason)

@@ -28,6 +28,8 @@ class SocketMode:
         self.ack_timeout = ack_timeout
         self.connections: list[web.WebSocketResponse] = []
         self.late_acks: list[str] = []
+        self.deaf: set[web.WebSocketResponse] = set()
+        self.greetings_to_omit = 0
         self._all: dict[web.WebSocketResponse, web.Request] = {}
         self._tickets: set[str] = set()
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -58,18 +60,10 @@ class SocketMode:
             return socket
         self.connections.append(socket)
         self._all[socket] = request
-        await socket.send_json(
-            {
-                "type": "hello",
-                "num_connections": len(self.connections),
-                "connection_info": {"app_id": self.world.app.id},
-                "debug_info": {
-                    "host": "local",
-                    "build_number": 1,
-                    "approximate_connection_time": LINK_SECONDS,
-                },
-            }
-        )
+        if self.greetings_to_omit:
+            self.greetings_to_omit -= 1
+        else:
+            await socket.send_json(self._greeting())
         self.world.changed()
         try:
             async for message in socket:
@@ -79,6 +73,14 @@ class SocketMode:
             self._forget(socket)
             self._all.pop(socket, None)
         return socket
+
+    def _greeting(self) -> dict[str, Any]:
+        return {
+            "type": "hello",
+            "num_connections": len(self.connections),
+            "connection_info": {"app_id": self.world.app.id},
+            "debug_info": {"host": "local", "build_number": 1, "approximate_connection_time": LINK_SECONDS},
+        }
 
     async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0, reason: str = "") -> Answer:
         """Send one envelope and wait for its acknowledgement."""
@@ -106,6 +108,8 @@ class SocketMode:
         while self.connections:
             self._turn += 1
             socket = self.connections[self._turn % len(self.connections)]
+            if socket in self.deaf:
+                return True  # it is lost on the way
             try:
                 await socket.send_str(orjson.dumps(envelope).decode())
             except (ConnectionError, RuntimeError):
@@ -123,7 +127,15 @@ class SocketMode:
         else:
             future.set_result(frame.get("payload") or {})
 
+    def deafen(self) -> None:
+        """Lose every envelope that goes to a present connection. Pings are answered, and new connections work.
+
+        Seen after idle times: slackapi/bolt-python#1529, slackapi/node-slack-sdk#2443.
+        """
+        self.deaf.update(self.connections)
+
     def _forget(self, socket: web.WebSocketResponse) -> None:
+        self.deaf.discard(socket)
         if socket in self.connections:
             self.connections.remove(socket)
             self.world.changed()

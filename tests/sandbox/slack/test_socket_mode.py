@@ -150,3 +150,20 @@ async def test_event_without_acknowledgement_is_repeated(slack: Slack) -> None:
     assert len({each["payload"]["event_id"] for each in envelopes}) == 1
     assert [each["retry_attempt"] for each in envelopes] == [0, 1, 2, 3]
     assert envelopes[1]["retry_reason"] == "timeout"
+
+
+async def test_deaf_connection(slack: Slack) -> None:
+    """Envelopes are lost on a deaf connection, which still answers pings; a new connection gets them."""
+    async with aiohttp.ClientSession() as session:
+        async with await open_link(slack, session) as socket:
+            await socket.receive_json()
+            slack.deafen_sockets()
+            slack.delivery.socket_mode.ack_timeout = 0.05
+            assert not (await slack.marketer.command("/iterable-sync")).ok
+            await socket.ping(b"sdk-ping-pong:1.5")
+            assert (await socket.receive()).type == aiohttp.WSMsgType.PONG
+        await slack.wait_for(lambda: slack.delivery.socket_mode.connections == [])
+        async with await open_link(slack, session) as socket:
+            await socket.receive_json()
+            await slack.marketer.command("/iterable-sync")
+            assert (await socket.receive_json())["type"] == "slash_commands"
