@@ -55,6 +55,8 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         services = Services(
             engine, directory, audiences, workspaces.clients, AdminDirectory(), one_workspace=one_workspace
         )
+        if workspaces.installations is not None:
+            stack.push_async_callback(workspaces.installations.rotation.finish)
         await source_fetchers.register(engine, workspaces.clients)
         if mode is not SlackMode.OFFLINE:
             people_finder.register(engine, workspaces.clients, services.groups)

@@ -11,13 +11,16 @@ from typing import Any, get_args, get_type_hints
 import jsonschema_rs
 import pytest
 import typer
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 
 from bot import metrics
 from bot.cli import app
 from bot.cli.exit_codes import ExitCode
+from bot.slack.app_factory import INSTALL_PATH, REDIRECT_PATH
 from bot.web.metrics import _Stored
+from bot.web.slack import EVENTS_PATH
 from core.models.events import Event, EventType
 from core.models.run import RunStatus, SyncMode
 from core.reporting.rejection_reasons import EXPLANATIONS
@@ -26,8 +29,8 @@ from core.settings import Settings
 from core.sources import table_columns
 from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
-from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
-from tools import api, events, formats, iterable_answers
+from tests.documents import DOCUMENTS, ROOT, code, code_blocks, section, table_rows
+from tools import api, events, formats, iterable_answers, manifest_link
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
@@ -162,6 +165,16 @@ def test_rejection_reasons() -> None:
 def test_iterable_answers() -> None:
     """The page about Iterable's answers is what the table of answers generates."""
     assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
+
+
+def test_manifest_link() -> None:
+    """The link in the guide has the manifest; `python -m tools.manifest_link` writes it."""
+    guide = "docs/howto/install-in-slack.md"
+    manifest = yaml.safe_load((ROOT / "manifest.yml").read_text(encoding="utf-8"))
+    assert manifest_link.manifest_in(DOCUMENTS[guide]) == manifest
+    assert len(manifest_link.link()) < 8_000  # a longer one is refused by some servers
+    for path in (INSTALL_PATH, REDIRECT_PATH, EVENTS_PATH):
+        assert path in DOCUMENTS[guide]
 
 
 def test_api() -> None:

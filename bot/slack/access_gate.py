@@ -17,7 +17,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.actor import OUTSIDER, Actor
+from bot.slack.actor import OUTSIDER, Actor, team_of
 from bot.slack.admins import ANSWER_WITHIN_S, AdminDirectory, AdminLookupError, MemberKind
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.reply import reply_privately
@@ -105,14 +105,14 @@ class AccessGate:
 
     async def _refusal(self, body: dict[str, Any], context: AsyncBoltContext, client: AsyncWebClient) -> str | None:
         """Return why a request is refused, or None if it is not."""
-        team_id = str(context.team_id or "")
+        team_id = team_of(body, context.team_id)
         if self._home is not None and team_id != await _own_team(self._home, client):
             return OTHER_WORKSPACE if self._home.team_id else UNKNOWN
         person = _person_of(body)
         if person is None:  # an event without a person
             return None
-        if _team_of_person(body) not in (None, team_id):
-            return STRANGER
+        if context.enterprise_id is None and _team_of_person(body) not in (None, team_id):
+            return STRANGER  # in an organization, users.info says to which workspaces a person belongs
         return await self._refusal_of(body, client, team_id, person)
 
     async def _refusal_of(self, body: dict[str, Any], client: AsyncWebClient, team_id: str, person: str) -> str | None:

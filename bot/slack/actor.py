@@ -34,6 +34,15 @@ class Actor:
         return cls(user["id"], team.get("id") or user["team_id"], channel, body.get("trigger_id", ""), outsider)
 
 
+def team_of(body: Mapping[str, Any], context_team_id: str | None) -> str:
+    """Return the workspace of a request; empty if it has none.
+
+    If the app is installed for an organization, the authorization of an event names no workspace, so that Bolt's
+    context has none. The event does.
+    """
+    return str(context_team_id or body.get("team_id") or "")
+
+
 def value_of(body: Mapping[str, Any]) -> str:
     """Return the value of the button that the person clicked."""
     return str(body["actions"][0].get("value") or "")

@@ -122,7 +122,8 @@ def _zone_of(user: Mapping[str, Any]) -> tzinfo:
 def _kind_of(user: Mapping[str, Any], team_id: str) -> MemberKind:
     if user.get("deleted"):
         return MemberKind.DEACTIVATED
-    if user.get("is_stranger") or user.get("team_id") not in (None, team_id):
+    teams = (user.get("enterprise_user") or {}).get("teams") or ()  # of a person in an organization
+    if user.get("is_stranger") or (user.get("team_id") not in (None, team_id) and team_id not in teams):
         return MemberKind.STRANGER
     if user.get("is_bot") or user.get("id") == SLACKBOT:
         return MemberKind.BOT

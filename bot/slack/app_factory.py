@@ -50,7 +50,8 @@ async def open_workspaces(engine: Engine) -> Workspaces:
     settings = engine.settings
     token = value_of(settings.slack_bot_token)
     if token is None and settings.slack_client_id is not None:
-        installations, states = await open_stores(settings, engine.database, engine.vault)
+        refreshing = Clients(settings.slack_api_url, None, None).with_token(None)
+        installations, states = await open_stores(settings, engine.database, engine.vault, refreshing)
         return Workspaces(Clients(settings.slack_api_url, None, installations), installations, states)
     return Workspaces(Clients(settings.slack_api_url, token, None))
 

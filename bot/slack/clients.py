@@ -1,8 +1,8 @@
 """Slack Web API clients by workspace."""
 
-from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.installation_store import EncryptedInstallationStore
 from bot.slack.instrumentation import CallMetricsHandler
 from core import network
 
@@ -13,7 +13,7 @@ TIMEOUT_S = 15
 class Clients:
     """Creates clients with the bot token of the settings, or with the token of an installation (OAuth)."""
 
-    def __init__(self, api_url: str, token: str | None, installations: AsyncInstallationStore | None) -> None:
+    def __init__(self, api_url: str, token: str | None, installations: EncryptedInstallationStore | None) -> None:
         """Take the URL of the Web API, and either a token or an installation store. No I/O."""
         self.api_url = api_url
         self._token = token
@@ -35,10 +35,19 @@ class Clients:
         client.proxy = network.proxy_for(self.api_url)  # slack-sdk would ignore NO_PROXY
         return client
 
-    async def forget(self, team_id: str, enterprise_id: str | None) -> None:
-        """Delete the tokens of a workspace, if they are stored here."""
+    async def forget(self, team_id: str | None, enterprise_id: str | None) -> None:
+        """Delete the tokens of a workspace, or without one those of an organization, if they are stored here."""
         if self._installations is not None:
             await self._installations.async_delete_all(enterprise_id=enterprise_id, team_id=team_id)
+
+    async def workspaces_of(self, enterprise_id: str) -> list[str]:
+        """Return the workspaces that use the app through the installation of their organization."""
+        return [] if self._installations is None else await self._installations.workspaces.workspaces_of(enterprise_id)
+
+    async def leave_organization(self, team_id: str) -> None:
+        """Note that a workspace no longer uses the installation of its organization."""
+        if self._installations is not None:
+            await self._installations.workspaces.forget(team_id)
 
     async def for_team(self, team_id: str | None) -> AsyncWebClient | None:
         """Return the client for a workspace, or None if the app is not installed there."""

@@ -10,9 +10,13 @@ from typing import Any
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
 from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStore
+from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
+from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Column, MetaData, Table, Text, delete, select, text
 from sqlalchemy.types import TypeDecorator
 
+from bot.slack.organizations import OrganizationWorkspaces
+from bot.slack.token_rotation import TokenRotation
 from core.settings import Settings
 from core.store import workspaces
 from core.store.database import Database
@@ -50,10 +54,13 @@ class _Sealed(TypeDecorator[str]):
 class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     """Stores the installations of the app, with their tokens."""
 
-    def __init__(self, client_id: str, database: Database, vault: Vault, may_install: MayInstall) -> None:
-        """Take the app's client id, the database, and which workspaces may use the app. No I/O; see `open_stores`."""
+    def __init__(self, database: Database, vault: Vault, may_install: MayInstall, rotator: AsyncTokenRotator) -> None:
+        """Take the database, which workspaces may use the app, and what refreshes tokens. No I/O; see `open_stores`."""
+        client_id = rotator.client_id
         super().__init__(client_id, database.engine)
         self._database = database
+        self.workspaces = OrganizationWorkspaces(client_id, database, self.metadata)
+        self.rotation = TokenRotation(rotator, self._stored, self.async_save_bot)
         self._may_install = may_install
         for table in (self.installations, self.bots):
             _seal(table, vault)
@@ -74,16 +81,31 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
     ) -> Bot | None:
-        """Find the bot of a workspace, with or without the id of its organization.
+        """Find the bot of a workspace or organization, with a token that works.
 
-        Returns None for a workspace that may not use the app, or no longer may.
+        Without the id of its organization, a workspace is looked up in the database. If the app is installed for the
+        organization, its bot is returned. Returns None if neither the workspace nor its organization may use the app.
         """
-        if not self._may_install(team_id):
+        organization = enterprise_id
+        if organization is None and team_id is not None:
+            organization = await self._organization_of(team_id)
+        if not (self._may_install(team_id) or self._may_install(organization)):
             return None
-        if enterprise_id is None and team_id is not None:
-            enterprise_id = await self._organization_of(team_id)
+        bot = None
+        if not is_enterprise_install:
+            bot = await super().async_find_bot(enterprise_id=organization, team_id=team_id)
+        if bot is None and organization is not None:
+            bot = await super().async_find_bot(enterprise_id=organization, team_id=None, is_enterprise_install=True)
+        if bot is None:
+            return None
+        if bot.is_enterprise_install and team_id is not None and organization is not None:
+            await self.workspaces.remember(team_id, organization)
+        return await self.rotation.usable(bot)
+
+    async def _stored(self, bot: Bot) -> Bot | None:
+        """Return the bot of the same installation as it is stored now."""
         return await super().async_find_bot(
-            enterprise_id=enterprise_id, team_id=team_id, is_enterprise_install=is_enterprise_install
+            enterprise_id=bot.enterprise_id, team_id=bot.team_id, is_enterprise_install=bot.is_enterprise_install
         )
 
     async def _organization_of(self, team_id: str) -> str | None:
@@ -93,7 +115,7 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
             enterprise_id: str | None = (
                 await connection.execute(query.order_by(bots.installed_at.desc()).limit(1))
             ).scalar_one_or_none()
-        return enterprise_id
+        return enterprise_id or await self.workspaces.organization_of(team_id)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Delete the bot of a workspace."""
@@ -121,11 +143,17 @@ class ExpiringStateStore(AsyncSQLAlchemyOAuthStateStore):
 
 
 async def open_stores(
-    settings: Settings, database: Database, vault: Vault
+    settings: Settings, database: Database, vault: Vault, client: AsyncWebClient
 ) -> tuple[EncryptedInstallationStore, ExpiringStateStore]:
-    """Return the stores of installations and of OAuth states. Creates their tables if needed."""
+    """Return the stores of installations and of OAuth states. Creates their tables if needed.
+
+    `client` has no token; it refreshes tokens.
+    """
     assert settings.slack_client_id is not None
-    installations = EncryptedInstallationStore(settings.slack_client_id, database, vault, settings.may_install)
+    assert settings.slack_client_secret is not None
+    secret = settings.slack_client_secret.get_secret_value()
+    rotator = AsyncTokenRotator(client_id=settings.slack_client_id, client_secret=secret, client=client)
+    installations = EncryptedInstallationStore(database, vault, settings.may_install, rotator)
     states = ExpiringStateStore(STATE_EXPIRES_S, _writing(database))
     async with database.write() as db:
         if not database.is_sqlite:  # two processes may start at the same time

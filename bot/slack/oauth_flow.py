@@ -68,6 +68,8 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
             team_id=team.get("id"),
             team_name=team.get("name"),
             bot_token=token,
+            bot_refresh_token=answer.get("refresh_token"),
+            bot_token_expires_in=answer.get("expires_in"),
             bot_id=await self._bot_id(token),
             bot_user_id=answer.get("bot_user_id"),
             bot_scopes=str(answer.get("scope") or ""),
@@ -77,16 +79,18 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
         )
 
     async def _check_allowed(self, answer: AsyncSlackResponse) -> None:
-        team_id = (answer.get("team") or {}).get("id")
+        whole = bool(answer.get("is_enterprise_install"))
+        team_id = ((answer.get("enterprise") if whole else answer.get("team")) or {}).get("id")
+        what = "organization" if whole else "workspace"
         if self._may_install(team_id):
             return
-        logger.warning("workspace %s may not install the app: ITERABLE_SYNC_ALLOWED_WORKSPACES", team_id)
+        logger.warning("%s %s may not install the app: ITERABLE_SYNC_ALLOWED_WORKSPACES", what, team_id)
         try:  # the token is not stored, so it should not stay valid
             await self.client.auth_revoke(token=answer.get("access_token"))
         except ERRORS as error:
             logger.warning("could not revoke the token of an installation: %s", classify(error).word)
         raise WorkspaceNotAllowedError(
-            f"workspace {team_id} may not install this app. Its operator can allow it: ITERABLE_SYNC_ALLOWED_WORKSPACES"
+            f"{what} {team_id} may not install this app. Its operator can allow it: ITERABLE_SYNC_ALLOWED_WORKSPACES"
         )
 
     async def _exchange(self, code: str) -> AsyncSlackResponse:

@@ -20,6 +20,7 @@ BOT_SCOPES: Final = ("chat:write", "commands", "files:read", "files:write", "use
 #: people by their email addresses. Without them the app works without both.
 OPTIONAL_SCOPES: Final = ("usergroups:read", "users:read.email")
 
+_EXPIRING: Final = "xoxe."  # docs.slack.dev/authentication/using-token-rotation
 _APP: Final = "your app at https://api.slack.com/apps"
 _BOT_TOKEN: Final = f"the bot's token (xoxb-...) from {_APP} > OAuth & Permissions"
 _APP_TOKEN: Final = (
@@ -61,6 +62,13 @@ class BotIdentity:
 
 async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
     """Ask Slack which bot a token belongs to. Raises SettingsError if it is wrong, SlackUnreachableError otherwise."""
+    if (client.token or "").startswith(_EXPIRING):
+        raise SettingsError(
+            "SLACK_BOT_TOKEN is a token that expires after 12 hours, because the app has token rotation. Only an "
+            "installation over OAuth can refresh it: set SLACK_CLIENT_ID, SLACK_CLIENT_SECRET and "
+            "SLACK_SIGNING_SECRET, and no SLACK_BOT_TOKEN. Or make a new app from manifest.yml, which has no token "
+            "rotation (Slack can't turn it off)."
+        )
     try:
         answer = await client.auth_test()
     except SlackApiError as error:
@@ -70,6 +78,12 @@ async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
     headers = {name.lower(): value for name, value in answer.headers.items()}
     granted = headers.get("x-oauth-scopes")
     lacking = () if granted is None else tuple(missing_scopes(granted))
+    if answer.get("is_enterprise_install"):
+        raise SettingsError(
+            "SLACK_BOT_TOKEN is of an app that is installed for a whole organization, and with it the bot serves one "
+            "workspace. Install the app in the workspace only, or over OAuth: set SLACK_CLIENT_ID, SLACK_CLIENT_SECRET "
+            "and SLACK_SIGNING_SECRET, and no SLACK_BOT_TOKEN."
+        )
     if not answer.get("bot_id"):
         raise SettingsError(f"SLACK_BOT_TOKEN is a token of another kind. Copy {_BOT_TOKEN}.")
     return BotIdentity(str(answer["team"]), str(answer["team_id"]), str(answer["user"]), lacking)

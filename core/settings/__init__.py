@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     )
     allowed_workspaces: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="ids (`T...`) of the Slack workspaces that may install the app over OAuth, separated by commas; "
-        "`*` allows every workspace (default: none)",
+        description="ids (`T...`) of the Slack workspaces that may install the app over OAuth, and ids (`E...`) of "
+        "organizations whose workspaces all may, separated by commas; `*` allows every workspace (default: none)",
     )
     uninstall_retention_days: float = Field(
         30.0,
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
     def _split_workspaces(cls, value: Any) -> Any:
         workspaces = _comma_separated(value) if isinstance(value, str) else tuple(value)
         if wrong := [
-            workspace for workspace in workspaces if workspace != ANY and not re.fullmatch(r"T[A-Z0-9]+", workspace)
+            workspace for workspace in workspaces if workspace != ANY and not re.fullmatch(r"[ET][A-Z0-9]+", workspace)
         ]:
             raise ValueError(f"{wrong[0][:40]} is not the id of a workspace, which looks like T0123ABCD")
         return workspaces
@@ -297,7 +297,7 @@ class Settings(BaseSettings):
         return tuple(place for place in self.audience_paths if not _OF_WORKSPACE.fullmatch(place))
 
     def may_install(self, team_id: str | None) -> bool:
-        """Return whether a workspace may install and use the app, if many workspaces may."""
+        """Return whether a workspace or organization may install and use the app, if many workspaces may."""
         return ANY in self.allowed_workspaces or team_id in self.allowed_workspaces
 
     @property

@@ -43,6 +43,12 @@ def add_routes(app: web.Application, world: World) -> None:
             return web.Response(text=text, content_type="text/html", status=400)
         requested = [scope for scope in query["scope"].replace(" ", ",").split(",") if scope]
         scopes = "".join(f"<li>{html.escape(MEANINGS.get(scope, scope))}</li>" for scope in requested)
+        organizations = "".join(
+            f"<option value='{user.id}/{user.organization}'>{html.escape(world.organizations[user.organization])}"
+            f" (the whole organization), as {html.escape(user.real_name)}</option>"
+            for user in world.people()
+            if user.is_owner and user.organization
+        )
         people = "".join(
             f"<option value='{user.id}'>{html.escape(world.teams[user.team_id].name)},"
             f" as {html.escape(user.real_name)}</option>"
@@ -50,15 +56,15 @@ def add_routes(app: web.Application, world: World) -> None:
         )
         body = (
             f"<h1>{title} wants to join a workspace</h1>"
-            f"<form method='post'><label>Workspace<select name='as'>{people}</select></label>"
+            f"<form method='post'><label>Workspace<select name='as'>{people}{organizations}</select></label>"
             f"<h2>What it may do</h2><ul>{scopes}</ul><button type='submit'>Allow</button></form>"
         )
         return web.Response(text=PAGE.format(title=title, body=body), content_type="text/html")
 
     async def install(request: web.Request) -> web.Response:
         form = await request.post()
-        user = world.users[str(form["as"])]
-        raise web.HTTPFound(allow(world, user, str(request.url)))
+        user_id, _, organization = str(form["as"]).partition("/")
+        raise web.HTTPFound(allow(world, world.users[user_id], str(request.url), organization))
 
     app.router.add_get("/oauth/v2/authorize", page)
     app.router.add_post("/oauth/v2/authorize", install)

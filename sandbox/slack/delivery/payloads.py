@@ -24,7 +24,8 @@ def command(world: World, user: User, channel: Channel, name: str, text: str) ->
         "command": name,
         "text": text,
         "api_app_id": world.app.id,
-        "is_enterprise_install": "false",
+        **organization_of(world, team.id),
+        "is_enterprise_install": str(_is_org_wide(world, team.id)).lower(),
         "response_url": world.new_response_url(user, channel.id),
         "trigger_id": world.new_trigger(user, channel.id).id,
     }
@@ -44,9 +45,24 @@ def _interaction(world: World, user: User, kind: str) -> Json:
         "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id},
         "api_app_id": world.app.id,
         "token": TOKEN,
-        "enterprise": None,
-        "is_enterprise_install": False,
+        "enterprise": {"id": team.organization, "name": world.organizations[team.organization]}
+        if team.organization
+        else None,
+        "is_enterprise_install": _is_org_wide(world, team.id),
     }
+
+
+def _is_org_wide(world: World, team_id: str) -> bool:
+    install = world.installs.get(team_id)
+    return install is not None and bool(install.organization)
+
+
+def organization_of(world: World, team_id: str) -> Json:
+    """Return the fields that a slash command has in a workspace of an organization."""
+    organization = world.teams[team_id].organization
+    if not organization:
+        return {}
+    return {"enterprise_id": organization, "enterprise_name": world.organizations[organization]}
 
 
 def _channel(channel: Channel) -> Json:
@@ -141,13 +157,18 @@ def view_closed(world: World, user: User, view: View, is_cleared: bool) -> Json:
 
 
 def event(world: World, team_id: str, body: dict[str, Any]) -> Json:
-    """Return an event in the wrapper of the Events API."""
+    """Return an event in the wrapper of the Events API.
+
+    If the app is installed for an organization, the authorization names the organization and no workspace
+    (slackapi/bolt-python, tests of org-wide apps; api.slack.com/enterprise/apps/reference).
+    """
     install = world.installs[team_id]
+    organization = world.teams[team_id].organization or None
     return {
         "token": TOKEN,
         "team_id": team_id,
         "context_team_id": team_id,
-        "context_enterprise_id": None,
+        "context_enterprise_id": organization,
         "api_app_id": world.app.id,
         "event": body,
         "type": "event_callback",
@@ -155,11 +176,11 @@ def event(world: World, team_id: str, body: dict[str, Any]) -> Json:
         "event_time": int(world.now()),
         "authorizations": [
             {
-                "enterprise_id": None,
-                "team_id": team_id,
+                "enterprise_id": organization,
+                "team_id": None if install.organization else team_id,
                 "user_id": install.bot_user,
                 "is_bot": True,
-                "is_enterprise_install": False,
+                "is_enterprise_install": bool(install.organization),
             }
         ],
         "is_ext_shared_channel": False,

@@ -30,8 +30,9 @@ async def open_home(delivery: Delivery, user: User, tab: str = "home") -> Outcom
     return Outcome(answer.error)
 
 
-def allow(world: World, user: User, authorize_url: str) -> str:
-    """Press Allow on the install page. Returns the redirect address, with code and state."""
+def allow(world: World, user: User, authorize_url: str, organization: str = "") -> str:
+    """Press Allow on the install page, for a workspace or an organization. Returns the redirect address, with code and
+    state."""
     query = {key: values[0] for key, values in parse_qs(urlsplit(authorize_url).query).items()}
     problem = install_problem(world, query)
     if problem:
@@ -43,6 +44,7 @@ def allow(world: World, user: User, authorize_url: str) -> str:
         query.get("redirect_uri", ""),
         frozenset(scope for scope in query["scope"].replace(" ", ",").split(",") if scope),
         world.now() + CODE_SECONDS,
+        organization,
     )
     world.codes[code.code] = code
     redirect = code.redirect_uri or world.app.redirect_urls[0]
@@ -85,3 +87,14 @@ async def revoke_tokens(delivery: Delivery, team_id: str) -> None:
     install = delivery.world.installs[team_id]
     install.gone = "token_revoked"
     await delivery.event(team_id, {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [install.bot_user]}})
+
+
+async def revoke_access(delivery: Delivery, team_id: str) -> None:
+    """Remove the app from a workspace, but not from its organization.
+
+    See docs.slack.dev/reference/events/team_access_revoked.
+    """
+    install = delivery.world.installs[team_id]
+    install.team_ids.discard(team_id)
+    await delivery.event(team_id, {"type": "team_access_revoked", "team_ids": [team_id]})
+    del delivery.world.installs[team_id]

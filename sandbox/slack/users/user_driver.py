@@ -141,6 +141,9 @@ class Person:
 
         return await self.slack.wait_for(published, timeout, f"the home tab of {self.user.name}")
 
-    async def allow_install(self, authorize_url: str) -> str:
-        """Press Allow on the install page. Returns the address of the redirect."""
-        return administration.allow(self.slack.world, self.user, authorize_url)
+    async def allow_install(self, authorize_url: str, organization: str = "") -> str:
+        """Press Allow on the install page, for the person's workspace or for an organization.
+
+        Returns the address of the redirect.
+        """
+        return administration.allow(self.slack.world, self.user, authorize_url, organization)

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.web_api.request import ApiRequest
+from sandbox.slack.workspace.grants import Install
 from sandbox.slack.workspace.models import Json
+from sandbox.slack.workspace.organization import install_for_organization
+from sandbox.slack.workspace.token_rotation import refresh, rotate
+from sandbox.slack.workspace.workspace import World
 
 
 def auth_test(request: ApiRequest) -> Json:
     """auth.test"""
     world, install = request.world, request.caller
+    if install.organization:
+        return {
+            "url": f"{world.base_url}/",
+            "team": world.organizations[install.organization],
+            "user": world.app.name,
+            "team_id": install.organization,
+            "user_id": install.bot_user,
+            "bot_id": install.bot_id,
+            "enterprise_id": install.organization,
+            "is_enterprise_install": True,
+        }
     team = world.teams[install.team_id]
     return {
         "url": f"{world.base_url}/",
@@ -39,6 +54,8 @@ def oauth_v2_access(request: ApiRequest) -> Json:
         raise SlackError("invalid_client_id")
     if secret != app.client_secret:
         raise SlackError("bad_client_secret")
+    if request.text("grant_type") == "refresh_token":
+        return _refreshed(request)
     code = world.codes.pop(request.text("code"), None)
     if code is None or code.expires < world.now():
         raise SlackError("invalid_code")
@@ -46,15 +63,29 @@ def oauth_v2_access(request: ApiRequest) -> Json:
         request.text("redirect_uri") or code.redirect_uri in app.redirect_urls
     ):
         raise SlackError("bad_redirect_uri")
-    install = world.install(code.team_id, code.user, code.scopes)
+    if code.organization:
+        install = install_for_organization(world, code.organization, code.user, code.scopes)
+    else:
+        install = world.install(code.team_id, code.user, code.scopes)
+    answer = _installed(world, install) | {"authed_user": {"id": code.user}}
+    return answer | rotate(world, install) if app.token_rotation else answer
+
+
+def _refreshed(request: ApiRequest) -> Json:
+    install, tokens = refresh(request.world, request.text("refresh_token"))
+    return _installed(request.world, install) | tokens
+
+
+def _installed(world: World, install: Install) -> Json:
+    """Return the fields of an installation; one for an organization has no `team`."""
+    organization = install.organization or world.teams[install.team_id].organization
     return {
-        "app_id": app.id,
-        "authed_user": {"id": code.user},
+        "app_id": world.app.id,
         "scope": ",".join(sorted(install.scopes)),
         "token_type": "bot",
         "access_token": install.token,
         "bot_user_id": install.bot_user,
-        "team": {"id": code.team_id, "name": world.teams[code.team_id].name},
-        "enterprise": None,
-        "is_enterprise_install": False,
+        "team": None if install.organization else {"id": install.team_id, "name": world.teams[install.team_id].name},
+        "enterprise": {"id": organization, "name": world.organizations[organization]} if organization else None,
+        "is_enterprise_install": bool(install.organization),
     }

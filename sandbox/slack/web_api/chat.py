@@ -115,7 +115,11 @@ def _target(request: ApiRequest) -> Channel:
     if name.startswith(("U", "W")) and name in world.users:
         return world.direct_message(request.user(name))
     for conversation in world.channels.values():
-        if conversation.team_id == request.team_id and not conversation.is_im and name.lstrip("#") == conversation.name:
+        if (
+            request.caller.covers(conversation.team_id)
+            and not conversation.is_im
+            and name.lstrip("#") == conversation.name
+        ):
             name = conversation.id
     channel = request.visible_channel(name)
     if channel.is_archived:

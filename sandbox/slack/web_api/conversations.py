@@ -43,7 +43,7 @@ def list_(request: ApiRequest) -> Json:
         kind = "im" if channel.is_im else "private_channel" if channel.is_private else "public_channel"
         seen = bot in channel.members or kind == "public_channel"
         hidden = channel.is_archived and request.flag("exclude_archived")
-        return channel.team_id == request.team_id and kind in kinds and seen and not hidden
+        return channel.team_id == request.workspace() and kind in kinds and seen and not hidden
 
     channels = [
         conversation.as_json(bot) for conversation in request.world.channels.values() if is_wanted(conversation)
@@ -65,7 +65,7 @@ def users_info(request: ApiRequest) -> Json:
 def users_list(request: ApiRequest) -> Json:
     """users.list"""
     with_email = "users:read.email" in request.caller.scopes
-    team = [user for user in request.world.users.values() if user.team_id == request.team_id]
+    team = [user for user in request.world.users.values() if user.team_id == request.workspace()]
     return _page(request, "members", [user.as_json(with_email) for user in team])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from math import inf
 from typing import Any
 
 import orjson
@@ -90,6 +91,8 @@ class WebApi:
             raise SlackError("not_allowed_token_type")
         if asked.install is None:
             return
+        if self.world.token_ends.get(asked.token, inf) < self.world.now():
+            raise SlackError("token_expired")
         if asked.install.gone:
             raise SlackError(asked.install.gone)
         if method.scopes and not asked.install.scopes & set(method.scopes):

@@ -98,7 +98,7 @@ def info(request: ApiRequest) -> Json:
 
 def may_read(world: World, install: Install, file: File) -> bool:
     """Whether a bot can see a file: its own, one entered in its modal, or one in a conversation that it sees."""
-    if file.team_id != install.team_id:
+    if not install.covers(file.team_id):
         return False
     if file.for_app:
         return True

@@ -28,7 +28,18 @@ class ApiRequest:
     @property
     def team_id(self) -> str:
         """The workspace; empty if the token has none."""
-        return self.install.team_id if self.install else ""
+        return (self.install.team_id or self.install.organization) if self.install else ""
+
+    def workspace(self) -> str:
+        """Return the workspace to act on: that of the token, or the argument `team_id` for one of an organization.
+
+        Some methods need the argument then (api.slack.com/enterprise/apps/changes-apis).
+        """
+        if not self.caller.organization:
+            return self.team_id
+        if not self.caller.covers(self.text("team_id")):
+            raise SlackError("missing_argument" if not self.text("team_id") else "team_access_not_granted")
+        return self.text("team_id")
 
     @property
     def caller(self) -> Install:
@@ -73,14 +84,14 @@ class ApiRequest:
     def user(self, user_id: str) -> User:
         """Return a person or bot of the caller's workspace, or of one that shares a channel with it."""
         user = self.world.users.get(user_id)
-        if user is None or user.app_team_id != self.team_id:
+        if user is None or not self.caller.covers(user.app_team_id):
             raise SlackError("user_not_found")
         return user
 
     def visible_channel(self, name: str) -> Channel:
         """Return a conversation that the caller can see, by its id."""
         channel = self.world.channels.get(name)
-        if channel is None or channel.team_id != self.team_id:
+        if channel is None or not self.caller.covers(channel.team_id):
             raise SlackError("channel_not_found")
         if (channel.is_private or channel.is_im) and self.caller.bot_user not in channel.members:
             raise SlackError("channel_not_found")

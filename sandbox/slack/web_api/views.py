@@ -37,7 +37,7 @@ def update(request: ApiRequest) -> Json:
     source = checked_view(request.decoded("view"), "modal")
     for view in request.world.open_views():
         named = view.id == view_id if view_id else view.external_id == external_id
-        if named and view.team_id == request.team_id and view.source["type"] == "modal":
+        if named and request.caller.covers(view.team_id) and view.source["type"] == "modal":
             _check_hash(request, view)
             change_view(request.world, view, source)
             return {"view": view.as_json()}
@@ -94,7 +94,7 @@ def _triggered(request: ApiRequest) -> tuple[User, str]:
     """Use up the trigger. Returns the person and the conversation of its action."""
     world = request.world
     trigger = world.triggers.get(request.needed("trigger_id"))
-    if trigger is None or world.users[trigger.user].app_team_id != request.team_id:
+    if trigger is None or not request.caller.covers(world.users[trigger.user].app_team_id):
         raise SlackError("invalid_trigger_id")
     if trigger.used:
         raise SlackError("exchanged_trigger_id")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.slack.workspace.models import Json, Message
 
@@ -18,6 +18,13 @@ class Install:
     scopes: frozenset[str]
     installed_by: str = ""
     gone: str | None = None  # the error for its token after a revocation
+    organization: str = ""  # the id of the organization, if it is installed there for several workspaces
+    team_ids: set[str] = field(default_factory=set)  # the workspaces of the organization that it may serve
+    refresh_token: str = ""  # with token rotation
+
+    def covers(self, team_id: str) -> bool:
+        """Whether it is installed in a workspace, itself or through the organization."""
+        return team_id in self.team_ids if self.organization else team_id == self.team_id
 
 
 @dataclass
@@ -53,6 +60,7 @@ class Code:
     redirect_uri: str
     scopes: frozenset[str]
     expires: float
+    organization: str = ""  # installs for an organization
 
 
 @dataclass

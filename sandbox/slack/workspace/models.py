@@ -20,6 +20,7 @@ class Team:
     id: str
     name: str
     domain: str
+    organization: str = ""  # its id, if the workspace belongs to one (Enterprise Grid)
 
 
 @dataclass
@@ -38,7 +39,9 @@ class User:
     is_ultra_restricted: bool = False  # a guest of one channel; Slack sets is_restricted, too
     deleted: bool = False  # deactivated
     tz: str = "Etc/UTC"
-    connected_to: str = ""  # the workspace that shares a channel with theirs (Slack Connect)
+    connected_to: str = ""  # the workspace that shares a channel with theirs (Slack Connect, or of one organization)
+    organization: str = ""  # its id (Enterprise Grid)
+    teams: tuple[str, ...] = ()  # the workspaces of the organization that they belong to
     views: list[View] = field(default_factory=list, repr=False)
     home: View | None = None
 
@@ -57,7 +60,8 @@ class User:
 
         Guests, bots and deactivated people have the fields of docs.slack.dev/reference/objects/user-object; a
         deactivated person has no roles and no time zone. A person from another workspace is `is_stranger` and keeps
-        their own team_id (docs.slack.dev/apis/slack-connect, "External members").
+        their own team_id (docs.slack.dev/apis/slack-connect, "External members"). A person of an organization has
+        `enterprise_user` with all of their workspaces (docs.slack.dev/reference/objects/user-object).
         """
         profile = {"real_name": self.real_name, "display_name": self.real_name, "title": self.title}
         if with_email and not self.is_bot:
@@ -65,7 +69,15 @@ class User:
         common: Json = {"id": self.id, "team_id": self.team_id, "name": self.name, "deleted": self.deleted}
         if self.deleted:
             return {**common, "is_bot": self.is_bot, "is_app_user": False, "profile": profile}
-        if self.connected_to:
+        if self.organization:
+            common["enterprise_user"] = {
+                "id": self.id,
+                "enterprise_id": self.organization,
+                "is_admin": False,
+                "is_owner": False,
+                "teams": list(self.teams),
+            }
+        elif self.connected_to:
             return {**common, "real_name": self.real_name, "is_stranger": True, "is_bot": False, "profile": profile}
         return {
             **common,

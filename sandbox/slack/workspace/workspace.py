@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TRIGGER_SECONDS = 3.0
 RESPONSE_URL_SECONDS = 30 * 60.0
 CODE_SECONDS = 10 * 60.0
+TOKEN_LIFETIME_SECONDS = 43_200
 CALLS_KEPT = 2_000
 
 
@@ -41,6 +42,9 @@ class World:
         self.triggers: dict[str, Trigger] = {}
         self.response_urls: dict[str, ResponseUrl] = {}
         self.codes: dict[str, Code] = {}
+        self.organizations: dict[str, str] = {}  # names by id (Enterprise Grid)
+        self.token_ends: dict[str, float] = {}  # when a token expires (token rotation)
+        self.token_lifetime = TOKEN_LIFETIME_SECONDS
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
         self.trigger_seconds = TRIGGER_SECONDS
         self.asked: set[str] = set()  # the methods that were called, and the other names in `faults`

@@ -65,15 +65,19 @@ async def many_workspaces(
             yield slack, url, engine, services
 
 
-async def install(slack: Slack, url: str, person: str) -> int:
-    """Install the app as a person does in the browser. Returns the status of the bot's last page."""
+async def install(slack: Slack, url: str, person: str, organization: str = "") -> int:
+    """Install the app as a person does in the browser, for their workspace or for an organization.
+
+    Returns the status of the bot's last page.
+    """
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{url}/slack/install") as page:
             html = await page.text()
             cookie = page.cookies["slack-app-oauth-state"].value
         start = html.index(slack.authorize_url)
         authorize = html[start : html.index('"', start)].replace("&amp;", "&")
-        back = await slack.person(person).allow_install(f"{authorize}&redirect_uri={url}/slack/oauth_redirect")
+        redirect = f"{authorize}&redirect_uri={url}/slack/oauth_redirect"
+        back = await slack.person(person).allow_install(redirect, organization)
         headers = {"Cookie": f"slack-app-oauth-state={cookie}"}  # for https only, so not sent
         async with session.get(f"{url}/slack/oauth_redirect?{urlsplit(back).query}", headers=headers) as response:
             return response.status
