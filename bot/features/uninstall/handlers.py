@@ -39,8 +39,9 @@ def register(app: AsyncApp, services: Services) -> None:
         await services.clients.forget(_installed_in(body, context), context.enterprise_id)
         await next()
 
-    async def suspend_some(event: dict[str, Any], next: Next) -> None:  # noqa: A002  # Bolt's
-        for team_id in event["team_ids"]:
+    async def suspend_some(event: Body, context: AsyncBoltContext, next: Next) -> None:  # noqa: A002  # Bolt's
+        of_organization = await services.clients.workspaces_of(str(context.enterprise_id))
+        for team_id in set(event["team_ids"]) & set(of_organization):
             await offboarding.suspend_workspace(services.engine, team_id)
             await services.clients.leave_organization(team_id)
         await next()

@@ -442,6 +442,7 @@ CASES: Mapping[str, Case] = {
     HomeAction.NEXT_PAGE: Case(_at_home(HomeAction.NEXT_PAGE, "1"), Right.LOOK, names_id=False),
     "app_home_opened": Case(_event("app_home_opened", tab="home", channel="D1"), Right.LOOK, names_id=False),
     "app_uninstalled": Case(_event("app_uninstalled"), Right.NO_PERSON, names_id=False),
+    "team_access_revoked": Case(_event("team_access_revoked", team_ids=[]), Right.NO_PERSON, names_id=False),
     "tokens_revoked": Case(_event("tokens_revoked", tokens={"bot": ["U1"]}), Right.NO_PERSON, names_id=False),
 }
 
