@@ -47,14 +47,22 @@ async def _get(bot: Workspace, path: str) -> str:
         return await answer.text()
 
 
-async def _is_exported(connected_now: float) -> bool:
-    return bool(SLACK_CONNECTED.labels(mode="socket")._value.get() == connected_now)
+def _replaced(reason: str) -> float:
+    return float(SLACK_RECONNECTS.labels(reason=reason)._value.get())
+
+
+async def _is_replaced(reason: str, before: float) -> bool:
+    return _replaced(reason) > before
+
+
+async def _is_connected() -> bool:
+    return bool(SLACK_CONNECTED.labels(mode="socket")._value.get())
 
 
 async def test_deaf_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that answers pings and delivers nothing is replaced after a silence, and commands work."""
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.02)
-    before = SLACK_RECONNECTS.labels(reason="silent")._value.get()
+    before = _replaced("silent")
     async with workspace(tmp_path) as bot:
         await bot.slack.wait_connected()
         sockets = bot.slack.delivery.socket_mode
@@ -66,22 +74,25 @@ async def test_deaf_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         await bot.slack.wait_connected()
 
         assert (await bot.slack.marketer.command("/iterable-sync help")).ok
-        assert SLACK_RECONNECTS.labels(reason="silent")._value.get() > before
+        assert _replaced("silent") > before
         shown = await _get(bot, "/metrics")
         assert 'iterable_sync_slack_envelope_age_seconds{mode="socket"} 0.' in shown
         assert "_created" not in shown
 
 
 async def test_connection_without_a_greeting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that Slack does not greet counts as not connected, and is replaced."""
+    """A connection that Slack does not greet is replaced, and commands work."""
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.02)
-    monkeypatch.setattr(socket_health, "GREETING_S", 0.1)
+    before = _replaced("not_greeted")
     async with workspace(tmp_path) as bot:
         await bot.slack.wait_connected()
         bot.slack.delivery.socket_mode.greetings_to_omit = 1
+        monkeypatch.setattr(socket_health, "GREETING_S", 0.1)
         await bot.slack.refresh_sockets()
-        for connected_now in (0.0, 1.0):
-            await until(partial(_is_exported, connected_now))
+        await until(partial(_is_replaced, "not_greeted", before))
+        monkeypatch.setattr(socket_health, "GREETING_S", 15.0)
+        await until(_is_connected)
+        await bot.slack.wait_connected()
         assert (await bot.slack.marketer.command("/iterable-sync help")).ok
 
 
