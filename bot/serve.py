@@ -27,7 +27,7 @@ from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.notifications.dispatcher import Dispatcher
-from core.runs import worker, workflows
+from core.runs import worker
 
 
 def _silent(_line: str) -> None:
@@ -65,7 +65,6 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
             app = register_listeners(build_app(settings, mode, workspaces), services)
             slack = SlackConnection(engine, workspaces.clients, mode, app, services.home)
             await slack.look(say)
-        await stack.enter_async_context(workflows.durable(engine))
         if slack is not None:
             stack.push_async_callback(services.replies.finish)
             stack.push_async_callback(slack.listening.finish)

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -155,9 +154,8 @@ async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
             task.cancel()
 
 
-#: The oldest SQLite that works. JSON operators need 3.38. On Python 3.12 and newer, DBOS asks SQLite for fractions of a
-#: second, which need 3.42.
-SQLITE_MINIMUM = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
+#: The oldest SQLite that works: JSON operators need 3.38.
+SQLITE_MINIMUM = (3, 38)
 
 
 def check_sqlite(settings: Settings) -> None:

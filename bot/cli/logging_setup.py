@@ -87,4 +87,3 @@ def configure(terminal: Terminal, data_dir: Path, log_format: str = "text") -> N
         root.removeHandler(handler)
     root.addHandler((_JsonHandler if log_format == "json" else _LineHandler)(terminal, data_dir))
     root.setLevel(logging.WARNING)
-    logging.getLogger("dbos").addHandler(logging.NullHandler())  # otherwise it adds a console handler

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from core.engine import Engine
     from core.settings import Settings
 
+#: Threads of a process for what blocks: planning, downloads, lookups of host names. asyncio has 6 on two cores, so that
+#: as many slow downloads would stop everything else. They start when they are needed.
+THREADS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -28,22 +33,19 @@ class Session:
     interruption: SignalHandler
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator["Engine"]:
-        """Open the engine for the length of the block."""
+    async def engine(self, *, executes: bool = False) -> AsyncIterator["Engine"]:
+        """Open the engine for the length of the block.
+
+        With `executes`, it has the fetchers of all sources, so that it can execute any run.
+        """
         from core.engine import open_engine
 
         async with open_engine(self.settings, self.settings.worker_id) as engine:
+            if executes:
+                from bot import source_fetchers
+
+                await source_fetchers.register(engine)
             yield engine
-
-    @asynccontextmanager
-    async def durable(self, engine: "Engine") -> AsyncIterator[None]:
-        """Run workflows in this process for the length of the block, with all fetchers."""
-        from bot import source_fetchers
-        from core.runs import workflows
-
-        await source_fetchers.register(engine)
-        async with workflows.durable(engine):
-            yield
 
 
 def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: JsonReport | None = None) -> ExitCode:
@@ -96,6 +98,8 @@ def print_json(report: JsonReport) -> None:
 
 
 async def _within_signals(work: Callable[[Session], Awaitable[ExitCode]], session: Session) -> ExitCode:
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncio")
+    asyncio.get_running_loop().set_default_executor(threads)
     with session.interruption.watched():
         return await work(session)
 

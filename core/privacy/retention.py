@@ -17,6 +17,7 @@ from core.settings import DAY_S, FETCHED, RUN_LOG_PREFIX, STANDARD_INPUT, UPLOAD
 from core.store import batches, clock, connections, field_values, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.forgotten_files import delete_files
+from core.store.former_files import remove_workflow_file
 
 # Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
@@ -62,7 +63,13 @@ async def purge_expired(engine: Engine) -> None:
 
 
 async def remove_orphaned_files(engine: Engine) -> None:
-    """Remove the files of killed processes: their locks, and working files of runs that no process is executing."""
+    """Remove the files of killed processes: their locks, and working files of runs that no process is executing.
+
+    Also removes the file that only former versions need.
+    """
+    if engine.database.is_sqlite:
+        with contextlib.suppress(OSError):  # it does no harm, and the next cleanup tries again
+            remove_workflow_file(Path(engine.database.engine.url.database or ""))
     await engine.presence.remove_stale_lock_files()
     settings = engine.settings
     await asyncio.to_thread(_remove_old_input, settings.data_dir, time.time() - settings.approval_expiry_s)

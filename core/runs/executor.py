@@ -1,6 +1,6 @@
 """The steps of a run: planning and uploading. Earlier runs of the same mapping come first.
 
-Each step can be repeated at any point, because the database has the state of the run. `core.runs.workflows` repeats the
+Each step can be repeated at any point, because the database has the state of the run. `core.runs.worker` repeats the
 steps after a process died.
 """
 

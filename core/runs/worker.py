@@ -16,7 +16,6 @@ from core.runs import commands, executor, list_lock
 from core.runs.approval import expire_waiting, open_guards
 from core.runs.lookup import require, require_run
 from core.runs.submission import check_may_run
-from core.runs.workflows import begin_attempt, forget_attempts, running_engine, wait_for_end
 from core.store import run_log, run_turns, runs
 from core.store.audit_log import COMMAND_LINE
 from core.store.database_errors import describe
@@ -36,12 +35,12 @@ MAX_CONCURRENT_RUNS = 40
 MAX_RUNS_OF_PROJECT = 4
 
 
-async def start(run_id: str) -> RunStatus:
+async def start(engine: Engine, run_id: str) -> RunStatus:
     """Execute a queued run in this process, and return the status in which it ends.
 
-    Raises StorageError if its end could not be recorded.
+    Raises StorageError if its end could not be recorded, and TakenOverError if another process has taken it over.
     """
-    return await _execute_alone(running_engine(), run_id, 0)
+    return await _execute_alone(engine, run_id)
 
 
 async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunStatus:
@@ -66,14 +65,14 @@ async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunS
         attempt = None if is_in_progress else await commands.reopen(db, run, engine.presence.id, by=by, team_id=None)
         if attempt is None:
             raise ConflictError(f"A process is executing run {run_id} already.", run_id=run_id)
-    return await _execute_alone(engine, run_id, attempt)
+    return await _execute_alone(engine, run_id)
 
 
 async def execute_approved(engine: Engine, run_id: str) -> RunStatus:
     """Execute a run that was approved for this process (`approval.approve` with its worker). Returns its status."""
     run = await require_run(engine, run_id)
     assert run.worker_id == engine.presence.id
-    return await _execute_alone(engine, run_id, run.attempt)
+    return await _execute_alone(engine, run_id)
 
 
 class DueWork(Protocol):
@@ -97,7 +96,7 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
     rescued_at, cleaned_at, due_at = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S, -DUE_INTERVAL_S
     while not engine.stopping.is_set():
         engine.queued.clear()
-        attempts: list[tuple[str, int]] = []
+        claimed: list[str] = []
         try:
             if time.monotonic() - rescued_at >= RESCUE_INTERVAL_S:
                 rescued_at = time.monotonic()
@@ -108,16 +107,16 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
                 engine.due.clear()
                 await due_work.start()
             if lost:
-                attempts += await _reopen_lost(engine, lost)
-            attempts += await _claim_queued(engine, MAX_CONCURRENT_RUNS - len(tasks))
+                claimed += await _reopen_lost(engine, lost)
+            claimed += await _claim_queued(engine, MAX_CONCURRENT_RUNS - len(tasks))
             if time.monotonic() - cleaned_at >= CLEANUP_INTERVAL_S:
                 cleaned_at = time.monotonic()
                 await _clean_up(engine)
         except (DBAPIError, OSError):  # the database is unavailable for a moment, and the runs will still be there
             logger.warning("could not read runs from the database", exc_info=True)
-        for run_id, attempt in attempts:
+        for run_id in claimed:
             logger.info("starting run %s", run_id)
-            task = asyncio.create_task(_execute(run_id, attempt, lost), name=f"run {run_id}")
+            task = asyncio.create_task(_execute(engine, run_id, lost), name=f"run {run_id}")
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda _: engine.due.set())  # its source may have another file
@@ -128,29 +127,30 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
     await asyncio.gather(*tasks)
 
 
-async def _execute(run_id: str, attempt: int, lost: set[str]) -> None:
-    """Execute an attempt. If its end could not be recorded, add the run to `lost`: it is ours, but not executed."""
+async def _execute(engine: Engine, run_id: str, lost: set[str]) -> None:
+    """Execute a run. If its end could not be recorded, add the run to `lost`: it is ours, but not executed."""
     try:
-        await wait_for_end(await begin_attempt(run_id, attempt))
+        await executor.execute(engine, run_id)
     except (DBAPIError, OSError, SyncError):
         logger.warning("could not record the end of run %s", run_id, exc_info=True)
         lost.add(run_id)
 
 
-async def _reopen_lost(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
-    """Reopen lost runs, unless other workers did. Returns their ids and attempts, and empties `lost`."""
+async def _reopen_lost(engine: Engine, lost: set[str]) -> list[str]:
+    """Reopen lost runs, unless other workers did. Returns their ids, and empties `lost`."""
     reopened = []
     for run_id in list(lost):
         async with engine.database.write() as db:
             run = await runs.by_id(db, run_id)
             if run is not None and run.status.is_active and run.worker_id == engine.presence.id:
-                reopened.append((run_id, await runs.reopen(db, run, engine.presence.id)))
+                attempt = await runs.reopen(db, run, engine.presence.id)
+                reopened += [] if attempt is None else [run_id]
         lost.discard(run_id)
-    return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
+    return reopened
 
 
-async def _claim_queued(engine: Engine, room: int) -> list[tuple[str, int]]:
-    """Claim up to `room` queued runs, in turn, at most one for each list. Returns their ids and attempts."""
+async def _claim_queued(engine: Engine, room: int) -> list[str]:
+    """Claim up to `room` queued runs, in turn, at most one for each list. Returns their ids."""
     if room <= 0:
         return []
     worker_id = engine.presence.id
@@ -159,23 +159,22 @@ async def _claim_queued(engine: Engine, room: int) -> list[tuple[str, int]]:
     if not waiting:
         return []
     async with engine.database.write() as db:
-        claimed = [run for run in waiting if await run_turns.claim(db, run, worker_id)]
-    return [(run.id, run.attempt) for run in claimed]
+        return [run.id for run in waiting if await run_turns.claim(db, run, worker_id)]
 
 
-async def _execute_alone(engine: Engine, run_id: str, attempt: int) -> RunStatus:
-    """Execute an attempt in a process that does nothing else, and clean up: no worker may be there to do it.
+async def _execute_alone(engine: Engine, run_id: str) -> RunStatus:
+    """Execute a run in a process that does nothing else, and clean up: no worker may be there to do it.
 
-    Returns the status in which the run ends. Raises StorageError if its end could not be recorded.
+    Returns the status in which the run ends. Raises StorageError if its end could not be recorded, and TakenOverError
+    if another process has taken it over.
     """
     try:
-        status = await wait_for_end(await begin_attempt(run_id, attempt))
-    except DBAPIError as error:  # from DBOS; it does not matter if the run has ended
-        async with engine.database.read() as db:
-            run = await runs.by_id(db, run_id)
-        if run is None or run.status.is_active:
-            raise StorageError(describe(error)) from error
-        status = run.status
+        status = await executor.execute(engine, run_id)
+        run = await require_run(engine, run_id)
+    except DBAPIError as error:
+        raise StorageError(describe(error)) from error
+    if run.status.is_active and run.worker_id not in (None, engine.presence.id):
+        raise runs.TakenOverError(f"Run {run_id} was taken over by another process.")
     try:
         await _write_log(engine)
         await _clean_up(engine)
@@ -195,12 +194,11 @@ async def _write_log(engine: Engine) -> None:
 
 
 async def _clean_up(engine: Engine) -> None:
-    """Expire approvals, and delete data, files and workflow records that are no longer needed."""
+    """Expire approvals, and delete data and files that are no longer needed."""
     await expire_waiting(engine)
     await retention.purge_expired(engine)
     await delete_due(engine)
     await retention.remove_orphaned_files(engine)
-    await forget_attempts(engine)
     await engine.database.clear_log()
 
 

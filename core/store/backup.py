@@ -1,7 +1,7 @@
 """A backup of the data directory in one file, while the program runs, and its restoration.
 
-The file is a tar archive with the database, the workflow engine's file and the generated secret key. PostgreSQL has
-tools of its own, which the errors name.
+The file is a tar archive with the database and the generated secret key. PostgreSQL has tools of its own, which the
+errors name.
 """
 
 import os
@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 from core.errors import InputError
 from core.settings import Settings
 from core.store import postgresql
-from core.store.database import Database
-from core.store.sqlite_backup import check_file, copy_files
+from core.store.former_files import workflow_file
+from core.store.sqlite_backup import check_file, copy_file
 from core.vault import KEY_FILE
 
 
@@ -26,17 +26,16 @@ def create_backup(settings: Settings, target: Path) -> list[str]:
     Raises InputError if there is nothing to back up, the database is PostgreSQL, or the file exists or can't be
     written; StorageError if the database can't be copied.
     """
-    database, workflows = _database_files(settings, "Back it up with pg_dump, in its custom format")
+    database = _database_file(settings, "Back it up with pg_dump, in its custom format")
     if not database.exists():
         raise InputError(f"There is no database in {settings.data_dir}. ITERABLE_SYNC_DATA_DIR names the directory.")
     if target.exists():
         raise InputError(f"{target} exists. Choose a name that is free.")
-    files = [path for path in (database, workflows) if path.exists()]
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".backup-") as name:
             folder = Path(name)
-            copy_files({path: folder / path.name for path in files})
-            copies = [folder / path.name for path in files]
+            copies = [folder / database.name]
+            copy_file(database, copies[0])
             if settings.secret_key is None and (settings.data_dir / KEY_FILE).exists():
                 copies.append(settings.data_dir / KEY_FILE)
             archive = folder / "archive"
@@ -60,8 +59,9 @@ def restore_backup(settings: Settings, source: Path) -> list[str]:
     Raises InputError if the file is not a backup or is damaged, the directory has a database or a key, or the database
     is PostgreSQL. Then nothing is changed.
     """
-    database, workflows = _database_files(settings, "Restore it with pg_restore")
-    places = {path.name: path for path in (settings.data_dir / KEY_FILE, workflows, database)}
+    database = _database_file(settings, "Restore it with pg_restore")
+    places = {path.name: path for path in (settings.data_dir / KEY_FILE, database)}
+    ignored = workflow_file(database).name
     for path in places.values():
         if path.exists():
             raise InputError(
@@ -73,14 +73,12 @@ def restore_backup(settings: Settings, source: Path) -> list[str]:
         with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix=".restore-") as name:
             folder = Path(name)
             with tarfile.open(source, mode="r:gz") as tar:
-                names = [member.name for member in tar.getmembers()]
+                names = [member.name for member in tar.getmembers() if member.name != ignored]
                 if database.name not in names or not set(names) <= set(places):
                     raise InputError(f"{source} is not a backup of Iterable Sync.")
                 for each in names:
                     _unpack(tar, each, folder / each)
-            for path in (workflows, database):
-                if path.name in names:
-                    check_file(folder / path.name)
+            check_file(folder / database.name)
             for each, path in places.items():  # the database last: a directory without it can be restored again
                 if each in names:
                     (folder / each).chmod(0o600)
@@ -103,15 +101,12 @@ def _unpack(tar: tarfile.TarFile, name: str, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _database_files(settings: Settings, remedy: str) -> tuple[Path, Path]:
-    """Return the files of the database and of the workflow engine. Raises InputError for PostgreSQL."""
+def _database_file(settings: Settings, remedy: str) -> Path:
+    """Return the file of the database. Raises InputError for PostgreSQL."""
     url = settings.resolved_database_url
     if postgresql.is_postgresql(url):
         raise InputError(
             f"The database is PostgreSQL, which has its own tools. {remedy} (the address in "
             "ITERABLE_SYNC_DATABASE_URL). Keep the secret key, too."
         )
-    engine = Database(url).open_workflow_engine()
-    workflows = Path(engine.url.database or "")
-    engine.dispose()
-    return Path(make_url(url).database or ""), workflows
+    return Path(make_url(url).database or "")

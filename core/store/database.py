@@ -8,10 +8,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Engine, Select, create_engine, event, select
+from sqlalchemy import URL, Select, event, select
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -142,15 +141,6 @@ class Database:
         async with self._writer, self.engine.connect() as connection:
             return await connection.run_sync(_truncate_log)
 
-    def open_workflow_engine(self) -> Engine:
-        """Return an engine for the tables of the workflow engine. The caller disposes of it. No I/O.
-
-        On SQLite they are in a separate file, because each file has one writer at a time.
-        """
-        if self.is_sqlite:
-            return _sqlite_workflow_engine(self._url)
-        return postgresql.open_workflow_engine(self._url, self.engine)
-
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
@@ -189,23 +179,6 @@ def _engine(url: str) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _sqlite_workflow_engine(url: str) -> Engine:
-    parsed = _sqlite_url(url)
-    path = Path(parsed.database or "")
-    beside = path.with_name(path.name.replace(".sqlite", "-workflows.sqlite"))
-    engine = create_engine(
-        parsed.set(drivername="sqlite", database=str(beside)),
-        hide_parameters=True,
-        pool_pre_ping=True,
-        pool_size=postgresql.WORKFLOW_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=postgresql.POOL_TIMEOUT_S,
-        connect_args={"factory": sqlite_driver.ErasingConnection},
-    )
-    event.listen(engine, "connect", _prepare_workflow_sqlite)
     return engine
 
 
@@ -257,13 +230,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _prepare_workflow_sqlite(connection: Any, _record: Any) -> None:
-    # as the workflow engine has it for the engines that it makes itself
-    connection.isolation_level = "IMMEDIATE"
-    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
-    connection.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,7 +1,5 @@
 """Migration of the database to the current version: at startup, under a lock, with no step for the operator."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,18 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SettingsError
 from core.store.database import Database
-from core.store.database_errors import describe, grant, identifier
+from core.store.database_errors import describe
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The key of our PostgreSQL advisory lock: any number that no other program uses in this database.
 MIGRATION_LOCK = 0x17E7AB1E
-#: The schema of the workflow engine in PostgreSQL: its own default.
-WORKFLOW_SCHEMA = "dbos"
-
-_MAY_CREATE_SCHEMA = """
-    SELECT current_user AS role, current_database() AS database,
-           to_regnamespace(:schema) IS NOT NULL OR has_database_privilege(current_database(), 'CREATE') AS may_create
-"""
 
 
 async def migrate(database: Database) -> None:
@@ -42,40 +33,6 @@ async def migrate(database: Database) -> None:
                 await connection.run_sync(upgrade)
     except (DBAPIError, OSError) as error:
         raise SettingsError(describe(error, database.role)) from error
-
-
-@asynccontextmanager
-async def changing_workflow_tables(database: Database) -> AsyncIterator[None]:
-    """Let one process at a time create or change the tables of the workflow engine, in the block.
-
-    The engine's own lock belongs to a session, so it has no effect behind a pooler in transaction mode. Raises
-    SettingsError if its schema is missing and the role may not create it.
-    """
-    if database.is_sqlite:
-        yield
-        return
-    try:
-        async with database.write() as db:
-            await db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            await check_workflow_schema(database, db)
-            # A statement with parameters keeps its snapshot to the next one, and CREATE INDEX CONCURRENTLY would wait
-            # for the end of this transaction. One without parameters does not.
-            await db.exec_driver_sql("SELECT 1")
-            yield
-    except DBAPIError as error:
-        raise SettingsError(describe(error, database.role)) from error
-
-
-async def check_workflow_schema(database: Database, db: AsyncConnection) -> None:
-    """Raise SettingsError if the workflow engine's schema is missing in PostgreSQL and the role may not create it."""
-    access = (await db.execute(text(_MAY_CREATE_SCHEMA), {"schema": WORKFLOW_SCHEMA})).one()
-    if not access.may_create:
-        raise SettingsError(
-            f"The role {access.role} may not create the schema {WORKFLOW_SCHEMA}, which the program needs "
-            f"in addition to its tables. Let the owner of the database do one of these: "
-            f"{grant(f'CREATE ON DATABASE {identifier(access.database)}', access.role)} or CREATE SCHEMA "
-            f"{WORKFLOW_SCHEMA} AUTHORIZATION {identifier(access.role)};"
-        )
 
 
 async def is_current(db: AsyncConnection) -> bool:

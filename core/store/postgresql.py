@@ -5,17 +5,13 @@ to the server. So no session state may be used: no prepared statement, no `SET`,
 `LISTEN` (pgbouncer.org/features.html, "SQL feature map for pooling modes").
 """
 
-import math
 import re
-import time
 from typing import Any
 from urllib.parse import quote, unquote
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import SettingsError
 
@@ -23,9 +19,9 @@ from core.errors import SettingsError
 CONNECT_TIMEOUT_S = "10"
 # Detects a connection that broke silently: seconds without traffic, and ms without an acknowledgement.
 _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
-#: Connections of a process to the database: for our own tables, and for those of the workflow engine. No task takes a
-#: second connection while it has one, so a small number only makes tasks wait.
-POOL_SIZE, WORKFLOW_POOL_SIZE = 5, 2
+#: Connections of a process to the database. No task takes a second connection while it has one, so a small number only
+#: makes tasks wait.
+POOL_SIZE = 5
 #: How long a task waits for a connection of the pool, in seconds.
 POOL_TIMEOUT_S = 300
 
@@ -72,7 +68,7 @@ def connection_parameters(address: str) -> dict[str, str]:
 
 
 def open_engine(address: str) -> AsyncEngine:
-    """Create an engine for our own tables, without I/O. Raises SettingsError if the address is invalid."""
+    """Create an engine, without I/O. Raises SettingsError if the address is invalid."""
     engine = create_async_engine(
         "postgresql+psycopg://",
         connect_args=_arguments(address),
@@ -86,83 +82,14 @@ def open_engine(address: str) -> AsyncEngine:
     return engine
 
 
-def open_workflow_engine(address: str, ours: AsyncEngine) -> Engine:
-    """Create an engine for the tables of the workflow engine, which runs in threads, without I/O.
-
-    `ours` is the engine for our own tables: its errors also reveal a change of the primary. Raises SettingsError if the
-    address is invalid.
-    """
-    engine = create_engine(
-        "postgresql+psycopg://",
-        connect_args=_arguments(address),
-        hide_parameters=True,
-        pool_pre_ping=True,
-        pool_size=WORKFLOW_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_S,
-    )
-    former, opened = _FormerPrimary(), _OpenConnections()
-    event.listen(engine, "connect", opened.on_connect)
-    event.listen(engine, "engine_disposed", opened.on_disposed)
-    event.listen(engine, "connect", former.on_connect)
-    event.listen(engine, "checkout", former.on_checkout)
-    for reporting in (engine, ours.sync_engine):  # ours usually sees the error first, because it is used more
-        event.listen(reporting, "handle_error", former.on_error)
-    return engine
-
-
 def _arguments(address: str) -> dict[str, Any]:
     return {**_KEEPALIVE, **connection_parameters(address), "prepare_threshold": None}
 
 
 def _on_error(context: ExceptionContext) -> None:
     """Treat a primary that has become a standby as disconnected, so that its connections are not used again."""
-    if _is_read_only(context):
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
-
-
-class _FormerPrimary:
-    """Replaces the connections that were opened before a primary was last seen to be a standby.
-
-    The error is not marked as a disconnect here, because the workflow engine would retry a disconnect forever.
-    """
-
-    def __init__(self) -> None:
-        self._seen_at = -math.inf
-
-    def on_error(self, context: ExceptionContext) -> None:
-        """Record the time if an error shows that the primary has become a standby."""
-        if _is_read_only(context):
-            self._seen_at = time.monotonic()
-
-    def on_connect(self, _connection: Any, record: ConnectionPoolEntry) -> None:
-        """Record when a connection was opened."""
-        record.info["opened_at"] = time.monotonic()
-
-    def on_checkout(self, _connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        """Make the pool replace a connection that is too old. Raises InvalidatePoolError, which the pool handles."""
-        if record.info["opened_at"] <= self._seen_at:
-            raise InvalidatePoolError
-
-
-class _OpenConnections:
-    """Closes the connections that threads of the workflow engine still hold after it has stopped."""
-
-    def __init__(self) -> None:
-        self._connections: list[Any] = []
-
-    def on_connect(self, connection: Any, _record: ConnectionPoolEntry) -> None:
-        """Remember a connection, and forget those that were closed."""
-        self._connections = [known for known in self._connections if not known.closed] + [connection]
-
-    def on_disposed(self, _engine: Engine) -> None:
-        """Close all connections that are still open."""
-        for connection in self._connections:
-            connection.close()
-
-
-def _is_read_only(context: ExceptionContext) -> bool:
-    return getattr(context.original_exception, "sqlstate", None) == READ_ONLY
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -16,15 +16,6 @@ import aiosqlite
 AHEAD = 50
 
 
-class ErasingConnection(sqlite3.Connection):
-    """A connection that overwrites deleted content, even in a build of SQLite that leaves it in the file."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Take what `sqlite3.connect` takes."""
-        super().__init__(*args, **options)
-        self.execute("PRAGMA secure_delete=ON")
-
-
 class DriverConnection(aiosqlite.Connection):
     """aiosqlite's connection with our cursors. It opens when it is awaited."""
 

@@ -3,7 +3,7 @@
     python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N]
 
 The events are before and after each write to the database and each request to Iterable; with --commits also each
-commit, including those of the workflow engine. Instrumentation finds them (tests/core/crashing.py) in one undisturbed
+commit. Instrumentation finds them (tests/core/crashing.py) in one undisturbed
 run. After each crash, the next sync of another audience follows in one case, and in another the killed run is resumed.
 Several crashes run at once, each with its own database and local Iterable, copied from ones with a completed first
 sync. With --every, some events are skipped and no page is written.
@@ -282,7 +282,7 @@ def page(results: list[CrashResult], minutes: float, at_once: int, *, commits: b
         f"\n- {failed.crash.prepared.name}, {failed.crash.scenario}, {failed.event} (event {failed.crash.at}): {failed.problem}"
         for failed in problems
     )
-    each = ", and each commit, also those of the workflow engine" if commits else ""
+    each = ", and each commit" if commits else ""
     option = " --commits" if commits else ""
     return f"""\
 # Crash points

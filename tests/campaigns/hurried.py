@@ -10,14 +10,13 @@ import os
 
 from bot.cli import main
 from core.live import maintenance
-from core.runs import worker, workflows
+from core.runs import worker
 from core.settings import DAY_S
 from core.store import live_mappings
 
-# Instead of 30 days, 7 days and 5 minutes; and cleanup every 10 seconds instead of every minute.
+# Instead of 30 days and 7 days; and cleanup every 10 seconds instead of every minute.
 KEEP_S = 120.0
 REMEMBER_S = 120.0
-KEEP_ATTEMPTS_S = 60.0
 TIDY_EVERY_S = 10.0
 # The counts of live changes are summed up per day, and kept from its end on.
 A_DAY_S = 60.0
@@ -30,7 +29,6 @@ def hurry() -> None:
     for kind in ("CHANGES", "REJECTIONS", "FORMER_EMAILS", "EVENTS"):
         os.environ[f"ITERABLE_SYNC_{kind}_RETENTION_DAYS"] = str(KEEP_S / DAY_S)
     maintenance.REMEMBER_S = REMEMBER_S
-    workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S
     worker.CLEANUP_INTERVAL_S = TIDY_EVERY_S
     day_of = live_mappings.day_of
     live_mappings.day_of = lambda at, *zone: day_of((at - DAYS_BEGIN) * 24 * 3600 / A_DAY_S, *zone)

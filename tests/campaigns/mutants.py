@@ -255,7 +255,7 @@ def main() -> None:
     sample = random.Random(options.seed).sample(candidates, min(options.sample, len(candidates)))
     options.log.write_text("")
     # Imported once here, so that no mutant has to import them.
-    for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "dbos", "pydantic_settings"):
+    for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "pydantic_settings"):
         importlib.import_module(name)
     require_green(sample)
     children = []

@@ -28,7 +28,7 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient
 from core.models.run import RunRequest
-from core.runs import worker, workflows
+from core.runs import worker
 from core.runs.submission import submit
 from core.settings import Settings
 from core.store import run_turns, runs
@@ -50,7 +50,7 @@ class Job:
     file: Path
     list_id: int
     user_id: UserIdField
-    #: Whether each commit is an event, too: also those of the workflow engine, which writes on its own.
+    #: Whether each commit is an event, too.
     commits: bool = False
     #: The file that gets the name of the event at which the process died, or of all events if it ended by itself.
     report: Path | None = None
@@ -124,8 +124,8 @@ async def _sync(job: Job, at: int) -> None:
 
     _instrument(record_event)
     if job.commits:
-        event.listen(sqlalchemy.Engine, "commit", lambda connection: record_event(_name_of_commit(connection)))
-    async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
+        event.listen(sqlalchemy.Engine, "commit", lambda _: record_event(f"commit, {_writer.get('elsewhere')}"))
+    async with open_engine(settings_of(job), "crashing") as engine:
         if job.run_id is not None:
             if job.plan_digest is not None:
                 await decide(engine, job.run_id, worker=engine.presence.id)
@@ -135,7 +135,7 @@ async def _sync(job: Job, at: int) -> None:
         else:
             connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
             submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
-            await worker.start(submission.run_id)
+            await worker.start(engine, submission.run_id)
     _write_report(job, names)
 
 
@@ -164,16 +164,6 @@ def _name_of_caller() -> str:
     while frame.f_back is not None and frame.f_globals.get("__name__") in _PASSAGES:
         frame = frame.f_back
     return f"{frame.f_globals['__name__'].removeprefix('core.')}.{frame.f_code.co_qualname.rpartition('.')[2]}"
-
-
-def _name_of_commit(connection: sqlalchemy.Connection) -> str:
-    """The origin of a commit: the function of ours that writes, or a function of the workflow engine."""
-    if connection.dialect.is_async:
-        return f"commit, {_writer.get('elsewhere')}"
-    frame = sys._getframe(1)
-    while frame.f_back is not None and not frame.f_globals.get("__name__", "").startswith("dbos"):
-        frame = frame.f_back
-    return f"commit, the workflow engine's {frame.f_code.co_name}"
 
 
 def _instrument(record_event: Callable[[str], None]) -> None:

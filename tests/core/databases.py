@@ -1,7 +1,7 @@
 """New databases with all tables: made once for all tests of a process, then copied for each test.
 
-Opening the engine on an empty database runs our migrations and more than a hundred of the workflow engine's. Copying
-the result takes a few milliseconds. A copy is like the database of a program that was started once and stopped.
+Opening the engine on an empty database runs all migrations. Copying the result takes a few milliseconds. A copy is like
+the database of a program that was started once and stopped.
 """
 
 import asyncio
@@ -22,10 +22,9 @@ import pytest
 from pydantic import SecretStr
 
 from core.engine import open_engine
-from core.runs import workflows
 from core.settings import Settings
 
-FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
+FILE = "iterable-sync.sqlite"
 
 # Files in memory are faster: a PostgreSQL database has three hundred, and SQLite waits for the disk at each commit. A
 # container may have little memory.
@@ -58,7 +57,7 @@ def new_database(request: pytest.FixtureRequest, directory: Path, *, empty: bool
     For fixtures: the database is removed after the test.
     """
     if request.param == "sqlite":
-        yield f"sqlite:///{directory / FILES[0]}" if empty else new_sqlite(directory)
+        yield f"sqlite:///{directory / FILE}" if empty else new_sqlite(directory)
         return
     server = request.getfixturevalue("postgresql_server")
     url = new_postgresql(server, empty=empty)
@@ -67,12 +66,11 @@ def new_database(request: pytest.FixtureRequest, directory: Path, *, empty: bool
 
 
 def new_sqlite(directory: Path) -> str:
-    """Copy the files of a new database into a directory, unless it has some, and return the database's address."""
+    """Copy the file of a new database into a directory, unless it has one, and return the database's address."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in FILES:
-        if not (directory / name).exists():
-            shutil.copyfile(_sqlite() / name, directory / name)
-    return f"sqlite:///{directory / FILES[0]}"
+    if not (directory / FILE).exists():
+        shutil.copyfile(_sqlite() / FILE, directory / FILE)
+    return f"sqlite:///{directory / FILE}"
 
 
 def furnish(settings: Settings) -> None:
@@ -180,7 +178,7 @@ def _open_once(directory: Path, url: str | None) -> None:
     )
 
     async def once() -> None:
-        async with open_engine(settings, "test") as engine, workflows.durable(engine):
+        async with open_engine(settings, "test"):
             pass
 
     with ThreadPoolExecutor(1) as thread:

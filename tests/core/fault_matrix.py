@@ -114,7 +114,7 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         if phase == "merge":
             await _let_merge(sync)
         run_id = await _queue(sync)
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         outcome = await sync.outcome(run_id)
         sync.iterable.faults.clear()
         run = outcome.run
@@ -162,7 +162,7 @@ async def observe_mixed(directory: Path, seed: int) -> Row:
         each = MIXED_SHARE / len(TRANSIENT)
         sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in TRANSIENT], seed)
         run_id = await _queue(sync)
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         outcome = await sync.outcome(run_id)
         while outcome.run.status is RunStatus.FAILED:
             outcome = await sync.resume(run_id)

@@ -22,7 +22,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
 from core.lease import LeaseTimes
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.runs import approval, worker, workflows
+from core.runs import approval, worker
 from core.runs.approval import Decision
 from core.runs.submission import enqueue, submit
 from core.settings import Settings
@@ -128,7 +128,7 @@ class Sync:
     async def run(self, path: Path, **options: Any) -> Outcome:
         """Sync a file and return the outcome."""
         run_id = await self.submit(path, **options)
-        await worker.start(run_id)
+        await worker.start(self.engine, run_id)
         return await self.outcome(run_id)
 
     async def mirror(self, members: Iterable[Member], *, audience: str | None = None, **options: Any) -> Outcome:
@@ -267,10 +267,7 @@ async def syncing(
             _env_file=None,  # type: ignore[call-arg]
         )
         furnish(settings)
-        async with (
-            open_engine(settings, "test", retry_policy=retry_policy, times=times) as engine,
-            workflows.durable(engine),
-        ):
+        async with open_engine(settings, "test", retry_policy=retry_policy, times=times) as engine:
             yield Sync(engine, local, directory)
 
 

@@ -19,7 +19,7 @@ from core.engine import open_engine
 from core.errors import SyncError
 from core.lease import LeaseTimes
 from core.planning import batching
-from core.runs import worker, workflows
+from core.runs import worker
 from core.settings import Settings
 from tests.core.harness import Sync
 
@@ -113,7 +113,7 @@ async def _work(work: Work, sender: Connection) -> None:
         database_url=SecretStr(work.database_url) if work.database_url else None,
         _env_file=None,  # type: ignore[call-arg]
     )
-    async with open_engine(settings, "other", times=work.times) as engine, workflows.durable(engine):
+    async with open_engine(settings, "other", times=work.times) as engine:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stopping.set)
         async with supervise(engine, worker=partial(worker.run_worker, engine)):
             sender.send("begun")

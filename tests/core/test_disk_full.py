@@ -43,7 +43,7 @@ async def fail(sync: Sync, run_id: str) -> str:
     """Execute a run that can't succeed, and check that it leaves no files. Returns its error."""
     message = ""
     try:
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
     except SettingsError as error:  # not even the failure could be recorded
         message = error.message
     run = (await sync.outcome(run_id)).run

@@ -86,7 +86,7 @@ async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> 
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     key = sync.iterable.state.keys[sync.iterable.key]
     key.status = status  # type: ignore[assignment]
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "key_refused")
     assert sync.emails() == set()
     key.status = "active"
@@ -100,10 +100,10 @@ async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, 
     first = await sync.submit(sync.mirror_file(people(range(200))))
     second = await sync.submit(sync.mirror_file(people(range(50))), list_id=OTHER_LIST)
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey", nth=5)])
-    await worker.start(first)
+    await worker.start(sync.engine, first)
     assert_failed(await sync.outcome(first), "key_refused")
     assert sync.emails() < addresses(range(200))
-    await worker.start(second)
+    await worker.start(sync.engine, second)
     assert_failed(await sync.outcome(second), "key_refused")
     assert (await sync.outcome(second)).run.requests == 0
     assert (await sync.resume(first)).counts == {"members": 200, "added": 200}
@@ -116,7 +116,7 @@ async def test_resume_with_a_key_that_is_still_refused(sync: Sync) -> None:
     """A run that is resumed with a refused key sends one request and fails for the same reason."""
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     sync.iterable.state.keys[sync.iterable.key].status = "revoked"
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     requests = (await sync.outcome(run_id)).run.requests
     again = await sync.resume(run_id)
     assert_failed(again, "key_refused")
@@ -133,7 +133,7 @@ async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) 
     sync.iterable.faults.set(
         [Fault("error", path=SUBSCRIBE, status=400, code=code, msg="error.lists.invalidListId", after=3)]
     )
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     halfway = await sync.outcome(run_id)
     assert_failed(halfway, "list_gone")
     assert halfway.counts["removed"] == 10
@@ -211,7 +211,7 @@ async def test_endless_throttling(tmp_path: Path) -> None:
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(3))))
         sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, retry_after=0.0)])
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         assert_failed(await sync.outcome(run_id), "throttled")
         sync.iterable.faults.clear()
         assert (await sync.resume(run_id)).counts == {"members": 3, "added": 3}
@@ -239,7 +239,7 @@ async def test_lasting_fault(sync: Sync, small_batches: None) -> None:
     await sync.mirror(people(range(30)))
     run_id = await sync.submit(sync.mirror_file(people(range(20, 150))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=3)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unavailable")
     assert_failed(await sync.resume(run_id), "unavailable")
     sync.iterable.faults.clear()
@@ -254,7 +254,7 @@ async def test_unanswered_additions_of_leavers(sync: Sync, small_batches: None, 
     await sync.mirror(people(range(10)))
     run_id = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("reset", path=SUBSCRIBE, applied=applied, after=2)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(5, 15)), approved=True)
@@ -270,7 +270,7 @@ async def test_unanswered_removals_of_returning_members(sync: Sync, small_batche
     await sync.mirror(people(range(40)))
     run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
     sync.iterable.faults.set([Fault("reset", path=UNSUBSCRIBE, applied=applied)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(25)), approved=True)
@@ -337,7 +337,7 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
         await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)]), user_id=MPID)
     sync.iterable.faults.set([Fault("reset", path=RENAME, applied=applied)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     for list_id in (LIST, OTHER_LIST):
@@ -353,7 +353,7 @@ async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: 
     await sync.mirror([person(70, email="p7@example.com")], user_id=MPID, audience="second")
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)], "first"), user_id=MPID, audience="first")
     sync.iterable.faults.set([Fault("reset", path=RENAME), Fault("reset", path=UNSUBSCRIBE, applied=applied)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     await sync.mirror([person(7), person(1)], user_id=MPID, audience="first")
@@ -367,7 +367,7 @@ async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, 
     shared = [*people(range(100)), *(person(100 + n, email=f"p{n}@example.com") for n in range(100))]
     run_id = await sync.submit(sync.mirror_file(shared), approved=True)
     sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert_failed(await sync.outcome(run_id), "unavailable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(shared, approved=True)
@@ -385,7 +385,7 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
     heirs = [person(1000 + n, email=f"p{n}@example.com") for n in range(100)]
     run_id = await sync.submit(sync.mirror_file([*moved, *heirs, person(500)]), user_id=field)
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=10)])  # all the updates and none of the additions
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert (await sync.outcome(run_id)).counts["updated"] == 100
     sync.iterable.faults.clear()
     outcome = await sync.mirror([*moved, person(500)], user_id=field, approved=True)
@@ -401,7 +401,7 @@ async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: p
     swapped = [person(n, email=f"p{39 - n}@example.com") for n in range(40)]
     run_id = await sync.submit(sync.mirror_file([*swapped, person(500)]))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=8)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 41, "updated": 8, "unchanged": 1}
     sync.iterable.faults.clear()
     await sync.mirror([person(500)], approved=True)
@@ -425,7 +425,7 @@ async def test_maximum_of_unanswered_batches(sync: Sync, small_batches: None) ->
     members = 10 * (uploader.MOST_SENT + 1)
     run_id = await sync.submit(sync.mirror_file(people(range(members))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     async with sync.engine.database.write() as db:
         open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
         await batches.set_state(db, [batch.id for batch in open_batches], BatchStatus.SENT)

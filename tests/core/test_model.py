@@ -114,7 +114,7 @@ class Walk:
         name = self.random.choice(list(MAPPINGS))
         file, options = self.source(name)
         run_id = await self.submit(name, file, options)
-        execution = worker.start(run_id)
+        execution = worker.start(self.sync.engine, run_id)
         while True:
             self.disturb(run_id)
             await execution
@@ -142,7 +142,7 @@ class Walk:
         run_id = await self.submit(name, self.sync.mirror_file(present, name), {})
         mailing_list = self.sync.iterable.state.lists[MAPPINGS[name]]
         seen = len(mailing_list.events)
-        await worker.start(run_id)
+        await worker.start(self.sync.engine, run_id)
         outcome = await self.sync.outcome(run_id)
         assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
         assert_exact(outcome)

@@ -236,7 +236,7 @@ async def test_undo_of_a_new_email(tmp_path: Path, project_type: ProjectType) ->
         await sync.mirror([person(1)])
         changed = await sync.mirror([person(1, email="new@example.com"), person(2)])
         run_id = await undo(sync.engine, changed.run.id, by="U1", channel=None, team_id=None)
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         outcome = await sync.approve(run_id)
         assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
         assert members(sync) == {("p1@example.com", "c1")}

@@ -6,7 +6,6 @@ import pytest
 
 from core.engine import open_engine
 from core.errors import SettingsError
-from core.runs import workflows
 from core.settings import SECRETS, Settings, load_settings
 from tests.core.databases import furnish
 
@@ -52,10 +51,10 @@ async def test_data_directory_of_any_name(tmp_path: Path, monkeypatch: pytest.Mo
     directory = tmp_path / name
     monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", str(directory))
     furnish(load_settings())
-    async with open_engine(load_settings(), "test") as engine, workflows.durable(engine):
+    async with open_engine(load_settings(), "test"):
         pass
     assert _names(tmp_path) == {name}
-    assert {"iterable-sync.sqlite", "iterable-sync-workflows.sqlite"} <= _names(directory)
+    assert "iterable-sync.sqlite" in _names(directory)
 
 
 def _names(directory: Path) -> set[str]:

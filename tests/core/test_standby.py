@@ -21,6 +21,6 @@ async def test_fail_over_to_a_promoted_standby(tmp_path: Path, monkeypatch: pyte
         async with syncing(tmp_path, pair.url) as sync:
             run_id = await sync.submit(sync.mirror_file(people(range(100))))
             at_requests(monkeypatch, once(pair.fail_over), every=nth)
-            assert await worker.start(run_id) is RunStatus.SUCCEEDED
+            assert await worker.start(sync.engine, run_id) is RunStatus.SUCCEEDED
             assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
             assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}

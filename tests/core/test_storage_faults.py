@@ -41,7 +41,7 @@ async def test_disk_full(sync: Sync, pages: int) -> None:
     run_id = await sync.submit(sync.mirror_file(people(range(2, 900))))
     async with disk_of(sync.engine.database, pages):
         with contextlib.suppress(SettingsError):  # if not even the failure can be recorded
-            await worker.start(run_id)
+            await worker.start(sync.engine, run_id)
         stopped = (await sync.outcome(run_id)).run
     assert stopped.status is not RunStatus.SUCCEEDED
     assert stopped.status is not RunStatus.FAILED or "disk is full" in (stopped.error or "")
@@ -93,7 +93,7 @@ async def test_read_only_while_running(sync: Sync) -> None:
     async def has_begun() -> bool:
         return slow.hits > 0
 
-    run = asyncio.create_task(worker.start(run_id))
+    run = asyncio.create_task(worker.start(sync.engine, run_id))
     await until(has_begun)
     async with read_only(sync.engine.database):
         with pytest.raises(StorageError, match="can't be written"):
@@ -111,7 +111,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
     kept = _file(sync).with_suffix(".kept")
     _file(sync).rename(kept)
     with pytest.raises(StorageError, match="removed or replaced"):
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
     assert len(sync.emails()) == 5
     kept.rename(_file(sync))
     assert (await sync.mirror(people(range(100)))).run.status is RunStatus.SUCCEEDED

@@ -65,7 +65,7 @@ async def test_connections_are_ended(
     await sync.mirror(people(range(60)))
     run_id = await sync.submit(sync.mirror_file(people(range(30, 150))), approved=True)
     at_requests(monkeypatch, lambda: terminate(postgresql_server, url), every=every)
-    assert await worker.start(run_id) is RunStatus.SUCCEEDED
+    assert await worker.start(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(30, 150)}
     assert (await sync.outcome(run_id)).counts == {
         "members": 120,
@@ -80,7 +80,7 @@ async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monke
     """A run continues by itself if the server restarts."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: restart(postgresql_server)), every=4)
-    assert await worker.start(run_id) is RunStatus.SUCCEEDED
+    assert await worker.start(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
 
@@ -100,7 +100,7 @@ async def test_read_only_while_running(
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
     with pytest.raises(StorageError, match="takes no changes"):
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
     set_read_only(postgresql_server, url, "off")
     async with sync.engine.database.write() as db:
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
@@ -117,7 +117,7 @@ async def test_connections_of_a_busy_process(sync: Sync, postgresql_server: str,
     ]
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
     counts = []
-    working = asyncio.gather(*(worker.start(run_id) for run_id in ids))
+    working = asyncio.gather(*(worker.start(sync.engine, run_id) for run_id in ids))
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         while not working.done():
             row = connection.execute(query, (name_of(url),)).fetchone()
@@ -136,7 +136,7 @@ async def test_stopped_while_the_database_is_away(
     """A process that waits for the database stops on request with a clear error, and its run can be resumed."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
-    running = asyncio.create_task(worker.start(run_id))
+    running = asyncio.create_task(worker.start(sync.engine, run_id))
 
     async def waits() -> bool:
         return "the database is unavailable" in caplog.text
@@ -171,7 +171,7 @@ async def test_fail_over(sync: Sync, postgresql_server: str, url: str, monkeypat
     monkeypatch.setattr(outcome.logger, "warning", warned)
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(stand_by), every=4)
-    assert await worker.start(run_id) is RunStatus.SUCCEEDED
+    assert await worker.start(sync.engine, run_id) is RunStatus.SUCCEEDED
     gc.collect()  # a connection that is still open causes a warning, and so a failure
     assert any("takes no changes" in each for each in warnings)
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}

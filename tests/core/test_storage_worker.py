@@ -97,7 +97,7 @@ async def test_locked_under_a_worker(
 async def test_read_only_under_a_worker(
     tmp_path: Path, postgresql_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run and the workflow engine wait while PostgreSQL refuses writes."""
+    """A run waits while PostgreSQL refuses writes."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     url = new_postgresql(postgresql_server)

@@ -281,7 +281,7 @@ async def _empty(session: Session, mapping_id: int, *, approved: bool) -> ExitCo
     from core.store import mappings
     from core.store.audit_log import COMMAND_LINE
 
-    async with session.engine() as engine, session.durable(engine):
+    async with session.engine(executes=True) as engine:
         run_id = await request_emptying(
             engine,
             mapping_id,
@@ -292,7 +292,7 @@ async def _empty(session: Session, mapping_id: int, *, approved: bool) -> ExitCo
             worker_id=engine.presence.id,
         )
         session.terminal.say(f"Run {run_id} takes everyone off the list.")
-        code = await run_to_completion(session, engine, run_id, worker.start(run_id))
+        code = await run_to_completion(session, engine, run_id, worker.start(engine, run_id))
         async with engine.database.read() as db:
             mapping = await mappings.by_id(db, mapping_id)
     if mapping is not None and mapping.delete_at is not None:

@@ -139,7 +139,7 @@ async def _adopt(
     from core.store import connections
 
     paths = addresses(files, session.settings.data_dir)
-    async with session.engine() as engine:
+    async with session.engine(executes=True) as engine:
         mapping = await load_mapping(engine, mapping_id)
         async with engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
@@ -152,15 +152,12 @@ async def _adopt(
             approved=yes,
             adopts=OthersOnList(others.value),
         )
-        async with session.durable(engine):
-            submission = await submit(engine, connection, mapping.list_id, request)
-            session.terminal.say(
-                f'Run {submission.run_id} takes over list {mapping.list_id} "{submission.target.name}"'
-            )
-            code = await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
-            if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
-                remove_saved(paths, session.settings.data_dir)
-            return code
+        submission = await submit(engine, connection, mapping.list_id, request)
+        session.terminal.say(f'Run {submission.run_id} takes over list {mapping.list_id} "{submission.target.name}"')
+        code = await run_to_completion(session, engine, submission.run_id, worker.start(engine, submission.run_id))
+        if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
+            remove_saved(paths, session.settings.data_dir)
+        return code
 
 
 async def _list(session: Session, *, archived: bool) -> ExitCode:

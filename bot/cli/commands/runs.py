@@ -203,7 +203,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
     from core.runs.approval import Decision, open_guards
     from core.runs.lookup import require_run
 
-    async with session.engine() as engine:
+    async with session.engine(executes=True) as engine:
         run = await require_run(engine, run_id)
         if not run.status.is_resumable:
             raise ConflictError(f"Run {run_id} has ended ({run.status}). Start a new one with `iterable-sync sync`.")
@@ -211,21 +211,20 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
             raise ConflictError(
                 f"A process is working on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
             )
-        async with session.durable(engine):
-            if run.status is RunStatus.NEEDS_APPROVAL and open_guards(run):
-                is_given = yes or allow_empty
-                if approval_prompt.is_covered(run, yes=yes, allow_empty=allow_empty):
-                    is_approved = await approval_prompt.approve(engine, run) is Decision.RECORDED
-                elif is_given:  # the plan was not printed before: print it, and approve nothing
-                    await approval_prompt.show_plan(engine, session.terminal, run)
-                    is_approved = False
-                else:
-                    with session.interruption.stopping_with(engine.stopping.set):
-                        is_approved = await approval_prompt.ask(engine, session.terminal, run)
-                if not is_approved:
-                    return await print_outcome(session, engine, run_id)
-                return await run_to_completion(session, engine, run_id, worker.execute_approved(engine, run_id))
-            return await run_to_completion(session, engine, run_id, worker.resume(engine, run_id))
+        if run.status is RunStatus.NEEDS_APPROVAL and open_guards(run):
+            is_given = yes or allow_empty
+            if approval_prompt.is_covered(run, yes=yes, allow_empty=allow_empty):
+                is_approved = await approval_prompt.approve(engine, run) is Decision.RECORDED
+            elif is_given:  # the plan was not printed before: print it, and approve nothing
+                await approval_prompt.show_plan(engine, session.terminal, run)
+                is_approved = False
+            else:
+                with session.interruption.stopping_with(engine.stopping.set):
+                    is_approved = await approval_prompt.ask(engine, session.terminal, run)
+            if not is_approved:
+                return await print_outcome(session, engine, run_id)
+            return await run_to_completion(session, engine, run_id, worker.execute_approved(engine, run_id))
+        return await run_to_completion(session, engine, run_id, worker.resume(engine, run_id))
 
 
 async def _cancel(session: Session, run_id: str) -> ExitCode:

@@ -108,7 +108,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     from bot.cli.audience_files import addresses, remove_saved
     from bot.cli.run_session import run_to_completion
     from core.models.run import RunRequest, SyncMode
-    from core.runs import worker, workflows
+    from core.runs import worker
     from core.runs.submission import submit
     from core.sources.column_choices import parse_choices
 
@@ -128,16 +128,15 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     )
     async with session.engine() as engine:
         connection = await connection_for(engine, order.connection, order.user_id, order.data_center, order.rate)
-        async with workflows.durable(engine):
-            submission = await submit(engine, connection, order.list_id, request, rate=order.rate, fields=fields)
-            if report is not None:
-                report.run_id = submission.run_id
-            target = submission.target
-            session.terminal.say(f'Run {submission.run_id}: {_shown(order.files)} to list {target.id} "{target.name}"')
-            code = await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
-            if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
-                remove_saved(paths, session.settings.data_dir)
-            return code
+        submission = await submit(engine, connection, order.list_id, request, rate=order.rate, fields=fields)
+        if report is not None:
+            report.run_id = submission.run_id
+        target = submission.target
+        session.terminal.say(f'Run {submission.run_id}: {_shown(order.files)} to list {target.id} "{target.name}"')
+        code = await run_to_completion(session, engine, submission.run_id, worker.start(engine, submission.run_id))
+        if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
+            remove_saved(paths, session.settings.data_dir)
+        return code
 
 
 async def connection_for(

@@ -65,19 +65,18 @@ async def _variants(
         _show(session, known)
         return ExitCode.OK
     lists = _chosen(known, to)
-    async with session.engine() as engine:
+    async with session.engine(executes=True) as engine:
         connection = await connection_for(engine, connection_name, data_center=data_center)
-        async with session.durable(engine):
-            codes = []
-            for variant, list_id in lists.items():
-                request = RunRequest(path=str(path), audience=variant, dry_run=dry_run, approved=yes)
-                submission = await submit(engine, connection, list_id, request)
-                name = submission.target.name
-                session.terminal.say(f'Run {submission.run_id} syncs {variant} to list {list_id} "{name}"')
-                started = worker.start(submission.run_id)
-                codes.append(await run_to_completion(session, engine, submission.run_id, started))
-                if engine.stopping.is_set():
-                    break
+        codes = []
+        for variant, list_id in lists.items():
+            request = RunRequest(path=str(path), audience=variant, dry_run=dry_run, approved=yes)
+            submission = await submit(engine, connection, list_id, request)
+            name = submission.target.name
+            session.terminal.say(f'Run {submission.run_id} syncs {variant} to list {list_id} "{name}"')
+            started = worker.start(engine, submission.run_id)
+            codes.append(await run_to_completion(session, engine, submission.run_id, started))
+            if engine.stopping.is_set():
+                break
     return next((code for code in codes if code is not ExitCode.OK), ExitCode.OK)
 
 

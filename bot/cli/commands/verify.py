@@ -97,7 +97,7 @@ async def _verify(
     from core.runs.verification import Depth
     from core.runs.verification import verify as verify_list
 
-    async with session.engine() as engine:
+    async with session.engine(executes=repair is not None) as engine:
         if csv is None:
             result = await verify_list(engine, report.mapping_id, Depth.LIST)
         else:
@@ -207,6 +207,5 @@ async def _repair(
     assert connection is not None
     audience = mapping.audience_id or mapping.audience_name
     request = RunRequest(path="", mode=SyncMode.DELTA, audience=audience, approved=yes, repairs=Repair(repair.value))
-    async with session.durable(engine):
-        submission = await submit(engine, connection, mapping.list_id, request)
-        return await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
+    submission = await submit(engine, connection, mapping.list_id, request)
+    return await run_to_completion(session, engine, submission.run_id, worker.start(engine, submission.run_id))

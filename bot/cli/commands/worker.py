@@ -20,7 +20,7 @@ async def _work(session: Session) -> ExitCode:
     from core.runs import worker
 
     logging.getLogger(worker.__name__).setLevel(logging.INFO)  # reports runs that are taken over
-    async with session.engine() as engine, session.durable(engine):
+    async with session.engine(executes=True) as engine:
 
         def stop() -> None:
             session.terminal.say("Stopping after the requests in progress. A second signal exits at once.")

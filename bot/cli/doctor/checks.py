@@ -35,7 +35,7 @@ from core.store import connections, mappings, mparticle_accounts
 from core.store.connections import Connection
 from core.store.database import Database
 from core.store.mappings import AudienceMapping
-from core.store.migrate import check_workflow_schema, migrate
+from core.store.migrate import migrate
 from core.store.mparticle_accounts import MParticleAccount
 from core.vault import KEY_FILE, Vault, open_vault
 
@@ -179,8 +179,6 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
             context.notes = [*await removal_findings(db), *await run_log_findings(db, context.vault)]
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
-            if not database.is_sqlite:
-                await check_workflow_schema(database, db)
     except SettingsError as error:
         return CheckResult("database", False, error.message)
     finally:

@@ -50,7 +50,7 @@ async def test_file_of_the_command_line(drop: Path, tmp_path: Path) -> None:
         assert connection is not None
         request = RunRequest(path=str(drop.parent / "private" / "a.csv"), audience="SpringShoppers")
         first = (await submit(bot.engine, connection, LIST, request)).run_id
-        await worker.start(first)
+        await worker.start(bot.engine, first)
         assert (await bot.run(first)).status is RunStatus.SUCCEEDED
 
         await bot.slack.marketer.click(await post_button(bot, RunAction.AGAIN, first), RunAction.AGAIN)

@@ -64,7 +64,7 @@ was kept for {hurried.KEEP_S / 60:g} minutes (`tests/campaigns/hurried.py`), so 
 {PACE_S:g} seconds after its last sync had started, or as soon as that had ended.
 
 The history (runs with their numbers, and the audit table) is kept forever, and grows by the run. Everything else is bounded:
-changes of runs, rejections, ids of messages and time stamps of changes expire; records of the workflow engine and files of
+changes of runs, rejections, ids of messages and time stamps of changes expire; files of
 killed processes are deleted. Databases reuse freed pages and do not return them, so they keep their largest size.
 """
 HOW = {

@@ -54,7 +54,6 @@ class Sqlite:
         parts = {
             "the database": 0.0,
             "its write-ahead log": 0.0,
-            "the workflow engine's database": 0.0,
             "other files": 0.0,
         }
         for path, size in _files(data_dirs):
@@ -83,13 +82,10 @@ class Postgresql:
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
         """The sizes of all data."""
-        engine = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'p') "
-        engine += "AND relnamespace = 'dbos'::regnamespace"
         with psycopg.connect(self._address, autocommit=True) as db:
-            ((total, workflows),) = db.execute(f"SELECT pg_database_size(current_database()), ({engine})").fetchall()
+            ((total,),) = db.execute("SELECT pg_database_size(current_database())").fetchall()
         parts = {
-            "the database": float(total - workflows) / 1e6,
-            "the workflow engine's tables": float(workflows) / 1e6,
+            "the database": float(total) / 1e6,
             "files": sum(size for _, size in _files(data_dirs)) / 1e6,
         }
         return Sizes(parts, _history(self.records()))
@@ -134,4 +130,4 @@ def _kind(name: str) -> str:
         return "the database"
     if name.startswith("iterable-sync.sqlite-"):
         return "its write-ahead log"
-    return "the workflow engine's database" if name.startswith("iterable-sync-workflows.sqlite") else "other files"
+    return "other files"

@@ -98,7 +98,7 @@ class World:
             async with engine.database.write() as db:
                 is_claimed = await run_turns.claim(db, run, engine.presence.id)
             if is_claimed:
-                await worker._execute_alone(engine, run.id, run.attempt)
+                await worker._execute_alone(engine, run.id)
 
     async def steps(self, seconds: float, every: float = MINUTE_S) -> None:
         """Move the clock forward in steps."""

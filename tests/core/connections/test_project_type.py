@@ -69,7 +69,7 @@ async def test_unknown_type_in_the_eu(tmp_path: Path) -> None:
         assert sync.iterable.state.members(list_id) == []
         await manage.change(sync.engine, connection, project_type=ProjectType.USER_ID, by="U1", team_id=None)
         run_id = (await submit(sync.engine, connection, list_id, request)).run_id
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         assert (await sync.outcome(run_id)).run.project_type is ProjectType.USER_ID
         assert len(sync.iterable.state.members(list_id)) == 2
 

@@ -2,7 +2,6 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ from sqlalchemy import text
 
 from core.live.maintenance import run_maintenance
 from core.privacy import retention
-from core.runs import workflows
 from core.store import database
-from core.store.sqlite_driver import ErasingConnection
 from tests.core.harness import people, syncing
 from tests.firehosing import VIPS, Live, firehosing, person
 
@@ -58,7 +55,7 @@ async def change_people(service: Live) -> None:
 @pytest.mark.usefixtures("keeping_sqlite")
 async def test_erased_address_is_in_no_file(tmp_path: Path) -> None:
     """After an erasure, while the program still runs, no file of the data directory contains the address."""
-    async with firehosing(tmp_path, firehose_approval="none") as service, workflows.durable(service.engine):
+    async with firehosing(tmp_path, firehose_approval="none") as service:
         await change_people(service)
         folder = service.engine.settings.data_dir
         assert files_with(folder, "p42@example.com")
@@ -100,19 +97,3 @@ async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         await sync.engine.database.clear_log()
         assert files_with(folder, "p0@example.com") == []
         assert files_with(folder, "p1@example.com") != []
-
-
-@pytest.mark.usefixtures("keeping_sqlite")
-def test_file_of_the_workflow_engine(tmp_path: Path) -> None:
-    """The workflow engine's connections overwrite what they delete."""
-    path = tmp_path / "a.sqlite"
-    connect: Callable[..., Any] = sqlite3.connect
-    for factory, is_left in ((sqlite3.Connection, True), (ErasingConnection, False)):
-        with connect(path, factory=factory) as db:
-            db.execute("CREATE TABLE IF NOT EXISTS people (address TEXT)")
-            db.execute("INSERT INTO people VALUES ('p1@example.com')")
-            db.commit()
-            db.execute("DELETE FROM people")
-        db.close()
-        assert bool(files_with(tmp_path, "p1@example.com")) == is_left
-        path.unlink()

@@ -1,6 +1,5 @@
 """Expired data is deleted, and nothing else: the data directory does not grow forever."""
 
-import asyncio
 import fcntl
 import os
 import time
@@ -8,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dbos import DBOS
 from sqlalchemy import func, select, text, update
 
 from core import worker_registry
@@ -16,13 +14,11 @@ from core.delivery.uploader import UNLIMITED
 from core.models.run import CancelReason
 from core.planning import batching as plan
 from core.privacy import retention
-from core.runs import workflows
 from core.settings import DAY_S, STANDARD_INPUT
 from core.store import database, run_history, runs
 from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
-from tests.core.crashing import crash, job
 from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
 
 # The default of each setting.
@@ -179,34 +175,17 @@ async def test_stray_locks_are_deleted(sync: Sync) -> None:
     assert set(own.parent.glob("*.lock")) == {own, young, held}
 
 
-async def test_ended_attempts_are_deleted(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workflow engine's record of an attempt is deleted with its outputs after its end, also after a kill."""
-    await sync.mirror(people(range(3)))
-    assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id_field), 14)
-    await sync.engine.presence.reap_dead_workers()
-    records = await DBOS.list_workflows_async()
-    assert sorted(each.status for each in records) == ["PENDING", "SUCCESS"]
-    monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
-    outcome = await sync.mirror(people(range(4)))
-    assert outcome.run.status is RunStatus.SUCCEEDED
-    assert await DBOS.list_workflows_async() == []
-
-
-async def test_running_attempts_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record of a running attempt stays, however long it takes."""
-    monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
-    slow = Fault("slow", path="/api/lists/subscribe", delay=0.5)
-    sync.iterable.faults.add(slow)
-    run = asyncio.create_task(sync.mirror(people(range(3))))
-
-    async def is_sent() -> bool:
-        return slow.hits > 0
-
-    await until(is_sent)
-    await workflows.forget_attempts(sync.engine)
-    assert len(await DBOS.list_workflows_async()) == 1
-    assert (await run).run.status is RunStatus.SUCCEEDED
-    assert await DBOS.list_workflows_async() == []
+async def test_file_of_a_former_version_is_deleted(tmp_path: Path) -> None:
+    """The file of version 0.1.0's workflow engine is deleted with its log."""
+    async with syncing(tmp_path) as sync:
+        former = [f"iterable-sync-workflows.sqlite{end}" for end in ("", "-wal", "-shm")]
+        data_dir = sync.engine.settings.data_dir
+        for name in former:
+            (data_dir / name).touch()
+        await retention.remove_orphaned_files(sync.engine)
+        left = {path.name for path in data_dir.iterdir()}
+        assert "iterable-sync.sqlite" in left
+        assert not left & set(former)
 
 
 async def test_the_log_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ async def test_others_leave_with_approval(sync: Sync) -> None:
     assert sync.emails() == {"p1@example.com", "p2@example.com", "p3@example.com"}
     assert (await sync.mirror(AUDIENCE[:3])).counts == {"members": 3, "unchanged": 3}
     undo_id = await undo(sync.engine, done.run.id, by="U1", team_id=None, channel="C1")
-    await worker.start(undo_id)
+    await worker.start(sync.engine, undo_id)
     assert (await sync.approve(undo_id)).run.status is RunStatus.SUCCEEDED
     assert {"p8@example.com", "p9@example.com"} <= sync.emails()
 

@@ -296,9 +296,9 @@ async def test_approval_and_a_new_key_at_once(sync: Sync) -> None:
     ).connection
     requests = [RunRequest(path=str(sync.mirror_file(people(numbers)))) for numbers in (range(400), range(100))]
     first = (await submit(sync.engine, connection, LIST, requests[0])).run_id
-    assert await worker.start(first) is RunStatus.SUCCEEDED
+    assert await worker.start(sync.engine, first) is RunStatus.SUCCEEDED
     run_id = (await submit(sync.engine, connection, LIST, requests[1])).run_id
-    assert await worker.start(run_id) is RunStatus.NEEDS_APPROVAL
+    assert await worker.start(sync.engine, run_id) is RunStatus.NEEDS_APPROVAL
     run = (await sync.outcome(run_id)).run
     new_key = "00000000000000000000000000007777"
     sync.iterable.state.add_key(new_key, sync.iterable.state.keys[sync.iterable.key].project)

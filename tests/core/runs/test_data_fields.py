@@ -49,7 +49,7 @@ async def send(sync: Sync, path: Path, fields: Mapping[str, str] | None, **optio
         sync.engine, user_id=UserIdField.CUSTOMER_ID, data_center=DataCenter.US, rate=0
     )
     submission = await submit(sync.engine, connection, LIST, request, fields=fields)
-    await worker.start(submission.run_id)
+    await worker.start(sync.engine, submission.run_id)
     return await sync.outcome(submission.run_id)
 
 

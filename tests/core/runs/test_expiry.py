@@ -81,7 +81,7 @@ async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
     """Every way to start work of a paused mapping is refused with the same error."""
     finished = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
     failed = await sync.submit(sync.directory / "nowhere.csv")
-    await worker.start(failed)
+    await worker.start(sync.engine, failed)
     async with sync.engine.database.write() as db:
         await mappings.change(db, finished.mapping_id, status=MappingStatus.PAUSED)
         mapping = await mappings.by_id(db, finished.mapping_id)

@@ -87,7 +87,7 @@ async def test_an_upload_stops_when_its_mapping_is_frozen(sync: Sync) -> None:
     mapping = await the_mapping(sync)
     sync.iterable.settings.update({"limits": {"bulk": {"count": 1, "seconds": 60}}})
     run_id = await sync.submit(sync.mirror_file(people(range(1, 2500))), approved=True)
-    running = asyncio.create_task(worker.start(run_id))
+    running = asyncio.create_task(worker.start(sync.engine, run_id))
     await until(lambda: _is_sending(sync))
     await freeze(sync.engine, Scope(mapping.id), until=time.time() + 3600, **BY)
 

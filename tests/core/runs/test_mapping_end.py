@@ -36,7 +36,7 @@ async def empty(sync: Sync, mapping_id: int) -> Outcome:
     """Ask to take everyone off the list of a mapping, and plan that."""
     run_id = await request_emptying(sync.engine, mapping_id, channel="C1", **ASKED)
     assert await request_emptying(sync.engine, mapping_id, channel="C1", **ASKED) == run_id
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     return await sync.outcome(run_id)
 
 
@@ -68,7 +68,7 @@ async def test_everyone_is_taken_off_first(sync: Sync) -> None:
 
     await mapping_end.restore(sync.engine, mapping_id, **ASKED)
     undo_id = await undo(sync.engine, done.run.id, channel=None, **ASKED)
-    await worker.start(undo_id)
+    await worker.start(sync.engine, undo_id)
     await sync.approve(undo_id)
     assert sync.emails() == addresses(range(12))
 

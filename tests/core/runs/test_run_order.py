@@ -80,7 +80,7 @@ async def act_during(
     If the action `stops` the run, Iterable answers again only after the run has stopped.
     """
     sync.iterable.faults.set([Fault("hang", path=path, after=5)])
-    execution = asyncio.create_task(worker.start(run_id))
+    execution = asyncio.create_task(worker.start(sync.engine, run_id))
 
     async def is_hanging() -> bool:
         return any(rule.hits for rule in sync.iterable.faults.rules)
@@ -105,7 +105,7 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
     queued = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
-    assert await asyncio.gather(*map(worker.start, queued)) == [RunStatus.SUCCEEDED] * 2
+    assert await asyncio.gather(*(worker.start(sync.engine, each) for each in queued)) == [RunStatus.SUCCEEDED] * 2
     assert sorted(runs_on_the_list(sync)) == ["a", "b"]
     assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
@@ -132,7 +132,7 @@ async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     """A delta first finishes an earlier one that failed, which it may undo."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(failed)
+    await worker.start(sync.engine, failed)
     assert (await sync.outcome(failed)).run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     outcome = await sync.delta(joined=people(range(50, 53)), left=people(range(30)))
@@ -146,7 +146,7 @@ async def test_delta_fails_while_the_earlier_one_fails(sync: Sync) -> None:
     """A delta fails while the earlier one does, and resuming it completes both."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(failed)
+    await worker.start(sync.engine, failed)
     second = await sync.delta(left=people(range(30)))
     assert second.run.status is RunStatus.FAILED
     assert failed in (second.run.error or "")
@@ -161,13 +161,13 @@ async def test_deltas_run_in_order_of_submission(sync: Sync) -> None:
     """A delta that starts early waits for one that was submitted before."""
     first = await sync.submit(sync.delta_file(joined=people(range(20))))
     second = await sync.submit(sync.delta_file(left=people(range(15))))
-    later = asyncio.create_task(worker.start(second))
+    later = asyncio.create_task(worker.start(sync.engine, second))
 
     async def waits() -> bool:
         return (await sync.outcome(second)).run.waiting_for_run_id == first
 
     await until(waits)
-    await worker.start(first)
+    await worker.start(sync.engine, first)
     assert await later is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(15, 20))
 
@@ -176,7 +176,7 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     """A mirror replaces an earlier mirror that failed."""
     failed = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(failed)
+    await worker.start(sync.engine, failed)
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(30, 70)))
     assert outcome.run.status is RunStatus.SUCCEEDED
@@ -192,7 +192,7 @@ async def failed_and_unapproved(sync: Sync) -> tuple[str, str]:
     await sync.mirror(people(range(120)))
     failed = await sync.submit(sync.delta_file(joined=people(range(200, 240))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(failed)
+    await worker.start(sync.engine, failed)
     sync.iterable.faults.clear()
     waiting = await sync.mirror(people(range(50)))
     assert waiting.run.status is RunStatus.NEEDS_APPROVAL
@@ -228,8 +228,8 @@ async def test_late_mirror_does_not_undo_a_newer_one(sync: Sync) -> None:
     """A mirror that starts after a newer one is replaced and sends nothing."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
-    assert await worker.start(second) is RunStatus.SUCCEEDED
-    assert await worker.start(first) is RunStatus.CANCELLED
+    assert await worker.start(sync.engine, second) is RunStatus.SUCCEEDED
+    assert await worker.start(sync.engine, first) is RunStatus.CANCELLED
     assert sync.emails() == addresses(range(10, 30))
 
 
@@ -237,7 +237,7 @@ async def test_concurrent_mirrors_end_with_the_newer_one(sync: Sync) -> None:
     """Of two mirrors of a mapping that start at once, the newer audience is on the list at the end."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
-    await asyncio.gather(worker.start(second), worker.start(first))
+    await asyncio.gather(worker.start(sync.engine, second), worker.start(sync.engine, first))
     assert (await sync.outcome(second)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(10, 30))
 
@@ -248,7 +248,7 @@ async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> Non
     await sync.mirror(people(range(10)), audience="first")
     run_id = await sync.submit(sync.mirror_file(people(range(5, 65)), "first"), audience="first")
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     sync.iterable.faults.clear()
     halfway = (await sync.outcome(run_id)).counts
     assert 0 < halfway["added"] < 55
@@ -292,7 +292,7 @@ async def test_placeholder_is_renamed_after_an_unanswered_removal(tmp_path: Path
         await sync.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
         run_id = await sync.submit(sync.mirror_file([Member(1000)]), user_id=mpid, approved=True)
         sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
-        assert await worker.start(run_id) is RunStatus.FAILED
+        assert await worker.start(sync.engine, run_id) is RunStatus.FAILED
         sync.iterable.faults.clear()
         async with sync.engine.database.write() as db:  # the state after a process dies before the answer
             open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
@@ -410,7 +410,7 @@ async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
     run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
     async with hasty.engine.database.write() as db:
         await runs.request_stop(db, run_id, StopReason.CANCEL)
-    assert await worker.start(run_id) is RunStatus.CANCELLED
+    assert await worker.start(hasty.engine, run_id) is RunStatus.CANCELLED
     with pytest.raises(ConflictError, match="has ended"):
         await worker.resume(hasty.engine, run_id)
     assert hasty.emails() == set()
@@ -436,7 +436,7 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
     """Of two attempts to resume a run at once, one is refused, and each member counts once."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
     results = await asyncio.gather(*(worker.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
     assert [type(result) for result in results if isinstance(result, BaseException)] == [ConflictError]

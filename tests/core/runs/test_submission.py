@@ -37,7 +37,7 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     run_id = await queue_run(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
     queued = (await sync.outcome(run_id)).run
     assert (queued.status, queued.worker_id, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 3, "added": 3}
     assert len(sync.emails()) == 3
     async with sync.engine.database.read() as db:
@@ -55,7 +55,7 @@ async def test_unusable_list(sync: Sync, list_id: int, code: str) -> None:
     connection, mapping = await new_mapping(sync, list_id)
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await queue_run(sync.engine, connection, mapping, request)
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.error_code, failed.requests) == (RunStatus.FAILED, code, 0)
 
@@ -66,7 +66,7 @@ async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await queue_run(sync.engine, connection, mapping, request)
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert (await sync.outcome(run_id)).run.error_code == "key_refused"
     async with sync.engine.database.read() as db:
         stored = await connections.by_id(db, connection.id)
@@ -104,7 +104,7 @@ async def test_pause_fails_queued_runs(sync: Sync) -> None:
     mapping_id = (await sync.latest()).mapping_id
     async with sync.engine.database.write() as db:
         await mappings.change(db, mapping_id, status=MappingStatus.PAUSED)
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.requests) == (RunStatus.FAILED, 0)
     assert "is paused" in (failed.error or "")
@@ -140,6 +140,6 @@ async def test_file_of_several_audiences(sync: Sync) -> None:
     assert mapping is not None
     request = RunRequest(path=str(path))
     run_id = await queue_run(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
-    await worker.start(run_id)
+    await worker.start(sync.engine, run_id)
     assert (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com", "p3@example.com"}

@@ -32,7 +32,7 @@ async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
 async def request_undo(sync: Sync, run_id: str) -> Outcome:
     """Request an undo and plan it, so that it needs approval."""
     undo_id = await undo(sync.engine, run_id, by="U1", team_id=None, channel="C1")
-    await worker.start(undo_id)
+    await worker.start(sync.engine, undo_id)
     outcome = await sync.outcome(undo_id)
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL, outcome.run.error
     assert outcome.run.plan is not None
@@ -286,7 +286,7 @@ async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             )
             if generator.random() < 0.5:
                 sync.iterable.faults.set([Fault("error", after=generator.randint(0, 4), status=503)])
-            await worker.start(run_id)
+            await worker.start(sync.engine, run_id)
             sync.iterable.faults.clear()
             outcome = await sync.outcome(run_id)
             with contextlib.suppress(ConflictError):  # a run that changed nothing can't be undone

@@ -157,7 +157,7 @@ async def test_an_undo_of_a_repair(sync: Sync) -> None:
     meddle(sync, added=range(15))
     done = await repaired(sync, Repair.BOTH)
     undo_id = await undo(sync.engine, done.run.id, by="U1", team_id=None, channel="C1")
-    await worker.start(undo_id)
+    await worker.start(sync.engine, undo_id)
     assert (await sync.approve(undo_id)).run.status is RunStatus.SUCCEEDED
     assert len(sync.emails()) == 115
 

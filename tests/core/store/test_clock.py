@@ -31,7 +31,7 @@ async def test_machines_with_other_clocks(
         monkeypatch.setattr(time, "time", lambda: true_time() + HOUR)
         run_id = await sync.submit(sync.mirror_file(people(range(3))), approved=True)
         monkeypatch.setattr(time, "time", lambda: true_time() - HOUR)
-        await worker.start(run_id)
+        await worker.start(sync.engine, run_id)
         outcome = await sync.outcome(run_id)
         monkeypatch.undo()
         run = outcome.run

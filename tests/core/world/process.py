@@ -16,7 +16,7 @@ from core.firehose.schema import Request as Message
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit
 from core.models.run import Run
-from core.runs import rejected_members, workflows
+from core.runs import rejected_members
 from core.settings import FirehoseApproval, Settings
 from core.store import connections, mappings, runs
 from core.store.connections import Connection
@@ -36,7 +36,7 @@ Meddler = Callable[["World", str, int], Coroutine[Any, Any, Any]]
 class World:
     """The truth, and the engine that must match it.
 
-    With `queued`, a worker executes the queued runs as workflows; otherwise this process executes each run itself.
+    With `queued`, a worker executes the queued runs; otherwise this process executes each run itself.
     `meddlers` are the actions that may happen during a run, by the name of the event.
     """
 
@@ -94,8 +94,6 @@ class World:
         """Open the engine, as a starting process does."""
         self._inner = AsyncExitStack()
         self.engine = await self._inner.enter_async_context(self.another())
-        if self.queued:
-            await self._inner.enter_async_context(workflows.durable(self.engine))
         self.intake = FirehoseIngest(self.engine)
 
     @asynccontextmanager

@@ -106,7 +106,7 @@ async def _work(world: World, run_ids: tuple[str, ...]) -> None:
     for run_id in run_ids:  # as the command line executes what it has submitted
         run = await world.run(run_id)
         if run.worker_id == engine.presence.id and run.status is RunStatus.QUEUED:
-            await worker.start(run_id)
+            await worker.start(engine, run_id)
     await engine.presence.reap_dead_workers()
 
     async def is_idle() -> bool:

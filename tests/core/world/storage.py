@@ -28,33 +28,30 @@ class Storage(Protocol):
 
 
 class Sqlite:
-    """SQLite: our file and the workflow engine's."""
+    """SQLite: one file."""
 
     def __init__(self, directory: Path) -> None:
         """Create the directory."""
         directory.mkdir(parents=True)
-        self._files = [directory / "iterable-sync.sqlite", directory / "iterable-sync-workflows.sqlite"]
+        self._file = directory / "iterable-sync.sqlite"
 
     @property
     def url(self) -> str:
         """The address."""
-        return f"sqlite:///{self._files[0]}"
+        return f"sqlite:///{self._file}"
 
     def keep(self) -> None:
-        """Copy the files with SQLite's backup, which leaves out uncommitted changes."""
-        for file in filter(Path.exists, self._files):
-            current, copy = sqlite3.connect(file), sqlite3.connect(file.with_suffix(".kept"))
-            current.backup(copy)
-            current.close()
-            copy.close()
+        """Copy the file with SQLite's backup, which leaves out uncommitted changes."""
+        current, copy = sqlite3.connect(self._file), sqlite3.connect(self._file.with_suffix(".kept"))
+        current.backup(copy)
+        current.close()
+        copy.close()
 
     def put_back(self) -> None:
-        """Replace the files with the copies."""
-        for file in self._files:
-            for end in ("", "-wal", "-shm"):
-                Path(f"{file}{end}").unlink(missing_ok=True)
-            if file.with_suffix(".kept").exists():
-                shutil.move(file.with_suffix(".kept"), file)
+        """Replace the file with the copy."""
+        for end in ("", "-wal", "-shm"):
+            Path(f"{self._file}{end}").unlink(missing_ok=True)
+        shutil.move(self._file.with_suffix(".kept"), self._file)
 
     def close(self) -> None:
         """Do nothing: the directory is removed with its content."""
