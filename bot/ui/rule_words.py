@@ -46,10 +46,10 @@ RULE_WORDS = {
 #: The name of each rule, and the unit of its threshold.
 RULE_NAMES = {
     Rule.REJECTED_SHARE: ("Rejected people", "percent"),
-    Rule.NEW_REASON: ("A reason of rejections that is new", "people"),
-    Rule.DEVIATION: ("Additions, removals or size deviate", "percent"),
-    Rule.RUN_TIME: ("A sync takes long", "minutes"),
-    Rule.OVERDUE: ("No sync has succeeded", "hours"),
+    Rule.NEW_REASON: ("New reason for rejections", "people"),
+    Rule.DEVIATION: ("Unusual additions, removals or size", "percent"),
+    Rule.RUN_TIME: ("Slow sync", "minutes"),
+    Rule.OVERDUE: ("No successful sync", "hours"),
     Rule.BACKLOG: ("Live changes wait", "minutes"),
     Rule.DRIFT: ("The list differs", "people"),
 }

@@ -9,8 +9,8 @@ def phrase(schedule: Schedule, after: str | None = None) -> str:
     quiet = f", not between {schedule.quiet_from} and {schedule.quiet_to}" if schedule.quiet_from else ""
     if schedule.trigger is Trigger.NEW_FILE:
         zone = f" ({schedule.time_zone})" if quiet else ""
-        return f"when a new file is there{quiet}{zone}"
+        return f"when a new file arrives{quiet}{zone}"
     if schedule.trigger is Trigger.AFTER:
-        return f"after {after or f'mapping {schedule.after_mapping_id}'} has succeeded{quiet}"
+        return f"after {after or f'mapping {schedule.after_mapping_id}'} succeeds{quiet}"
     words = times.in_words(schedule.cron or "")
     return f"{words[0].lower()}{words[1:]}{quiet} ({schedule.time_zone})"

@@ -54,6 +54,6 @@ def _lines(finding: "MemberFinding") -> list[str]:
         lines.append(f"  Last {what} by run {finding.change.run_id}, {when(finding.change.at)}.")
     if finding.reason is not None:
         explanation = explain(finding.reason)
-        lines.append(f"  Rejected last (run {finding.run}, {when(finding.when)}): {explanation.meaning}")
+        lines.append(f"  Last rejected (run {finding.run}, {when(finding.when)}): {explanation.meaning}")
         lines.append(f"  What to do: {explanation.remedy}")
     return lines

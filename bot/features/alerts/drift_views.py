@@ -4,7 +4,7 @@ from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import DriftAction, repair_value
 from bot.ui.blocks import button, confirmation, fields, section
-from bot.ui.formatting import moment, number, person, plural
+from bot.ui.formatting import NO_CHANGES, changes, moment, number, person, plural
 from core.models.run import Repair, Run, RunStatus
 from core.runs.drift import NONE_OF_OURS, REST, OwnChanges
 from core.store.list_checks import ListCheck
@@ -40,7 +40,7 @@ def _change(run: Run) -> str:
     """Return what a run has changed, when, and who started it (mrkdwn)."""
     kind = f"undo of `{run.undo_of}`" if run.undo_of else "repair" if run.request.repairs else "sync"
     counts = run.counters
-    numbers = f"{number(counts.added)} added, {number(counts.updated)} updated, {number(counts.removed)} removed"
+    numbers = changes(added=counts.added, updated=counts.updated, removed=counts.removed) or NO_CHANGES
     by = "from mParticle" if run.request.live else f"by {person(run.started_by)}"
     end = moment(run.finished_at) if run.finished_at is not None else "not finished"
     stopped = f" ({run.status})" if run.status is not RunStatus.SUCCEEDED else ""

@@ -65,7 +65,7 @@ def rules_modal(metadata: RulesMetadata, ref: MappingRef, settings: Settings) ->
     """Return the modal with a rule of the mapping in each input."""
     blocks: list[Block] = [
         section(ref.label),
-        context("Leave a rule blank for what is usual, type a limit of your own, or type *off*."),
+        context("Leave a rule blank to use its default, type a limit of your own, or type *off*."),
     ]
     for rule in rules_of(ref):
         name, unit = RULE_NAMES[rule]
@@ -92,9 +92,9 @@ def failed(sentence: str) -> dict[str, Any]:
 def saved_sentence(ref: MappingRef, changed: list[Rule], settings: Settings) -> str:
     """Return what was changed, in sentences (mrkdwn)."""
     if not changed:
-        return f"The alert rules of {ref.label} stay as they were."
+        return f"No changes to the alert rules of {ref.label}."
     lines = [f"• {RULE_NAMES[rule][0]}: {_shown(rule, settings.get(rule))}" for rule in changed]
-    return "\n".join([f"The alert rules of {ref.label} were changed.", *lines])
+    return "\n".join([f"Saved the alert rules of {ref.label}.", *lines])
 
 
 def saved(sentence: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _setting(text: str) -> RuleSetting | None:
     try:
         return RuleSetting(threshold=check_threshold(float(text.rstrip("% ").replace(",", "."))))
     except ValueError:
-        raise ValidationError('Type a number, "off", or nothing for what is usual.') from None
+        raise ValidationError('Type a number or "off", or leave it blank to use the default.') from None
 
 
 def _text(setting: RuleSetting | None) -> str:
@@ -121,10 +121,10 @@ def _text(setting: RuleSetting | None) -> str:
 
 def _placeholder(of_connection: RuleSetting | None) -> str:
     inherited = _text(of_connection)
-    return f"as set for the connection: {inherited}" if inherited else "what is usual"
+    return f"As set for the connection: {inherited}" if inherited else "Default"
 
 
 def _shown(rule: Rule, setting: RuleSetting) -> str:
     if not setting.is_on:
         return OFF
-    return "what is usual" if setting.threshold is None else f"{setting.threshold:g} {RULE_NAMES[rule][1]}"
+    return "the default" if setting.threshold is None else f"{setting.threshold:g} {RULE_NAMES[rule][1]}"

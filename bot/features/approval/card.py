@@ -53,7 +53,7 @@ def card(view: RunView) -> Message:
     lines = [title(view), size_change(plan), *_reasons(view, plan, most=2)]
     if rejected := rejected_line(view):
         lines.append(rejected)
-    small = context(" · ".join(_facts(view, plan)), _approvers(view))
+    small = context(" · ".join(_facts(view, plan)), approvers_line(view))
     return Message(
         text, [section("\n".join(lines)), *warnings(view, plan, most=2), small, actions(review, decline, details)]
     )
@@ -151,7 +151,8 @@ def _facts(view: RunView, plan: RunPlan) -> list[str]:
     return [*facts, f"Started by {person(view.run.started_by)}", f"run {view.run.id}"]
 
 
-def _approvers(view: RunView) -> str:
+def approvers_line(view: RunView) -> str:
+    """Return who may decide on a run (mrkdwn)."""
     may_approve = approvers(view)
     return f"Approvers: {', '.join(map(person, may_approve))}" if may_approve else "No one can approve this yet"
 

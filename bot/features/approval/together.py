@@ -6,6 +6,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block
 
 from bot.features.approval import views
+from bot.features.approval.card import approvers_line
 from bot.features.approval.warnings import headline, size_change, warnings
 from bot.features.ids import ApprovalAction, ApprovalCallback, plan_value
 from bot.features.runs.run_view import RunView, origin, reason
@@ -43,7 +44,7 @@ def card(group: Sequence[RunView]) -> Message:
         text,
         [
             section(f":raised_hand: *{title}*\n{lines}"),
-            context("Nothing has been sent yet. One decision counts for all of them.", *origin(first)),
+            context("One decision covers all variants.", *origin(first), approvers_line(first)),
             buttons,
         ],
     )
@@ -56,7 +57,7 @@ def review(group: Sequence[RunView], *, has_changed: bool = False) -> dict[str, 
         blocks += _one(view)
     blocks += [
         section(f"*Heads-up:* {JOURNEYS[0].lower()}{JOURNEYS[1:]}"),
-        context("Each variant becomes a sync of its own. The control, and variants without a list, go nowhere."),
+        context("Each variant gets its own sync. The control and variants without a list are not synced."),
         views.comment_field(),
     ]
     return modal(

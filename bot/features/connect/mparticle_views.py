@@ -18,12 +18,12 @@ TITLE = "mParticle audiences"
 def mparticle_form(details: MParticleForm, connection: Connection) -> dict[str, Any]:
     """Return the form, filled with `details`. It never contains a secret."""
     intro = (
-        f"With access to mParticle's Platform API, people choose the audiences of *{escape(connection.name)}* by name, "
-        "and see their size. Nothing is changed in mParticle."
+        f"Lets people choose mParticle audiences by name for *{escape(connection.name)}*, and shows their size. "
+        "It only reads: nothing changes in mParticle."
     )
     blocks: list[Block] = [section(intro)]
     if details.is_saved:
-        blocks.append(context("There is access already. Saving replaces it."))
+        blocks.append(context("Access is set up already. Saving replaces it."))
     blocks += [
         _text(
             "Account ID",

@@ -56,7 +56,7 @@ def connected_sentence(connected: Connected) -> str:
     key = escape(connected.connection.key_last4)
     kind = connected.connection.project_type
     project = f"a project that is {kind.label}, with" if kind else "a project with"
-    return f"Connected: {project} {_lists(connected)} that can be synced to, key …{key}."
+    return f"Connected: {project} {_lists(connected)} available, key …{key}."
 
 
 def connected_view(connected: Connected) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def replaced_sentence(connected: Connected) -> str:
     """Return the sentence (mrkdwn) after a key was replaced."""
     connection = connected.connection
     return (
-        f"Key replaced: {escape(connection.name)} has the key …{escape(connection.key_last4)} now, which Iterable "
-        f"accepts ({_lists(connected)} that can be synced to)."
+        f"Key replaced: {escape(connection.name)} now uses …{escape(connection.key_last4)}. Iterable accepts it "
+        f"({_lists(connected)} available)."
     )
 
 
@@ -87,8 +87,8 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
     """Return the modal after a key was replaced. `failed_runs` (run id, audience) get a Retry button each."""
     blocks: list[Block] = [section(f"*{replaced_sentence(connected)}*")]
     if failed_runs:
-        them = plural(len(failed_runs), "run")
-        blocks.append(section(f"{them} stopped because of the former key. *Retry now* resumes where it left off."))
+        them = plural(len(failed_runs), "sync", "syncs")
+        blocks.append(section(f"{them} stopped because of the old key. *Retry now* resumes where it left off."))
         blocks += [
             section(
                 f"*{escape(audience)}*",

@@ -39,7 +39,9 @@ def freeze_form(ref: MappingRef | None, freeze: Freeze | None = None) -> dict[st
     blocks += [_until(is_optional=ref is not None), _holds(ref)]
     if ref is not None:
         blocks.append(_campaigns(ref))
-    blocks.append(context("Syncs still preview and ask for approval. What waits is sent when the freeze ends."))
+    blocks.append(
+        context("Syncs still prepare previews and ask for approval. Waiting changes are sent when the freeze ends.")
+    )
     metadata = FreezeMetadata(mapping_id=ref.mapping.id if ref is not None else None)
     return modal(TITLE, blocks, callback=FreezeCallback.FREEZE, submit="Save", close="Cancel", metadata=metadata)
 
@@ -71,7 +73,7 @@ def _campaigns(ref: MappingRef) -> Block:
     element = StaticSelectElement(
         action_id=FreezeBlock.CAMPAIGNS, options=list(options.values()), initial_option=options[chosen]
     )
-    hint = "Freezes by itself when Iterable sends a campaign to this list, until it has been sent."
+    hint = "Starts by itself before Iterable sends a campaign to this list, and ends when it is sent."
     return field_of("Before campaigns", FreezeBlock.CAMPAIGNS, element, hint=hint)
 
 
@@ -121,9 +123,9 @@ def unfrozen(ref: MappingRef | None, other: Freeze | None) -> Message:
     """Return the answer after a freeze was ended. `other` is a freeze that still holds the mapping back."""
     what = f"{ref.label} is" if ref is not None else "All mappings are"
     if other is not None:
-        text = f"{ref.label if ref is not None else 'It'} still waits: {freeze_words(other)}."
+        text = f"{ref.label if ref is not None else 'It'} still waits. {freeze_words(other)}."
         return Message(text, [section(text)])
-    text = f"{what} no longer frozen. What waited is sent now."
+    text = f"{what} no longer frozen. Waiting changes are sent now."
     return Message(text, [section(text)])
 
 

@@ -70,19 +70,19 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "resume": Subcommand("resume <mapping>", "Resume a paused mapping.", "resume Spring Shoppers", mapping.resume),
     "edit": Subcommand(
         "edit <mapping>",
-        "Changes a mapping: its name, channel and limits. Archives or deletes it.",
+        "Change the name, channel and limits of a mapping. Archive or delete it.",
         "edit Spring Shoppers",
         mapping_management.edit,
     ),
     "restore": Subcommand(
         "restore [mapping]",
-        "Gets an archived mapping back. Its next sync needs approval.",
+        "Restore an archived mapping. Its next sync needs approval.",
         "restore Spring Shoppers",
         mapping_management.restore,
     ),
     "freeze": Subcommand(
         "freeze <mapping, or all> until <when>",
-        "Hold changes back until a time in your time zone. Syncs then continue.",
+        "Hold changes back until a time in your time zone. Then syncs continue.",
         "freeze all until monday",
         freezes.freeze,
     ),

@@ -28,8 +28,8 @@ _LOOKED_BACK = 20
 _TEXT_MAX = 3000
 # Slack's limit for the value of an option.
 _OPTION_MAX = 75
-_HOW = "Each column becomes a field of the person in Iterable, with its name. Empty cells leave the field alone."
-_APPROVAL = "Off by default. What you choose is sent once an approver has agreed; until then no live change is sent."
+_HOW = "Each column becomes a field on the profile in Iterable, under the same name. Empty cells change nothing."
+_APPROVAL = "None by default. Your choice needs approval; until then, live changes wait."
 
 
 class FieldsMetadata(Metadata):
@@ -89,7 +89,7 @@ def _answer(ref: MappingRef) -> Message:
     if ref.mapping.status is not MappingStatus.PROPOSED:
         return text_message(f"{ref.label} {what}.")
     return text_message(
-        f"{ref.label} {what}, once an approver has agreed: review the mapping, or start a sync, which asks."
+        f"{ref.label} {what}, once an approver agrees. Review the mapping, or start a sync that asks for approval."
     )
 
 
@@ -109,7 +109,7 @@ def _menu(columns: Sequence[str], fields: Mapping[str, str]) -> InputBlock:
         action_id=MappingBlock.FIELDS,
         options=list(options.values()),
         initial_options=[options[column] for column in fields if column in options] or None,
-        placeholder="None is sent",
+        placeholder="None",
     )
     return field_of("Columns of the file", MappingBlock.FIELDS, element, optional=True)
 

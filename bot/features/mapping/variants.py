@@ -97,21 +97,14 @@ def variants_form(metadata: VariantsMetadata, variants: list[Variant]) -> dict[s
     blocks: list[Block] = [
         section(
             f"*{escape(cut(test, NAME_MAX))}* is an A/B test with {plural(len(others), 'variant')}. Choose a list for "
-            "each; a variant without a list is left out."
+            "each. A variant without a list is left out."
         )
     ]
     blocks += [_list_of(number, each) for number, each in enumerate(others)]
     if controls := [each for each in variants if each.is_control]:
         people = _people(controls[0])
-        blocks.append(
-            context(
-                f"{escape(controls[0].label)}{people} goes to no list: it is the group that the variants are compared "
-                "with."
-            )
-        )
-    blocks.append(
-        context("One approval decides about all of them. Each variant then has a mapping and a sync of its own.")
-    )
+        blocks.append(context(f"{escape(controls[0].label)}{people} is the control group and is not synced."))
+    blocks.append(context("One approval covers all variants. Each gets its own mapping and sync."))
     return modal(_TITLE, blocks, callback=MappingCallback.VARIANTS, submit="Propose", close="Cancel", metadata=metadata)
 
 

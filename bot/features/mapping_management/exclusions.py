@@ -30,9 +30,9 @@ from core.store.mappings import MappingStatus
 _TEXT_MAX, _MOST_OPTIONS = 3000, 100
 _FORGET = "forget"
 _WHAT = (
-    "These people are kept off the list, although they are in the audience. Who is on it leaves it with the next sync."
+    "Excluded people stay off the list, even if they are in the audience. The next sync removes those who are on it."
 )
-_APPROVAL = "An approver decides about the change, with the numbers of the next sync. Until then every sync waits."
+_APPROVAL = "Changes need approval. The approver sees the numbers of the next sync; until then every sync waits."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ async def save(services: Services, actor: Actor, submitted: ExclusionForm) -> Mo
     now = await by_id(services, actor, ref.mapping.id)
     sentence = f"{now.label} excludes {escape(exclusions_text(now.mapping.exclusions)) or 'no one'}."
     if now.mapping.status is MappingStatus.PROPOSED:
-        sentence += " An approver decides with the numbers of the next sync. Start one to see who would leave the list."
+        sentence += " The change needs approval. Start a sync to see who would leave the list."
     return ModalResult(notice("Exclusions", sentence), sentence)
 
 
@@ -130,7 +130,7 @@ _TEXTS: Mapping[MappingBlock, tuple[str, str, str, ExclusionKind | None, str]] =
     ),
     MappingBlock.EXCLUDED_FILES: (
         "Files with people",
-        "In a place that your operator allows, one per line. A file is read again for each sync.",
+        "One path or URL per line, in an allowed place. Each sync reads the files again.",
         "s3://bucket/employees.csv",
         ExclusionKind.FILE,
         "\n",
@@ -152,9 +152,9 @@ def _text_input(block: MappingBlock, ref: MappingRef) -> InputBlock:
 
 
 def _forget(addresses: int) -> InputBlock:
-    text = f"End the exclusion of {plural(addresses, 'address', 'addresses')}"
+    text = f"Stop excluding {plural(addresses, 'address', 'addresses')}"
     element = CheckboxesElement(action_id=MappingBlock.EXCLUDED_FORGET, options=[option(text, _FORGET)])
-    return field_of("Addresses that are excluded", MappingBlock.EXCLUDED_FORGET, element, optional=True)
+    return field_of("Excluded addresses", MappingBlock.EXCLUDED_FORGET, element, optional=True)
 
 
 def _mappings(others: Sequence[MappingRef], chosen: Sequence[str]) -> InputBlock:
@@ -165,7 +165,7 @@ def _mappings(others: Sequence[MappingRef], chosen: Sequence[str]) -> InputBlock
         initial_options=[options[each] for each in chosen if each in options] or None,
         placeholder="None",
     )
-    hint = "The people who were synced for these mappings, as of each sync."
+    hint = "Everyone that these mappings have synced, as of each sync."
     return field_of("People of other mappings", MappingBlock.EXCLUDED_MAPPINGS, element, hint=hint, optional=True)
 
 

@@ -54,12 +54,12 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
         _channel(mapping),
         *([] if mapping.is_live else [_mode(mapping)]),
         _removals(mapping),
-        context("A change of what a sync does, or of who leaves, needs approval, with the numbers of the next sync."),
+        context("Changes of these two settings need approval. The approver sees the numbers of the next sync."),
         *_limits(mapping, may_set_limits=may_set_limits),
         divider(),
         section(f"*Excluded:* {escape(exclusions_text(mapping.exclusions)) or 'no one'}", accessory=_exclusions(ref)),
         section(people_words(ref), accessory=_people(ref)),
-        section("*When it is no longer needed*\nArchiving stops its syncs, and you can take it back."),
+        section("*No longer needed?*\nArchive it to stop its syncs. You can restore it later."),
         actions(_archive(ref), _delete(ref)),
     ]
     return modal(
@@ -72,7 +72,10 @@ def _archived(ref: MappingRef) -> dict[str, Any]:
     when = f" It is deleted {moment(delete_at)}." if delete_at is not None else ""
     return modal(
         "Archived mapping",
-        [section(f"{ref.label} is archived, so nothing is synced.{when}"), actions(_restore(ref), _delete(ref))],
+        [
+            section(f"{ref.label} is archived. Nothing syncs until someone restores it.{when}"),
+            actions(_restore(ref), _delete(ref)),
+        ],
     )
 
 
@@ -89,9 +92,9 @@ def _people(ref: MappingRef) -> Any:
 def _archive(ref: MappingRef) -> Any:
     question = confirmation(
         "Archive this mapping?",
-        "Nothing of it is synced any longer, and what waits is cancelled. The people on the list stay there.",
+        "Its syncs stop, and pending ones are cancelled. People stay on the list.",
         "Archive",
-        "Go back",
+        "Cancel",
     )
     return button("Archive", MappingAction.ARCHIVE, str(ref.mapping.id), confirm=question, label=f"Archive {ref.plain}")
 
@@ -112,15 +115,15 @@ def delete_modal(metadata: ManagementMetadata, ref: MappingRef, summary: Deletio
         lines.append(f"*{plural(summary.members, 'person', 'people')}* {verb} on the list because of this mapping.")
     else:
         lines.append("No one is on the list because of this mapping.")
-    lines.append("Its syncs and the record of who is synced are deleted. The list itself stays in Iterable.")
+    lines.append("This deletes its history and the record of who it synced. The list stays in Iterable.")
     if summary.schedules:
         names = ", ".join(f"*{escape(name)}*" for name in summary.schedules)
-        lines.append(f"Its schedules are deleted as well: {cut(names, 500)}.")
+        lines.append(f"It also deletes its schedules: {cut(names, 500)}.")
     if ref.mapping.is_live:
-        lines.append("mParticle still sends its changes: disconnect the audience there, or it is proposed again.")
+        lines.append("mParticle keeps sending changes. Disconnect the audience there, or it is proposed again.")
     blocks: list[Block] = [section("\n".join(lines))]
     if summary.members:
-        blocks += [_members(), context("Who leaves a list can start journeys. Taking people off needs approval.")]
+        blocks += [_members(), context("Removing people may trigger Iterable journeys, and needs approval.")]
     return modal(
         "Delete a mapping", blocks, callback=MappingCallback.DELETE, submit="Delete", close="Cancel", metadata=metadata
     )
@@ -128,16 +131,16 @@ def delete_modal(metadata: ManagementMetadata, ref: MappingRef, summary: Deletio
 
 def _members() -> InputBlock:
     options = [
-        option("Take everyone off the list first", REMOVE, "An approver decides. Deleted 30 days later"),
-        option("Leave them on the list", LEAVE, "Deleted at once. No later sync takes them off"),
+        option("Remove everyone from the list first", REMOVE, "Needs approval. The mapping is deleted 30 days later"),
+        option("Keep them on the list", LEAVE, "The mapping is deleted now. No sync removes them later"),
     ]
     element = RadioButtonsElement(action_id=MappingBlock.MEMBERS, options=options)
-    return field_of("The people on the list", MappingBlock.MEMBERS, element)
+    return field_of("People on the list", MappingBlock.MEMBERS, element)
 
 
 def working() -> dict[str, Any]:
     """Return the modal that is shown while a change takes long."""
-    return notice("One moment", "This is being saved.")
+    return notice("Saving", "Saving…")
 
 
 def failed(sentence: str) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def done(sentence: str) -> dict[str, Any]:
 
 def archived(ref: MappingRef) -> Message:
     """Return the answer after a mapping was archived, with a button back."""
-    text = f"{ref.label} is archived. Nothing of it is synced; the people on its list stay there."
+    text = f"{ref.label} is archived. Its syncs have stopped, and people stay on the list."
     return Message(text, [section(text, accessory=_restore(ref))])
 
 
@@ -166,9 +169,7 @@ def saved(ref: MappingRef) -> str:
     if ref.mapping.change_before is None:
         return f"{ref.label} is saved."
     what = escape(changes_text(ref.mapping))
-    return (
-        f"{ref.label} is saved. To be approved, with the numbers of the next sync: {what}. Until then every sync waits."
-    )
+    return f"{ref.label} is saved. Needs approval with the next sync: {what}. Until then, every sync waits."
 
 
 def deleted(ref: MappingRef) -> str:
@@ -180,8 +181,8 @@ def deleted(ref: MappingRef) -> str:
 def emptying(ref: MappingRef, run_id: str, channel: str | None) -> str:
     """Return the sentence after everyone is to be taken off a list (mrkdwn)."""
     return (
-        f"Run `{run_id}` works out who of {ref.label} leaves the list. Its message appears {channel_or_dm(channel)}, "
-        "for approval. When all have left, the mapping is archived, and deleted 30 days later."
+        f"Preparing to remove everyone from the list of {ref.label} (run `{run_id}`). The approval request appears "
+        f"{channel_or_dm(channel)}. Afterwards the mapping is archived, and deleted 30 days later."
     )
 
 
@@ -192,7 +193,7 @@ def _name(mapping: AudienceMapping) -> InputBlock:
         initial_value=mapping.name,
         placeholder=cut(mapping.audience_name or mapping.audience_id or "For example: Spring sale", 150),
     )
-    return field_of("Name", MappingBlock.NAME, element, hint="Empty: the name of its audience.", optional=True)
+    return field_of("Name", MappingBlock.NAME, element, hint="Leave blank to use the audience's name.", optional=True)
 
 
 def _channel(mapping: AudienceMapping) -> InputBlock:
@@ -202,7 +203,7 @@ def _channel(mapping: AudienceMapping) -> InputBlock:
         initial_conversation=mapping.channel if is_channel else None,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
-    hint = "Where its syncs are shown. Empty: in a direct message to whoever starts one."
+    hint = "Where to post updates. Leave blank to send a DM to whoever starts the sync."
     return field_of("Channel", MappingBlock.CHANNEL, element, hint=hint, optional=True)
 
 
@@ -222,7 +223,7 @@ def _removals(mapping: AudienceMapping) -> InputBlock:
         options=list(options.values()),
         initial_option=options[mapping.removal_policy],
     )
-    return field_of("Who leaves the audience", MappingBlock.REMOVALS, element)
+    return field_of("When people leave the audience", MappingBlock.REMOVALS, element)
 
 
 def _limits(mapping: AudienceMapping, *, may_set_limits: bool) -> list[Block]:

@@ -54,7 +54,7 @@ async def submit(services: Services, ack: AsyncAck, body: dict[str, Any], client
 
 def form(metadata: ColumnsMetadata, run: Run, ref: MappingRef) -> dict[str, Any]:
     """Return the form *Choose columns*, with a menu for each identity."""
-    heading = section(f"{ref.label}: several columns could be the same identity. Which one counts?")
+    heading = section(f"{ref.label}: more than one column could be the same identity. Choose the one to use.")
     menus = [_menu(key, names) for key, names in run.column_candidates.items()]
     return modal(
         "Choose columns",

@@ -72,7 +72,7 @@ async def remove(services: Services, actor: Actor, schedule_id: int) -> Message:
     """Remove a schedule. Raises InputError if the person may not."""
     schedule = await _mine(services, actor, schedule_id)
     await schedules.remove(services.engine, schedule, by=actor.person, team_id=actor.team_id)
-    return text_message(f"Schedule *{escape(schedule.name)}* was removed. The syncs that it has started stay.")
+    return text_message(f"Schedule *{escape(schedule.name)}* is removed. Syncs that it has started continue.")
 
 
 async def run_now(services: Services, actor: Actor, schedule_id: int) -> Message:

@@ -115,11 +115,11 @@ class ScheduleForm:
         """Return error messages by block id, as far as no request is needed to find them."""
         errors: dict[str, str] = {}
         if not self.address:
-            errors[ScheduleBlock.ADDRESS] = "Say where the files are."
+            errors[ScheduleBlock.ADDRESS] = "Enter the location of the files."
         if self.when is When.AFTER and self.after_mapping_id is None:
-            errors[ScheduleBlock.AFTER] = "Choose the mapping that has to succeed first."
+            errors[ScheduleBlock.AFTER] = "Choose the sync that has to succeed first."
         if (self.quiet_from is None) != (self.quiet_to is None):
-            errors[ScheduleBlock.QUIET_TO] = "Choose both the beginning and the end of the quiet hours."
+            errors[ScheduleBlock.QUIET_TO] = "Set both the start and the end of the quiet hours."
         try:
             times.check_time_zone(self.time_zone)
         except ValidationError as error:

@@ -16,7 +16,7 @@ from bot.features.ids import ScheduleAction, ScheduleBlock, ScheduleCallback
 from bot.features.mapping_lookup import MappingRef
 from bot.features.schedules.form import ScheduleMetadata, When
 from bot.ui.blocks import Message, actions, button, confirmation, context, field_of, modal, notice, option, section
-from bot.ui.formatting import cut, escape, moment, person
+from bot.ui.formatting import cut, escape, moment, person, plural
 from bot.ui.schedule_words import phrase
 from core.automation.schedules import NAME_MAX_LENGTH
 from core.automation.sources import ADDRESS_MAX_LENGTH
@@ -28,16 +28,16 @@ from core.store.schedules import Missed, Schedule, Trigger
 MOST_LISTED = 15
 
 _WHEN = {
-    When.NEW_FILE: "When a new file is there",
+    When.NEW_FILE: "When a new file arrives",
     When.HOURLY: "Every hour",
     When.DAILY: "Every day at a time",
     When.WEEKDAYS: "Monday to Friday at a time",
     When.WEEKLY: "Once a week",
-    When.AFTER: "After another sync has succeeded",
+    When.AFTER: "After another sync succeeds",
     When.CRON: "Cron expression",
 }
 _MISSED = {
-    Missed.ONCE: ("Sync once", "As soon as the program runs again"),
+    Missed.ONCE: ("Sync once", "As soon as Iterable Sync runs again"),
     Missed.SKIP: ("Skip", "Wait for the next time"),
 }
 
@@ -110,7 +110,7 @@ def saved_sentence(listed: ListedSchedule) -> str:
     next_time = f" Next: {moment(schedule.next_due_at)}." if _has_next(schedule) and schedule.next_due_at else ""
     return (
         f"{listed.ref.label} syncs {escape(phrase(schedule, listed.after))}.{next_time}\n"
-        "Approvals and limits apply as for a sync that a person starts. `/iterable-sync schedules` shows all schedules."
+        "Scheduled syncs need the same approvals as others. `/iterable-sync schedules` shows all schedules."
     )
 
 
@@ -118,8 +118,8 @@ def schedule_list(schedules: Sequence[ListedSchedule]) -> Message:
     """Return the schedules with their buttons."""
     if not schedules:
         return Message(
-            "There is no schedule yet.",
-            [section("There is no schedule yet. Type `/iterable-sync schedule` and the name of a mapping to add one.")],
+            "No schedules yet.",
+            [section("No schedules yet. Type `/iterable-sync schedule` and the name of a mapping to add one.")],
         )
     blocks: list[Block] = []
     for listed in schedules[:MOST_LISTED]:
@@ -127,7 +127,7 @@ def schedule_list(schedules: Sequence[ListedSchedule]) -> Message:
     if len(schedules) > MOST_LISTED:
         more = len(schedules) - MOST_LISTED
         blocks.append(context(f"And {more:,} more. Type `/iterable-sync schedules` and a part of a name."))
-    return Message("The schedules.", blocks)
+    return Message(f"{plural(len(schedules), 'schedule')}.", blocks)
 
 
 def changed(listed: ListedSchedule, words: str) -> Message:
@@ -141,7 +141,7 @@ def _described(listed: ListedSchedule) -> str:
     state = ":double_vertical_bar: Paused" if schedule.is_paused else ""
     if not state and _has_next(schedule) and schedule.next_due_at is not None:
         state = f"Next {moment(schedule.next_due_at)}"
-    last = f"Last {moment(schedule.last_fired_at)}" if schedule.last_fired_at is not None else "Not fired yet"
+    last = f"Last {moment(schedule.last_fired_at)}" if schedule.last_fired_at is not None else "Not run yet"
     facts = " · ".join(part for part in (state, last, f"added by {person(schedule.created_by)}") if part)
     return (
         f"*{escape(schedule.name)}*: {listed.ref.label}\n{escape(phrase(schedule, listed.after))}, "
@@ -155,7 +155,7 @@ def _has_next(schedule: Schedule) -> bool:
 
 def _buttons(schedule: Schedule) -> list[Any]:
     schedule_id, name = str(schedule.id), schedule.name
-    question = confirmation("Remove the schedule?", f"{escape(name)} syncs nothing from then on.", "Remove", "Keep it")
+    question = confirmation("Remove the schedule?", f"{escape(name)} starts no more syncs.", "Remove", "Keep it")
     move = (
         button("Resume", ScheduleAction.RESUME, schedule_id, label=f"Resume the schedule {name}")
         if schedule.is_paused
@@ -176,8 +176,8 @@ def _address(source: FileSource | None, places: Sequence[str]) -> InputBlock:
         placeholder="For example: s3://acme-exports/shoppers/",
     )
     allowed = f" Allowed: {cut(', '.join(places), 100)}" if places else ""
-    hint = f"A folder, the beginning of names, a pattern with *, or one file.{allowed}"
-    return field_of("Where the files are", ScheduleBlock.ADDRESS, element, hint=cut(hint, 150))
+    hint = f"A folder, a prefix, a pattern with *, or one file.{allowed}"
+    return field_of("File location", ScheduleBlock.ADDRESS, element, hint=cut(hint, 150))
 
 
 def _when(when: When, *, has_others: bool) -> InputBlock:
@@ -207,7 +207,7 @@ def _after(others: Sequence[MappingRef]) -> InputBlock:
 def _missed() -> InputBlock:
     options = [option(name, missed.value, what) for missed, (name, what) in _MISSED.items()]
     element = RadioButtonsElement(action_id=ScheduleBlock.MISSED, options=options, initial_option=options[0])
-    return field_of("If the program was down at that time", ScheduleBlock.MISSED, element)
+    return field_of("If Iterable Sync was not running then", ScheduleBlock.MISSED, element)
 
 
 def _more(metadata: ScheduleMetadata, source: FileSource | None) -> list[Block]:
@@ -218,11 +218,11 @@ def _more(metadata: ScheduleMetadata, source: FileSource | None) -> list[Block]:
         initial_value=source.archive if source is not None else None,
     )
     name = PlainTextInputElement(action_id=ScheduleBlock.NAME, max_length=NAME_MAX_LENGTH)
-    archived = "A folder of the same kind. Leave blank to leave the files where they are."
+    archived = "A folder in the same kind of place. Leave blank to keep the files where they are."
     return [
         field_of("Time zone", ScheduleBlock.TIME_ZONE, zone, hint="Such as Europe/Berlin or America/New_York."),
-        field_of("Start nothing from", ScheduleBlock.QUIET_FROM, _time(ScheduleBlock.QUIET_FROM), optional=True),
-        field_of("Until", ScheduleBlock.QUIET_TO, _time(ScheduleBlock.QUIET_TO), optional=True),
+        field_of("Quiet hours from", ScheduleBlock.QUIET_FROM, _time(ScheduleBlock.QUIET_FROM), optional=True),
+        field_of("Quiet hours until", ScheduleBlock.QUIET_TO, _time(ScheduleBlock.QUIET_TO), optional=True),
         field_of("Move synced files to", ScheduleBlock.ARCHIVE, archive, hint=archived, optional=True),
         field_of("Name", ScheduleBlock.NAME, name, hint="Leave blank to use the audience's name.", optional=True),
     ]

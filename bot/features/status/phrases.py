@@ -108,7 +108,7 @@ def _last_line(mapped: MappingStatusRow) -> str:
 def _next_line(schedule: Schedule) -> str:
     if schedule.trigger is Trigger.CRON and schedule.next_due_at is not None:
         return f"Next sync {moment(schedule.next_due_at)}"
-    words = "Syncs when a new file is there" if schedule.trigger is Trigger.NEW_FILE else "Syncs after another sync"
+    words = "Syncs when a new file arrives" if schedule.trigger is Trigger.NEW_FILE else "Syncs after another sync"
     return f"{words} (schedule {escape(schedule.name)})"
 
 

@@ -67,10 +67,10 @@ def answer(typed: str, report: MemberReport, left_out: Sequence[Connection]) -> 
 
 _NOTHING_MEANS = (
     "*What that may mean*\n"
-    "• The person is in no audience that is synced here, or left it.\n"
-    "• Someone else put them on the list: look them up in Iterable.\n"
-    "• mParticle has the address in another spelling: try the customer id or the mpid.\n"
-    "• It was rejected so long ago that the rejection has expired."
+    "• They are in no audience that is synced here, or have left it.\n"
+    "• Another tool added them: look them up in Iterable.\n"
+    "• mParticle spells the address differently: try the customer id or the mpid.\n"
+    "• They were rejected so long ago that the record has expired."
 )
 
 
@@ -87,7 +87,7 @@ def _headline(person_text: str, findings: Sequence[MemberFinding]) -> str:
         return f"No record of {person_text}."
     parts = [f"on {plural(on_lists, 'list')}"] if on_lists else ["on no list that is synced here"]
     if rejected:
-        parts.append(f"rejected last in {plural(rejected, 'audience')}")
+        parts.append(f"last rejected in {plural(rejected, 'audience')}")
     return f"{person_text}: {', '.join(parts)}."
 
 
@@ -101,7 +101,7 @@ def _one(finding: MemberFinding) -> str:
         lines.append(f"Last {what} by run `{finding.change.run_id}`, {moment(finding.change.at)}.")
     if finding.reason is not None:
         explanation = explain(finding.reason)
-        lines += [f"*Rejected last{_run(finding)}:* {explanation.meaning}", f"*What you can do:* {explanation.remedy}"]
+        lines += [f"*Last rejected{_run(finding)}:* {explanation.meaning}", f"*What you can do:* {explanation.remedy}"]
     return "\n".join(lines)
 
 

@@ -232,7 +232,7 @@ async def test_alert_rules(tmp_path: Path) -> None:
         await choose(admin, page, AlertAction.RULES)
         form = await admin.open_view(AlertCallback.RULES)
         shown = bot.slack.render(form)
-        assert "No sync has succeeded (hours)" in shown
+        assert "No successful sync (hours)" in shown
         assert "Live changes wait" not in shown
         await admin.fill(form, {AlertBlock.RULE.of(Rule.OVERDUE): "26", AlertBlock.RULE.of(Rule.DRIFT): "soon"})
         assert "Type a number" in (await admin.submit(form)).errors[AlertBlock.RULE.of(Rule.DRIFT)]

@@ -80,7 +80,7 @@ async def test_connect(tmp_path: Path) -> None:
         await bot.slack.admin.submit(form)
 
         modal = await wait_for_modal(bot, "Connected")
-        assert f"lists that can be synced to, key …{bot.iterable.key[-4:]}" in bot.slack.render(modal)
+        assert f"lists available, key …{bot.iterable.key[-4:]}" in bot.slack.render(modal)
         assert "[Map an audience]" in bot.slack.render(modal)
         (connection,) = await saved_connections(bot)
         assert (connection.name, connection.requests_per_second, connection.user_id_field.value) == (
@@ -253,7 +253,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         await bot.slack.admin.submit(form)
         modal = await wait_for_modal(bot, "Key replaced")
 
-        assert "1 run stopped because of the former key" in bot.slack.render(modal)
+        assert "1 sync stopped because of the old key" in bot.slack.render(modal)
         (changed,) = await saved_connections(bot)
         assert (changed.key_last4, changed.key_rejected_at) == ("7777", None)
         async with bot.engine.database.read() as db:

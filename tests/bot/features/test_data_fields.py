@@ -25,7 +25,7 @@ async def test_columns_of_the_file_are_chosen_and_approved(tmp_path: Path) -> No
         assert "initial_options" not in menu
         await bot.slack.marketer.fill(view, {MappingBlock.FIELDS: ["Plan"]})
         assert (await bot.slack.marketer.submit()).ok
-        assert "once an approver has agreed" in await read_privately(bot, "sends the data fields Plan")
+        assert "once an approver agrees" in await read_privately(bot, "sends the data fields Plan")
         assert (await reload(bot, mapping)).status is MappingStatus.PROPOSED
 
         waiting = await wait_for_end(bot, await start_run(bot, mapping, TABLE))

@@ -119,7 +119,7 @@ async def test_people_are_excluded(tmp_path: Path) -> None:
         assert (await bot.slack.marketer.submit()).ok
         text = bot.slack.render(bot.slack.marketer.view)
         assert "excludes 1 address, @b.example, @rival.example.com" in text
-        assert "An approver decides with the numbers of the next sync" in text
+        assert "The change needs approval" in text
         waiting = await wait_for_end(bot, await start_run(bot, mapping, audience(people(range(3)))))
         card = bot.slack.render(await bot.slack.wait_for_message("marketing", "The mapping was changed"))
         assert "it excludes 1 address" in card

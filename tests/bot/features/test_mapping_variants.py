@@ -103,7 +103,7 @@ async def test_form_checks_lists(tmp_path: Path) -> None:
         view = await variants_form(bot, tmp_path)
         text = bot.slack.render(view)
         assert "A/B test with 3 variants" in text
-        assert "Control (2 people) goes to no list" in text
+        assert "Control (2 people) is the control group" in text
         assert "Blue (2 people)" in text
         await bot.slack.marketer.fill(view, {list_input(0): str(LIST), list_input(2): str(LIST)})
         assert "mix up the test" in str((await bot.slack.marketer.submit()).errors)

@@ -75,13 +75,13 @@ async def test_list_and_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert "3 added" in bot.slack.render(synced)
         assert "schedule *SpringShoppers*" in bot.slack.render(synced)
         assert (await maya.command("/iterable-sync schedules", "marketing")).ok
-        shown = await read_privately(bot, "when a new file is there")
+        shown = await read_privately(bot, "when a new file arrives")
         assert re.search(r"\[Sync now\] \[Pause\] \[Remove\]", shown)
         for action, answer in (
             (ScheduleAction.PAUSE, "is paused"),
             (ScheduleAction.RUN_NOW, "looks for new files now"),
             (ScheduleAction.RESUME, "is resumed"),
-            (ScheduleAction.REMOVE, "was removed"),
+            (ScheduleAction.REMOVE, "is removed"),
         ):
             message = next(each for each in reversed(maya.messages("marketing")) if each.only_for == MAYA)
             await maya.click(message, action)

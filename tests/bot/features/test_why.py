@@ -48,7 +48,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert "p1@example.com" in synced
         assert "Iterable confirms it now." in synced
         assert f"Last added to the list by run {run_id}" in synced.replace("`", "")
-        rejected = await ask_why(bot, maya, "c3", "rejected last in 1 audience")
+        rejected = await ask_why(bot, maya, "c3", "last rejected in 1 audience")
         assert "No email address." in rejected
         assert "Collect the address in mParticle" in rejected
         assert run_id in rejected
@@ -115,7 +115,7 @@ async def test_unknown_person(tmp_path: Path) -> None:
         await bot.connection()
         missing = await ask_why(bot, bot.slack.marketer, "<b>@example.com", "No record of")
         assert "`<b>@example.com`" in missing
-        assert "another spelling" in missing
+        assert "spells the address differently" in missing
         assert "Who?" in await ask_why(bot, bot.slack.marketer, "", "Who?")
 
 

@@ -22,8 +22,9 @@ from core.models.run import RunStatus
 from sandbox.slack import running as slack_running
 from sandbox.slack.text_renderer import render_text
 from sandbox.slack.validation import message_problems, view_problems
-from tests.bot.screens.examples import MAPPING, SHOP, Screen, screens
+from tests.bot.screens.examples import screens
 from tests.bot.screens.validate import problems
+from tests.bot.screens.values import MAPPING, SHOP, Screen
 
 GOLDEN = Path(__file__).parent / "golden"
 SCREENS = screens()

@@ -13,7 +13,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.ui.blocks import Message
-from tests.bot.screens.examples import Screen, screens
+from tests.bot.screens.examples import screens
+from tests.bot.screens.values import Screen
 
 
 async def problems(client: AsyncWebClient, examples: Mapping[str, Screen]) -> list[str]:

@@ -82,7 +82,7 @@ async def connect(bot: Workspace, screen: Screen) -> None:
     await screen.pick("Approvers", "Amir", "Amir Haddad")
     await screen.press("Connect")
 
-    await expect(screen.modal).to_contain_text("3 lists that can be synced to")
+    await expect(screen.modal).to_contain_text("3 lists available")
     await expect(screen.modal).to_contain_text(bot.iterable.key[-4:])
     await expect(screen.page.locator("body")).not_to_contain_text(bot.iterable.key)
     await screen.press("Close")
