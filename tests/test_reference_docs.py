@@ -21,6 +21,7 @@ from bot.cli.exit_codes import ExitCode
 from bot.slack.app_factory import INSTALL_PATH, REDIRECT_PATH
 from bot.web.metrics import _Stored
 from bot.web.slack import EVENTS_PATH
+from core.configuration import document, json_schema
 from core.models.events import Event, EventType
 from core.models.run import RunStatus, SyncMode
 from core.reporting.rejection_reasons import EXPLANATIONS
@@ -30,7 +31,7 @@ from core.sources import table_columns
 from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, ROOT, code, code_blocks, section, table_rows
-from tools import api, events, formats, iterable_answers, manifest_link
+from tools import api, configuration, events, formats, iterable_answers, manifest_link
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
@@ -190,6 +191,15 @@ def test_events() -> None:
     Event.model_validate_json(example)
     jsonschema_rs.validate(events.schema(), json.loads(example))
     assert events.PATH.read_text(encoding="utf-8") == events.schema_text()
+
+
+def test_configuration() -> None:
+    """The published schema of the configuration file is that of the code; `python -m tools.configuration` writes it."""
+    schema = json.loads(configuration.PATH.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert configuration.PATH.read_text(encoding="utf-8") == json_schema.schema_text()
+    (example,) = code_blocks("docs/howto/configuration-as-code.md", "yaml")
+    jsonschema.validate(document.parse(example, "example").content, schema)
 
 
 def test_formats() -> None:

@@ -19,6 +19,7 @@ from bot.cli.commands import (
     audiences,
     audit,
     backup,
+    config,
     connections,
     deliveries,
     demo,
@@ -85,6 +86,7 @@ app.add_typer(alerts.app, name="alerts")
 app.add_typer(routes.app, name="routes")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(reports.app, name="reports")
+app.add_typer(config.app, name="config")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

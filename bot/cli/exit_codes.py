@@ -11,4 +11,6 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """Wrong usage or bad input; nothing was sent."""
     NEEDS_APPROVAL = 3
+    CHANGES = 4
+    """`config plan` found changes."""
     INTERRUPTED = 130

@@ -49,6 +49,24 @@ class RunList:
 
 
 @dataclass(slots=True)
+class ConfigurationPlan:
+    """The changes of `config plan` and `config apply`, what is not in the file, and notes."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    not_in_file: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the file could not be planned or applied."""
+        self.error = sentence
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(slots=True)
 class ScheduleList:
     """The schedules of `schedules list`, oldest first."""
 

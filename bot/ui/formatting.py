@@ -21,6 +21,7 @@ _NO_PERSONS: Final = {
     "mparticle": "mParticle",
     "iterable-sync": "Iterable Sync",
     "command line": "someone at the terminal",
+    "configuration file": "the configuration file",
 }
 # https://docs.slack.dev/reference/objects/user-object: ids begin with U or W
 _USER = re.compile(r"[UW][A-Z0-9]+")

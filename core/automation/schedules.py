@@ -82,6 +82,37 @@ async def add(
     return schedule
 
 
+async def change(engine: Engine, schedule: Schedule, options: ScheduleOptions, *, by: str, team_id: str | None) -> None:
+    """Replace when a schedule fires; its name stays. A paused one stays paused.
+
+    Raises ValidationError if an option is invalid, and ConflictError as `add` does.
+    """
+    cron = times.check_cron(options.cron or "") if options.trigger is Trigger.CRON else None
+    time_zone, quiet = times.check_time_zone(options.time_zone), _quiet_hours(options)
+    async with engine.database.write() as db:
+        mapping = await mappings.by_id(db, schedule.mapping_id)
+        current = await schedules.by_id(db, schedule.id)
+        if mapping is None or current is None:
+            raise NotFoundError(f'Schedule "{schedule.name}" was removed meanwhile.')
+        await _check_mapping(db, mapping, options)
+        due = first_due(options.trigger, cron, time_zone, await clock.now(db))
+        values: schedules.ScheduleTimes = {
+            "trigger": options.trigger,
+            "cron": cron,
+            "time_zone": time_zone,
+            "after_mapping_id": options.after_mapping_id if options.trigger is Trigger.AFTER else None,
+            "missed": options.missed,
+            "quiet_from": quiet[0],
+            "quiet_to": quiet[1],
+            "next_due_at": None if current.is_paused else due,
+        }
+        await schedules.change(db, schedule.id, **values)
+        before: dict[str, object] = {"trigger": current.trigger.value, "cron": current.cron}
+        after: dict[str, object] = {"trigger": options.trigger.value, "cron": cron}
+        await _audit(db, schedule, AuditAction.SCHEDULE_CHANGED, by, team_id, before=before, after=after)
+    wake(engine)
+
+
 async def pause(engine: Engine, schedule: Schedule, *, by: str, team_id: str | None) -> bool:
     """Pause a schedule until it is resumed. Returns False if it was paused."""
     async with engine.database.write() as db:

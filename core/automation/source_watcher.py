@@ -20,7 +20,7 @@ from core.runs.submission import enqueue, record_start
 from core.sources.fetch import name_of, without_secrets
 from core.sources.file_catalog import ListedAudience, list_audiences, time_in_name
 from core.store import alerts, clock, connections, file_sources, mappings, runs
-from core.store.audit_log import COMMAND_LINE
+from core.store.audit_log import COMMAND_LINE, OPERATORS
 from core.store.connections import Connection
 from core.store.file_sources import Existing, FileSource, FileStatus
 from core.store.mappings import AudienceMapping, MappingStatus
@@ -76,7 +76,7 @@ async def look(engine: Engine, source: FileSource) -> None:
 
 
 def _allowed(engine: Engine, source: FileSource, connection: Connection) -> tuple[str, ...] | None:
-    if source.set_by == COMMAND_LINE:
+    if source.set_by in OPERATORS:
         return None
     return engine.settings.audience_places(source.team_id or connection.team_id or "")
 

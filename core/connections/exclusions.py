@@ -81,7 +81,7 @@ async def _checked(
     Raises InputError if one is invalid.
     """
     checked = [Exclusion(ExclusionKind.ADDRESS, digest_of_address(salt, each)) for each in given.addresses]
-    checked += [Exclusion(ExclusionKind.DOMAIN, _domain(each)) for each in given.domains]
+    checked += [Exclusion(ExclusionKind.DOMAIN, check_domain(each)) for each in given.domains]
     checked += [Exclusion(ExclusionKind.FILE, _file(each, allowed)) for each in given.files]
     checked += [Exclusion(ExclusionKind.MAPPING, str(each)) for each in given.mapping_ids]
     if mapping is None:
@@ -110,7 +110,8 @@ def digest_of_address(salt: str, address: str) -> str:
     return hashlib.sha256(f"{salt}{email}".encode(errors="surrogatepass")).hexdigest()[:DIGEST_LENGTH]
 
 
-def _domain(text: str) -> str:
+def check_domain(text: str) -> str:
+    """Return a domain in the form in which it is kept. Raises ValidationError if it is none."""
     domain = text.strip().lower().removeprefix("@")
     if (
         not domain.isprintable()

@@ -10,7 +10,7 @@ from core.errors import ConflictError, ValidationError
 from core.iterable import IterableList
 from core.models.data_fields import DataFields
 from core.store import audit_log, inbox, lists, mappings
-from core.store.audit_log import AuditAction
+from core.store.audit_log import CONFIGURATION, AuditAction
 from core.store.connections import Connection
 from core.store.mappings import (
     NO_LIMITS,
@@ -231,8 +231,22 @@ async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None
     )
 
 
+async def pause_proposed(engine: Engine, mapping_id: int, *, team_id: str | None) -> bool:
+    """Pause a mapping of a configuration file that waits for approval. It waits again once it is resumed.
+
+    Returns False if it does not wait.
+    """
+    async with engine.database.write() as db:
+        known = await mappings.by_id(db, mapping_id)
+        if known is None or known.status is not MappingStatus.PROPOSED:
+            return False
+        await mappings.change(db, mapping_id, proposed_by=CONFIGURATION, decided_by=None)
+        await _move_in(db, known, MappingStatus.PAUSED, AuditAction.MAPPING_PAUSED, CONFIGURATION, team_id)
+    return True
+
+
 async def resume(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:
-    """Resume a paused mapping. Returns False if it was not paused."""
+    """Resume a paused mapping; one that waited for approval waits again. Returns False if it was not paused."""
     return await _move(
         engine, mapping_id, MappingStatus.PAUSED, MappingStatus.ACTIVE, AuditAction.MAPPING_RESUMED, by, team_id
     )
@@ -271,15 +285,29 @@ async def _move(
         known = await mappings.by_id(db, mapping_id)
         if known is None or known.status is not before:
             return False
-        await mappings.change(db, mapping_id, status=after)
-        await audit_log.add(
-            db,
-            team_id=team_id,
-            actor=by,
-            action=action,
-            subject=f"mapping:{mapping_id}",
-            before={"state": before.value},
-            after={"state": after.value},
-        )
+        never_decided = known.proposed_by == CONFIGURATION and known.decided_by is None  # see `pause_proposed`
+        if after is MappingStatus.ACTIVE and (never_decided or known.waits_for_change):
+            after = MappingStatus.PROPOSED
+        await _move_in(db, known, after, action, by, team_id)
     engine.live_work.set()
     return True
+
+
+async def _move_in(
+    db: AsyncConnection,
+    known: AudienceMapping,
+    after: MappingStatus,
+    action: AuditAction,
+    by: str,
+    team_id: str | None,
+) -> None:
+    await mappings.change(db, known.id, status=after)
+    await audit_log.add(
+        db,
+        team_id=team_id,
+        actor=by,
+        action=action,
+        subject=f"mapping:{known.id}",
+        before={"state": known.status.value},
+        after={"state": after.value},
+    )

@@ -64,6 +64,32 @@ async def add(engine: Engine, options: RouteOptions, *, by: str, team_id: str | 
     return route, secrets.secret if is_webhook and secrets is not None else ""
 
 
+async def change(engine: Engine, route: Route, options: RouteOptions, *, by: str, team_id: str | None) -> Route:
+    """Replace all that a route has but for its name, and return it. Its deliveries stay, and go to the new address.
+
+    Raises ValidationError if an option is invalid, and NotFoundError if the route was removed meanwhile.
+    """
+    events = _check_events(options)
+    target, secrets = target_and_secrets(options)
+    async with engine.database.write() as db:
+        changed = await routes.change(
+            db,
+            route.id,
+            kind=options.kind,
+            team_id=team_id,
+            connection_id=options.connection_id,
+            events=events,
+            is_fallback=options.is_fallback,
+            target=target,
+            sealed=seal(engine, secrets) if secrets is not None else None,
+        )
+        if changed is None:
+            raise NotFoundError(f'Route "{route.name}" was removed meanwhile.')
+        before, after = _for_audit(route), _for_audit(changed)
+        await _audit(db, changed, AuditAction.ROUTE_CHANGED, by, team_id, before=before, after=after)
+    return changed
+
+
 async def remove(engine: Engine, name: str, *, by: str, team_id: str | None) -> None:
     """Delete a route with its deliveries. Raises NotFoundError if there is none of this name."""
     route = await require(engine, name)
@@ -117,6 +143,10 @@ async def require(engine: Engine, name: str) -> Route:
     if route is None:
         raise NotFoundError(f'There is no route "{name[:NAME_MAX_LENGTH]}".')
     return route
+
+
+def _for_audit(route: Route) -> dict[str, object]:
+    return {"kind": route.kind.value, "target": route.target, "events": list(route.events)}
 
 
 async def _audit(

@@ -9,7 +9,7 @@ import json
 from core.engine import Engine
 from core.models.run import Run, RunRequest
 from core.sources.fetch import without_secrets
-from core.store.audit_log import COMMAND_LINE
+from core.store.audit_log import OPERATORS
 from core.store.connections import Connection
 from core.vault import Vault
 
@@ -33,7 +33,7 @@ def addresses_of(vault: Vault, request: RunRequest) -> tuple[str, ...]:
 
 def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[str, ...] | None:
     """Return the places from which a run may read. None: any place, because the operator chose the source."""
-    if (run.request.on_behalf_of or run.started_by) in (None, COMMAND_LINE):
+    if (run.request.on_behalf_of or run.started_by) in (None, *OPERATORS):
         return None
     team_id = run.request.team_id or (connection.team_id if connection is not None else None)
     return engine.settings.audience_places(team_id or "")

@@ -14,7 +14,7 @@ from core.engine import Engine
 from core.errors import NotFoundError
 from core.models.run import Guard, Run, RunStatus
 from core.store import approvals, audit_log, clock, inbox, mappings, runs
-from core.store.audit_log import COMMAND_LINE, PROGRAM, AuditAction
+from core.store.audit_log import COMMAND_LINE, OPERATORS, PROGRAM, AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus
 
 DAY_S = 24 * 3600.0
@@ -219,7 +219,7 @@ async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
     mapping = await mappings.by_id(db, run.mapping_id)
     if mapping is None or mapping.status is not MappingStatus.PROPOSED or not _shows_settings(run, mapping):
         return
-    is_asked_for = mapping.fields or mapping.waits_for_change or mapping.proposed_by == COMMAND_LINE
+    is_asked_for = mapping.fields or mapping.waits_for_change or mapping.proposed_by in OPERATORS
     if not (run.is_approved or run.request.approved) or run.request.live or not is_asked_for:
         return
     by = run.started_by or COMMAND_LINE

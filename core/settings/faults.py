@@ -6,6 +6,15 @@ from pydantic_core import ErrorDetails
 #: context.
 _FAULTS = {
     "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text; put it in quotes",
+    "string_pattern_mismatch": "must have the form {pattern}",
+    "dict_type": "must have settings (name: value) below it",
+    "model_type": "must have settings (name: value) below it",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length} item",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
     "greater_than": "must be more than {gt:g}",

@@ -12,9 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store import clock, outbox
 from core.store.tables import audit_log
 
-#: The actors that are not people in Slack: a message from mParticle, and the command line.
+#: Actors that are not people in Slack: a message from mParticle, and the command line.
 MPARTICLE = "mparticle"
 COMMAND_LINE = "command line"
+#: A configuration file that the operator applies.
+CONFIGURATION = "configuration file"
+#: The actors of the operator, who may read everything.
+OPERATORS = frozenset({COMMAND_LINE, CONFIGURATION})
 #: This program, for automatic actions.
 PROGRAM = "iterable-sync"
 
@@ -41,6 +45,7 @@ class AuditAction(StrEnum):
     FROZEN = "mapping.frozen"
     UNFROZEN = "mapping.unfrozen"
     SCHEDULE_ADDED = "schedule.added"
+    SCHEDULE_CHANGED = "schedule.changed"
     SCHEDULE_PAUSED = "schedule.paused"
     SCHEDULE_RESUMED = "schedule.resumed"
     SCHEDULE_REMOVED = "schedule.removed"
@@ -69,6 +74,7 @@ class AuditAction(StrEnum):
     REPORTS_CHANGED = "report.changed"
     REPORT_SENT = "report.sent"
     ROUTE_ADDED = "route.added"
+    ROUTE_CHANGED = "route.changed"
     ROUTE_REMOVED = "route.removed"
     ROUTE_TESTED = "route.tested"
     DELIVERIES_REPLAYED = "route.replayed"

@@ -62,6 +62,7 @@ class Connection:
     """The people in each user group that is named, by its id, as far as Slack has said. Not stored.
 
     Who is in a group that is not here is not known, so they count as not named."""
+    managed: str | None = None
 
     def had_key(self, api_key: str) -> bool:
         """Whether the connection ever had this key: the first one, or a replaced one."""

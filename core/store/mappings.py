@@ -141,6 +141,8 @@ class AudienceMapping:
     """The settings that decide who is on the list, before a change that waits for approval (as stored).
 
     None: no change waits."""
+    managed: str | None = None
+    """What the configuration file set last (core/configuration/record.py). None: no file manages it."""
 
     operators: tuple[str, ...] = ()
     """Who may start its runs: ids of people and user groups in Slack. None: the operators of its connection."""

@@ -44,6 +44,7 @@ class Route:
     sealed: bytes | None
     created_by: str
     created_at: float
+    managed: str | None = None
 
     def wants(self, event_type: str) -> bool:
         """Whether it gets events of a type."""
@@ -81,6 +82,33 @@ async def add(
         created_at=await clock.now(db),
     )
     return _from_row((await db.execute(query.returning(routes))).mappings().one())
+
+
+async def change(
+    db: AsyncConnection,
+    route_id: int,
+    *,
+    kind: RouteKind,
+    team_id: str | None,
+    connection_id: int | None,
+    events: Iterable[str],
+    is_fallback: bool,
+    target: str,
+    sealed: bytes | None,
+) -> Route | None:
+    """Replace all that a route has but for its name. Returns None if there is no such route."""
+    query = update(routes).where(routes.c.id == route_id)
+    query = query.values(
+        kind=kind.value,
+        team_id=team_id,
+        connection_id=connection_id,
+        events=json.dumps(list(events)),
+        is_fallback=is_fallback,
+        target=target,
+        sealed=sealed,
+    )
+    row = (await db.execute(query.returning(routes))).mappings().first()
+    return None if row is None else _from_row(row)
 
 
 async def everyone(db: AsyncConnection) -> list[Route]:

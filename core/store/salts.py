@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store.tables import salts
 from core.vault import Vault
 
-#: The salts of the digests of erased and suppressed people, of data fields, and of excluded addresses.
-ERASURE, DATA_FIELDS, EXCLUSIONS = "erasure", "fields", "exclusions"
+#: The salts of the digests of erased and suppressed people, of data fields, of excluded addresses, and of what a
+#: configuration file has set.
+ERASURE, DATA_FIELDS, EXCLUSIONS, CONFIGURATION = "erasure", "fields", "exclusions", "configuration"
 
 
 async def get_or_create(db: AsyncConnection, vault: Vault, name: str) -> str:

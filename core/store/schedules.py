@@ -54,6 +54,7 @@ class Schedule:
     is_paused: bool
     created_by: str
     created_at: float
+    managed: str | None = None
 
     @property
     def actor(self) -> str:
@@ -61,12 +62,9 @@ class Schedule:
         return f"{SCHEDULE_PREFIX}{self.name}"
 
 
-class NewSchedule(TypedDict):
-    """The columns of a new schedule."""
+class ScheduleTimes(TypedDict):
+    """The columns that say when a schedule fires."""
 
-    connection_id: int
-    mapping_id: int
-    name: str
     trigger: Trigger
     cron: str | None
     time_zone: str
@@ -75,6 +73,14 @@ class NewSchedule(TypedDict):
     quiet_from: str | None
     quiet_to: str | None
     next_due_at: float | None
+
+
+class NewSchedule(ScheduleTimes):
+    """The columns of a new schedule."""
+
+    connection_id: int
+    mapping_id: int
+    name: str
     created_by: str
 
 
@@ -82,6 +88,11 @@ async def add(db: AsyncConnection, **values: Unpack[NewSchedule]) -> int:
     """Store a new schedule, and return its id."""
     query = insert(schedules).values(**plain(values), created_at=await clock.now(db)).returning(schedules.c.id)
     return int((await db.execute(query)).scalar_one())
+
+
+async def change(db: AsyncConnection, schedule_id: int, **values: Unpack[ScheduleTimes]) -> None:
+    """Replace when a schedule fires."""
+    await db.execute(update(schedules).where(schedules.c.id == schedule_id).values(**plain(values)))
 
 
 async def by_id(db: AsyncConnection, schedule_id: int) -> Schedule | None:

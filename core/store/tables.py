@@ -77,6 +77,8 @@ connections = Table(
     Column("campaigns_due_at", Float, nullable=False, server_default="0"),
     # whether a placeholder's profile is merged into the profile that has the person's address already
     Column("merge_profiles", Boolean, nullable=False, server_default=false(), key="merges_profiles"),
+    # what the configuration file set last, as JSON (core/configuration/record.py); NULL: no file manages it
+    Column("managed", Text),
     # a name is unique in its workspace, and among the connections without one
     Index(None, "team_id", "name", unique=True),
 )
@@ -176,6 +178,8 @@ mappings = Table(
     # wait then (core.store.freezes.FreezeHolds)
     Column("freeze_before_s", Float),
     Column("freeze_holds", Text, nullable=False, server_default="both"),
+    # as in connections: what the configuration file set last
+    Column("managed", Text),
     Index(None, "connection_id", "list_id"),
     Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
 )
@@ -658,6 +662,8 @@ schedules = Table(
     Column("paused", Boolean, nullable=False, server_default=false(), key="is_paused"),
     Column("created_by", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    # as in connections: what the configuration file set last
+    Column("managed", Text),
     Index(None, "connection_id", "name", unique=True),
     Index(None, "mapping_id"),
     Index(None, "after_mapping_id"),
@@ -737,6 +743,8 @@ routes = Table(
     Column("sealed", LargeBinary, info=ENCRYPTED),
     Column("created_by", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    # as in connections: what the configuration file set last
+    Column("managed", Text),
     Index(None, "name", unique=True),
     Index(None, "connection_id"),
 )

@@ -1,0 +1,63 @@
+"""`iterable-sync config`: the configuration as a file."""
+
+import re
+from pathlib import Path
+
+from bot.cli.exit_codes import ExitCode
+from tests.bot.cli.commands import Commands
+from tests.documents import code_blocks
+
+GUIDE = "docs/howto/configuration-as-code.md"
+(FILE,) = code_blocks(GUIDE, "yaml")
+SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
+
+
+def _file(run: Commands, text: str = FILE) -> Path:
+    """Write a configuration file, and set the variables that it refers to."""
+    run.env |= {"ITERABLE_KEY_SHOP": run.iterable.key, "OPS_URL": "https://receiver.example/x1", "OPS_SECRET": SECRET}
+    path = run.folder / "sync.yml"
+    path.write_text(text)
+    return path
+
+
+def test_guide(run: Commands) -> None:
+    """Each command of the guide works, in its order, with its example; what it exports has no secret."""
+    _file(run)
+    expected = {"export": ExitCode.OK, "apply": ExitCode.OK, "plan": ExitCode.CHANGES}
+    for block in code_blocks(GUIDE, "console"):
+        for line in block.splitlines():
+            words = line.removeprefix("$ iterable-sync ").partition(" > ")[0].split()
+            done = run.here(*words)
+            code = ExitCode.OK if "--prune" in words else expected[words[1]]
+            assert done.code == code, (line, done.out, done.err)
+    exported = run.here("config", "export").out
+    assert "receiver.example" not in exported
+    assert SECRET not in exported
+    assert "'" not in exported, "no name needs quotes"
+    assert re.search(r"^ {6}buyers:$", exported, re.MULTILINE)
+
+
+def test_json(run: Commands) -> None:
+    """With --json a plan, an application and a fault are one object each."""
+    file = _file(run)
+    planned = run.here("config", "plan", file, "--json").object
+    assert [(each["kind"], each["name"], each["action"], each["needs_approval"]) for each in planned["changes"]] == [
+        ("connection", "Shop", "add", False),
+        ("mapping", "Shop/buyers", "add", True),
+        ("schedule", "Shop/buyers/Each morning", "add", False),
+        ("mapping", "Shop/visitors", "add", True),
+        ("route", "ops", "add", False),
+    ]
+    assert planned["changes"][1]["settings"]["limits.added"] == [None, 500]
+    applied = run.here("config", "apply", file, "--json").object
+    assert len(applied["changes"]) == len(planned["changes"])
+    assert run.here("config", "apply", file, "--json").object["changes"] == []
+    _file(run, FILE.replace("removals: ask", "removal: ask"))
+    wrong = run.here("config", "plan", file, "--json")
+    assert wrong.code == ExitCode.BAD_INPUT
+    assert "Did you mean `removals`?" in wrong.object["error"]
+
+
+def test_schema(run: Commands) -> None:
+    """The schema is printed."""
+    assert '"title": "ConfigurationFile"' in run.here("config", "schema").out
