@@ -342,6 +342,10 @@ def _edit(entry: model.Mapping, settings: Dict[str, Any]) -> MappingEdit:
         wanted["name"] = entry.name
     if "channel" in settings:
         wanted["channel"] = entry.channel
+    if "operators" in settings:
+        wanted["operators"] = entry.operators
+    if "approvers" in settings:
+        wanted["approvers"] = entry.approvers
     if "limits.added" in settings:
         wanted["max_added"] = entry.limits.added
     if "limits.added_percent" in settings:

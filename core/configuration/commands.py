@@ -12,7 +12,6 @@ from core.configuration.items import Items, items_of
 from core.configuration.loading import LoadedFile, load
 from core.configuration.matching import match
 from core.configuration.model import ConfigurationFile
-from core.configuration.people import PeopleDirectory
 from core.configuration.plan import Change, Plan, compare
 from core.configuration.problems import ConfigurationError, Problem
 from core.configuration.targets import Lists, find_lists
@@ -46,25 +45,23 @@ class _Prepared:
     salt: str
 
 
-async def export(engine: Engine, directory: PeopleDirectory | None) -> Export:
+async def export(engine: Engine) -> Export:
     """Return what is stored as a configuration file. It contains references instead of secrets."""
     stored = await snapshot.take(engine)
-    file = await people.with_addresses(stored.file, directory)
-    return Export(document.write(_content(file)), stored.notes)
+    return Export(document.write(_content(stored.file)), stored.notes)
 
 
-async def make_plan(engine: Engine, path: Path, directory: PeopleDirectory | None, *, prune: bool = False) -> Plan:
+async def make_plan(engine: Engine, path: Path, *, prune: bool = False) -> Plan:
     """Return what applying a file would change. Nothing is changed.
 
     Raises ConfigurationError if the file has faults, and an IterableError if Iterable can't be asked for lists.
     """
-    return (await _prepare(engine, path, directory, prune=prune)).plan
+    return (await _prepare(engine, path, prune=prune)).plan
 
 
 async def apply(
     engine: Engine,
     path: Path,
-    directory: PeopleDirectory | None,
     *,
     overwrite: bool = False,
     prune: bool = False,
@@ -77,7 +74,7 @@ async def apply(
     applies a file, and what the use cases of the changes raise.
     """
     async with _alone(engine):
-        prepared = await _prepare(engine, path, directory, prune=prune)
+        prepared = await _prepare(engine, path, prune=prune)
         if prepared.plan.by_hand and not overwrite:
             problems = [_by_hand(change) for change in prepared.plan.by_hand]
             raise ChangedByHandError(prepared.loaded.document.name, problems)
@@ -88,9 +85,9 @@ async def apply(
     return prepared.plan
 
 
-async def _prepare(engine: Engine, path: Path, directory: PeopleDirectory | None, *, prune: bool) -> _Prepared:
+async def _prepare(engine: Engine, path: Path, *, prune: bool) -> _Prepared:
     loaded = load(path)
-    loaded.file, problems = await people.resolve(loaded, directory)
+    loaded.file, problems = await people.resolve(engine, loaded)
     loaded.items = _with_secrets(items_of(loaded.file), loaded.items)
     keys, mismatches = match(loaded, await snapshot.take(engine))
     stored = await snapshot.take(engine, keys)

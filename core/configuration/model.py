@@ -113,7 +113,7 @@ Rule = Annotated[
     BeforeValidator(converted(_rule)),
     WithJsonSchema({"anyOf": [{"enum": ["on", "off"]}, {"type": "number", "exclusiveMinimum": 0}]}),
 ]
-#: A person: an address, as in their Slack profile, or an id.
+#: The id of a person (U...) or a user group (S...), an email address, or the @handle of a group.
 Person = Annotated[str, Field(min_length=2, max_length=254)]
 
 
@@ -225,6 +225,8 @@ class Mapping(Entry):
     mode: Literal["auto", "mirror", "delta", "add"] = "auto"
     removals: RemovalPolicy = RemovalPolicy.REMOVE
     limits: Limits = Limits()
+    operators: Annotated[tuple[Person, ...], Field(description="Left out: those of the connection.")] = ()
+    approvers: Annotated[tuple[Person, ...], Field(description="Left out: those of the connection.")] = ()
     fields: Annotated[dict[str, str], checked(check_fields)] = {}
     exclude: Exclusions = Exclusions()
     campaign_freeze: CampaignFreeze | None = None

@@ -1,71 +1,65 @@
-"""People in the configuration file: by their addresses in Slack, or by their ids."""
-
-import re
-from collections.abc import Collection, Mapping
-from typing import Protocol
+"""People in the configuration file: by their ids in Slack, their email addresses, or the handles of user groups."""
 
 from core.configuration.loading import LoadedFile
-from core.configuration.model import ConfigurationFile
+from core.configuration.model import ConfigurationFile, Connection, Mapping
 from core.configuration.problems import Problem
 from core.configuration.snapshot import split_name
+from core.connections.people_lookup import look_up_people
+from core.engine import Engine
 from core.errors import SyncError
+from core.models.people import check_people
 
-# https://docs.slack.dev/reference/objects/user-object: ids begin with U or W
-_ID = re.compile(r"[UW][A-Z0-9]{2,20}")
 _ROLES = ("operators", "approvers")
+Place = tuple[str | int, ...]
 
 
-class PeopleDirectory(Protocol):
-    """Looks people up in Slack workspaces."""
-
-    async def ids(self, team_id: str | None, addresses: Collection[str]) -> Mapping[str, str]:
-        """Return the ids of people by their addresses, without those that Slack does not know.
-
-        Raises SyncError if Slack can't be asked.
-        """
-
-    async def addresses(self, team_id: str | None, ids: Collection[str]) -> Mapping[str, str]:
-        """Return the addresses of people by their ids, as far as Slack says."""
-
-
-async def resolve(loaded: LoadedFile, directory: PeopleDirectory | None) -> tuple[ConfigurationFile, list[Problem]]:
-    """Return the file with ids instead of addresses of people, and what is wrong with these people."""
-    problems, connections = list[Problem](), dict(loaded.file.connections)
+async def resolve(engine: Engine, loaded: LoadedFile) -> tuple[ConfigurationFile, list[Problem]]:
+    """Return the file with the ids of people and user groups, and what is wrong with those that it names."""
+    resolver = _Resolver(engine, loaded)
+    connections = {}
     for name, connection in loaded.file.connections.items():
-        addresses = {each for role in _ROLES for each in getattr(connection, role) if "@" in each}
-        known: Mapping[str, str] = {}
-        reason = "Slack knows no one with this address in the workspace. Correct it, or write the person's id (U...)."
-        try:
-            if directory is None:
-                reason = "Slack is not set up here, so no one can be looked up. Write the person's id (U...)."
-            elif addresses:
-                known = await directory.ids(split_name(name)[0], addresses)
-        except SyncError as error:
-            reason = error.message
-        changed = {}
+        place, team_id = ("connections", name), split_name(name)[0]
+        of_connection = {}
+        for key, mapping in connection.mappings.items():
+            changed = await resolver.people(mapping, team_id, (*place, "mappings", key))
+            of_connection[key] = mapping.model_copy(update=changed)
+        update = await resolver.people(connection, team_id, place)
+        connections[name] = connection.model_copy(update={**update, "mappings": of_connection})
+    return loaded.file.model_copy(update={"connections": connections}), resolver.problems
+
+
+class _Resolver:
+    """Looks people up, each once."""
+
+    def __init__(self, engine: Engine, loaded: LoadedFile) -> None:
+        self._engine, self._loaded = engine, loaded
+        self._known: dict[tuple[str | None, str], str | SyncError] = {}
+        self.problems: list[Problem] = []
+
+    async def people(
+        self, entry: Connection | Mapping, team_id: str | None, place: Place
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the ids of those who have a role."""
+        chosen = {}
         for role in _ROLES:
             ids = []
-            for number, person in enumerate(getattr(connection, role)):
-                place = ("connections", name, role, number)
-                if person in addresses and person not in known:
-                    problems.append(loaded.problem(place, f"`{role}[{number}]`: {reason}"))
-                elif person not in addresses and not _ID.fullmatch(person):
-                    message = "is neither the address of a person nor an id of one in Slack (U...)."
-                    problems.append(loaded.problem(place, f"`{role}[{number}]` {message}"))
-                ids.append(known.get(person, person))
-            changed[role] = tuple(dict.fromkeys(ids))
-        connections[name] = connection.model_copy(update=changed)
-    return loaded.file.model_copy(update={"connections": connections}), problems
+            for number, text in enumerate(getattr(entry, role)):
+                known = await self._id(team_id, text, role)
+                if isinstance(known, str):
+                    ids.append(known)
+                else:
+                    message = f"`{role}[{number}]`: {known.message}"
+                    self.problems.append(self._loaded.problem((*place, role, number), message))
+            try:
+                chosen[role] = check_people(ids, role)
+            except SyncError as error:
+                self.problems.append(self._loaded.problem((*place, role), f"`{role}`: {error.message}"))
+        return chosen
 
-
-async def with_addresses(file: ConfigurationFile, directory: PeopleDirectory | None) -> ConfigurationFile:
-    """Return a configuration with the addresses of people instead of their ids, as far as Slack says them."""
-    if directory is None:
-        return file
-    connections = dict(file.connections)
-    for name, connection in file.connections.items():
-        ids = {each for role in _ROLES for each in getattr(connection, role)}
-        known = await directory.addresses(split_name(name)[0], ids) if ids else {}
-        changed = {role: tuple(known.get(each, each) for each in getattr(connection, role)) for role in _ROLES}
-        connections[name] = connection.model_copy(update=changed)
-    return file.model_copy(update={"connections": connections})
+    async def _id(self, team_id: str | None, text: str, role: str) -> str | SyncError:
+        if (team_id, text) not in self._known:
+            try:
+                (self._known[team_id, text],) = await look_up_people(self._engine, team_id, [text], role)
+            except SyncError as error:
+                self._known[team_id, text] = error
+        return self._known[team_id, text]

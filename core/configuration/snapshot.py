@@ -212,6 +212,8 @@ class _Reader:
                 added_percent=_percent(mapping.max_added_share),
                 removed_percent=_percent(mapping.max_removed_share),
             ),
+            operators=mapping.operators,
+            approvers=mapping.approvers,
             fields=dict(mapping.fields),
             exclude=model.Exclusions(
                 domains=values_of(chosen, ExclusionKind.DOMAIN),

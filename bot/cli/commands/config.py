@@ -12,9 +12,7 @@ from bot.cli.json_output import ConfigurationPlan
 from bot.cli.session import Session, print_json, run_command
 
 if TYPE_CHECKING:
-    from core.configuration.people import PeopleDirectory
     from core.configuration.plan import Change, Plan
-    from core.engine import Engine
 
 app = typer.Typer(help="The configuration as a file, for version control.")
 
@@ -76,7 +74,7 @@ async def _export(session: Session) -> ExitCode:
     from core.configuration import commands
 
     async with session.engine() as engine:
-        exported = await commands.export(engine, await _directory(engine))
+        exported = await commands.export(engine)
     print(exported.text, end="")
     for note in exported.notes:
         session.terminal.say(note, "yellow")
@@ -84,22 +82,25 @@ async def _export(session: Session) -> ExitCode:
 
 
 async def _plan(session: Session, file: Path, *, prune: bool) -> ExitCode:
+    from bot.source_fetchers import register_people
     from core.configuration import commands
 
     async with session.engine() as engine:
-        plan = await commands.make_plan(engine, file, await _directory(engine), prune=prune)
+        await register_people(engine)
+        plan = await commands.make_plan(engine, file, prune=prune)
     _show(session, plan, plan.changes, "To apply")
     return ExitCode.CHANGES if plan.changes else ExitCode.OK
 
 
 async def _apply(session: Session, file: Path, *, overwrite: bool, prune: bool) -> ExitCode:
+    from bot.source_fetchers import register_people
     from core.configuration import commands
 
     done: list[Change] = []
     async with session.engine() as engine:
-        directory = await _directory(engine)
+        await register_people(engine)
         try:
-            plan = await commands.apply(engine, file, directory, overwrite=overwrite, prune=prune, done=done)
+            plan = await commands.apply(engine, file, overwrite=overwrite, prune=prune, done=done)
         except Exception:
             if done:
                 names = ", ".join(change.item.name for change in done)
@@ -107,11 +108,6 @@ async def _apply(session: Session, file: Path, *, overwrite: bool, prune: bool) 
             raise
     _show(session, plan, done, "Applied")
     return ExitCode.OK
-
-
-async def _directory(engine: "Engine") -> "PeopleDirectory | None":
-    """Return the people in Slack, or None if Slack is not set up here."""
-    return None
 
 
 def _show(session: Session, plan: "Plan", changes: "list[Change]", verb: str) -> None:
