@@ -195,6 +195,8 @@ def test_events() -> None:
 
 def test_configuration() -> None:
     """The published schema of the configuration file is that of the code; `python -m tools.configuration` writes it."""
+    import jsonschema
+
     schema = json.loads(configuration.PATH.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     assert configuration.PATH.read_text(encoding="utf-8") == json_schema.schema_text()
