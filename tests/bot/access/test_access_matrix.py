@@ -44,7 +44,7 @@ from sandbox.slack.workspace import outsiders
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
 from tests.bot.access.cases import CASES, LIST, PLAN_DIGEST, SUBCOMMAND_CASES, Case, Json, Right, Target
 from tests.bot.slack.harness import ADA, AMIR, MAYA, OKSANA, local_slack, settings_for
-from tests.core.databases import FILES, furnish, sampled
+from tests.core.databases import FILE, furnish, sampled
 from tests.core.harness import QUICK
 
 ALL: Mapping[str, Case] = {**CASES, **{f"/iterable-sync {name}": case for name, case in SUBCOMMAND_CASES.items()}}
@@ -196,7 +196,7 @@ class Bot:
 
         Not through the engine: a tenth of the time, and the test does this two hundred times.
         """
-        with closing(sqlite3.connect(self.engine.settings.data_dir / FILES[0])) as database:
+        with closing(sqlite3.connect(self.engine.settings.data_dir / FILE)) as database:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
             assert set(metadata.tables) <= set(tables)
             return {
