@@ -73,6 +73,7 @@ class MappingCallback(StrEnum):
     DELETE = "mapping-delete-form"
     EXCLUSIONS = "mapping-exclusions-form"
     PEOPLE = "mapping-people-form"
+    LIST = "mapping-list-form"
 
 
 class MappingAction(StrEnum):
@@ -104,6 +105,8 @@ class MappingAction(StrEnum):
     EXCLUSIONS = "mapping-exclusions-open"
     """[mapping id]"""
     PEOPLE = "mapping-people-open"
+    """[mapping id]"""
+    CHANGE_LIST = "mapping-list-open"
     """[mapping id]"""
 
 

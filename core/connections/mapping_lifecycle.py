@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections.lists import note_list
+from core.connections.succession import settle
 from core.engine import Engine
 from core.errors import ConflictError, ValidationError
 from core.iterable import IterableList
@@ -90,8 +91,9 @@ async def propose_in(
     limits: AdditionLimits = NO_LIMITS,
     fields: DataFields | None = None,
     audience_name: str | None = None,
+    replaces: AudienceMapping | None = None,
 ) -> AudienceMapping:
-    """Save a mapping as `propose` does, in the caller's transaction."""
+    """Save a mapping as `propose` does, in the caller's transaction. `replaces`: the mapping whose place it takes."""
     if isinstance(target, IterableList):
         await note_list(db, connection.id, target)
     declined = await _declined_before(db, connection, target, audience, audience_name)
@@ -110,6 +112,7 @@ async def propose_in(
         fields=fields,
         in_place_of=declined,
         audience_name=audience_name,
+        replaces=replaces,
     )
 
 
@@ -129,6 +132,7 @@ async def add(
     fields: DataFields | None = None,
     in_place_of: int | None = None,
     audience_name: str | None = None,
+    replaces: AudienceMapping | None = None,
 ) -> AudienceMapping:
     """Store a mapping (or change the declined mapping `in_place_of`) in the caller's transaction, and return it.
 
@@ -184,6 +188,7 @@ async def add(
             "removals": removal_policy.value,
             "state": status.value,
             **({"fields": dict(fields)} if fields else {}),
+            **({"replaces": replaces.id} if replaces is not None else {}),
         },
     )
     mapping = await mappings.by_id(db, mapping_id)
@@ -269,6 +274,8 @@ async def decide_proposal(
         if decided is MappingStatus.DECLINED and (dropped := await inbox.drop_waiting(db, mapping_id)):
             after["dropped"] = dropped
         await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)
+        await settle(db, mapping_id, decided, by=by, team_id=team_id)
+    engine.due.set()
     return True
 
 

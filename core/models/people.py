@@ -9,8 +9,8 @@ from core.errors import ValidationError
 MOST_PEOPLE = 50
 
 # docs.slack.dev/reference/objects: ids of users begin with U or W, those of user groups with S.
-_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
-_GROUP = re.compile(r"S[A-Z0-9]{2,30}")
+_USER = re.compile(r"[UW][A-Z0-9]{1,30}")
+_GROUP = re.compile(r"S[A-Z0-9]{1,30}")
 
 
 def is_user(text: str) -> bool:

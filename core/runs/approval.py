@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.succession import settle
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.models.run import Guard, Run, RunStatus
@@ -212,6 +213,8 @@ async def _decide_mapping(db: AsyncConnection, run: Run, *, approved: bool, by: 
     decided = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
     if decided is MappingStatus.DECLINED:
         await inbox.drop_waiting(db, run.mapping_id)
+    if decided is not None:
+        await settle(db, run.mapping_id, decided, by=by, team_id=run.request.team_id)
 
 
 async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
@@ -228,6 +231,7 @@ async def confirm_mapping(db: AsyncConnection, run: Run) -> None:
         await audit_log.add(
             db, team_id=None, actor=by, action=AuditAction.MAPPING_APPROVED, subject=subject, after=after
         )
+        await settle(db, mapping.id, MappingStatus.ACTIVE, by=by, team_id=run.request.team_id)
 
 
 def _shows_settings(run: Run, mapping: AudienceMapping) -> bool:

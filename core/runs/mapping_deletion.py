@@ -6,14 +6,17 @@ back.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.list_change import propose_list
 from core.connections.mapping_end import archive_in
+from core.connections.mapping_lifecycle import NewList
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError
+from core.iterable import IterableList
 from core.models.run import Run, RunRequest, StopReason, SyncMode
 from core.runs.submission import enqueue
 from core.store import audit_log, clock, connections, ledger, mappings, runs
 from core.store.audit_log import COMMAND_LINE, AuditAction
-from core.store.mappings import MappingStatus
+from core.store.mappings import AudienceMapping, MappingStatus
 
 #: How long an archived mapping without people is kept, in seconds.
 KEPT_S = 30 * 24 * 3600.0
@@ -64,6 +67,31 @@ async def request_emptying(
         )
     engine.queued.set()
     return run_id
+
+
+async def change_list(
+    engine: Engine,
+    mapping_id: int,
+    target: IterableList | NewList,
+    *,
+    empties: bool,
+    by: str,
+    channel: str | None,
+    team_id: str | None,
+    approved: bool = False,
+) -> tuple[AudienceMapping, str | None]:
+    """Propose another list for a mapping. Returns the mapping that takes its place, and the run that empties the list.
+
+    `empties`: take everyone off the former list, by a run that needs approval (None if no one is on it). Otherwise they
+    stay there. Raises as `propose_list` does.
+    """
+    successor = await propose_list(engine, mapping_id, target, by=by, team_id=team_id, approved=approved)
+    async with engine.database.read() as db:
+        members = await ledger.size(db, mapping_id)
+    if not (empties and members):
+        return successor, None
+    run_id = await request_emptying(engine, mapping_id, by=by, channel=channel, team_id=team_id, approved=approved)
+    return successor, run_id
 
 
 async def finish_emptying(db: AsyncConnection, run: Run) -> None:

@@ -136,6 +136,12 @@ async def remove(db: AsyncConnection, mapping_id: int) -> bool:
     return bool((await db.execute(delete(file_sources).where(file_sources.c.mapping_id == mapping_id))).rowcount)
 
 
+async def move(db: AsyncConnection, former_id: int, mapping_id: int) -> None:
+    """Give the source of a mapping to another one, which looks at it for the first time: the newest file is synced."""
+    values = {"mapping_id": mapping_id, "existing": Existing.NEWEST.value, "looked_at": None, "look_at": None}
+    await db.execute(update(file_sources).where(file_sources.c.mapping_id == former_id).values(**values))
+
+
 async def request_look(db: AsyncConnection, mapping_id: int, by: str) -> bool:
     """Have the place of a source listed now, for an actor. Returns False if the mapping has no source."""
     values = {"look_at": await clock.now(db), "look_by": by}

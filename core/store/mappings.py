@@ -149,6 +149,9 @@ class AudienceMapping:
     approvers: tuple[str, ...] = ()
     """Who approves its runs. None: the approvers of its connection."""
 
+    replaces: int | None = None
+    """The id of the mapping whose place it takes once it is approved (core.connections.list_change)."""
+
     @property
     def settings_digest(self) -> str:
         """A digest of the settings that decide who is on the list. An approval is about them."""
@@ -265,6 +268,25 @@ async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingU
     """Set columns of a mapping."""
     stored = {name: json.dumps(value) if name in _PEOPLE else value for name, value in plain(values).items()}
     await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**stored))
+
+
+async def copy_settings(db: AsyncConnection, former: AudienceMapping, mapping_id: int) -> None:
+    """Give a new mapping the settings of the one whose place it takes, but for its audience and its list."""
+    values = {
+        "replaces": former.id,
+        "name": former.name,
+        "max_removed_share": former.max_removed_share,
+        "exclusions": dump(former.exclusions),
+        "freeze_before_s": former.freeze_before_s,
+        "freeze_holds": former.freeze_holds.value,
+        **{name: json.dumps(getattr(former, name)) for name in _PEOPLE},
+    }
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
+
+
+async def end_replacement(db: AsyncConnection, mapping_id: int) -> None:
+    """Note that a mapping has taken the place of another one, or will not."""
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(replaces=None))
 
 
 async def any_live_fields(db: AsyncConnection) -> bool:
@@ -478,6 +500,7 @@ async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]
 
 async def remove(db: AsyncConnection, mapping_id: int) -> None:
     """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
+    await db.execute(update(mappings).where(mappings.c.replaces == mapping_id).values(replaces=None))
     await db.execute(delete(mappings).where(mappings.c.id == mapping_id))
 
 

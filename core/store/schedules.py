@@ -157,6 +157,12 @@ async def set_paused(db: AsyncConnection, schedule_id: int, next_due_at: float |
     return bool((await db.execute(query.values(is_paused=is_paused, next_due_at=next_due_at))).rowcount)
 
 
+async def move(db: AsyncConnection, former_id: int, mapping_id: int) -> None:
+    """Give the schedules of a mapping, and those that wait for it, to another one."""
+    for column in (schedules.c.mapping_id, schedules.c.after_mapping_id):
+        await db.execute(update(schedules).where(column == former_id).values({column: mapping_id}))
+
+
 async def remove(db: AsyncConnection, schedule_id: int) -> None:
     """Delete a schedule."""
     await db.execute(delete(schedules).where(schedules.c.id == schedule_id))

@@ -172,6 +172,8 @@ mappings = Table(
     # its own operators and approvers, as JSON: ids of people and user groups in Slack; "[]": those of its connection
     Column("operators", Text, nullable=False, server_default="[]"),
     Column("approvers", Text, nullable=False, server_default="[]"),
+    # the mapping whose place it takes once it is approved, because it goes to another list; NULL: none
+    Column("replaces", BigInteger),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     # how long before a campaign goes to the list the mapping is frozen, in seconds (NULL: it is not), and which changes

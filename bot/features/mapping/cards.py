@@ -63,6 +63,8 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
             )
             buttons.insert(0, add)
         hints = ["Add the audience to see what would change. Nothing is sent until an approver approves it."]
+        if mapping.replaces is not None:
+            hints.append("Approving it ends the syncs of this audience to its former list.")
         if mapping.removal_policy is not RemovalPolicy.KEEP and mapping.mode != "add":
             hints.append(WHEN_MAPPED)
         return Message(text, [section(text), *details(ref), actions(*buttons), context(*hints)])

@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping_lookup import MappingRef, by_id
-from bot.features.mapping_management import actions, exclusions, people, views
+from bot.features.mapping_management import actions, exclusions, list_form, people, views
 from bot.features.mapping_management.commands import delete_view, open_edit
 from bot.features.mapping_management.form import EditForm, ManagementMetadata
 from bot.services import Services
@@ -28,6 +28,7 @@ def register(app: AsyncApp, services: Services) -> None:
     _register_delete(app, services)
     _register_exclusions(app, services)
     _register_people(app, services)
+    _register_list(app, services)
 
 
 def _register_edit(app: AsyncApp, services: Services) -> None:
@@ -109,6 +110,25 @@ def _register_people(app: AsyncApp, services: Services) -> None:
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         actor, form = Actor.of(body), people.PeopleForm.read(body["view"])
         work = people.save(services, client, actor, form)
+        await respond_to_submission(work, _SHOWN, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+
+def _register_list(app: AsyncApp, services: Services) -> None:
+    @app.action(MappingAction.CHANGE_LIST)
+    async def on_change_list(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        view = await list_form.view_of(services, actor, await by_id(services, actor, int(value_of(body))))
+        await change_modal(client, actor, body["view"]["id"], view)
+
+    @app.view(MappingCallback.LIST)
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        form = list_form.ListForm.read(body["view"])
+        if problems := form.problems():
+            await ack(response_action="errors", errors=problems)
+            return
+        actor = replace(Actor.of(body), channel=form.metadata.channel)
+        work = list_form.save(services, actor, form)
         await respond_to_submission(work, _SHOWN, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 

@@ -59,6 +59,7 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
         divider(),
         section(f"*Excluded:* {escape(exclusions_text(mapping.exclusions)) or 'no one'}", accessory=_exclusions(ref)),
         section(people_words(ref), accessory=_people(ref)),
+        *([] if mapping.is_live else [section(f"*List:* {escape(ref.list_name)}", accessory=_change_list(ref))]),
         section("*No longer needed?*\nArchive it to stop its syncs. You can restore it later."),
         actions(_archive(ref), _delete(ref)),
     ]
@@ -85,8 +86,13 @@ def _exclusions(ref: MappingRef) -> Any:
 
 
 def _people(ref: MappingRef) -> Any:
-    label = f"People who start and approve {ref.plain}"
+    label = f"People… who start and approve {ref.plain}"
     return button("People…", MappingAction.PEOPLE, str(ref.mapping.id), label=label)
+
+
+def _change_list(ref: MappingRef) -> Any:
+    label = f"Another list… for {ref.plain}"
+    return button("Another list…", MappingAction.CHANGE_LIST, str(ref.mapping.id), label=label)
 
 
 def _archive(ref: MappingRef) -> Any:

@@ -55,6 +55,9 @@ class Mapping(Schema):
         list[str], Field(description="Who approves its syncs: ids in Slack. None: those of the connection.")
     ]
     status: MappingStatus
+    replaces: Annotated[
+        int | None, Field(description="The mapping whose place it takes once it is approved (None: no mapping).")
+    ]
     exclusions: MappingExclusions
     waits_for_change: Annotated[bool, Field(description="Whether a change of an approved mapping waits for approval.")]
     is_live: Annotated[bool, Field(description="Whether mParticle sends the changes of the audience.")]
@@ -82,6 +85,7 @@ class Mapping(Schema):
             operators=list(mapping.operators),
             approvers=list(mapping.approvers),
             status=mapping.status,
+            replaces=mapping.replaces,
             exclusions=MappingExclusions.of(mapping),
             waits_for_change=mapping.waits_for_change,
             is_live=mapping.is_live,
@@ -163,6 +167,20 @@ class Members(StrEnum):
     """They stay, and no later sync removes them."""
     REMOVE = "remove"
     """A sync takes them off first, after approval."""
+
+
+class ListChange(Sent):
+    """Another list for a mapping."""
+
+    list_id: Annotated[int, Field(ge=1, le=10**15, description="A Standard list of the project.")]
+    people: Annotated[Members, Field(description="Leave the people on the former list, or remove them first.")]
+
+
+class ListChanged(Schema):
+    """What was proposed."""
+
+    mapping: Annotated[Mapping, Field(description="It takes the place of the former one once it is approved.")]
+    sync_id: Annotated[str | None, Field(description="The sync, which needs approval, that empties the former list.")]
 
 
 class DeletionQuery(Sent):

@@ -6,6 +6,8 @@ from bot.web.api.cursors import Cursor
 from bot.web.api.mapping_schemas import (
     DeletionQuery,
     ExclusionRequest,
+    ListChange,
+    ListChanged,
     Mapping,
     MappingChange,
     MappingDeletion,
@@ -16,11 +18,12 @@ from bot.web.api.operations import Call, Operations
 from bot.web.api.schemas import PageQuery
 from core.connections import mapping_end, mapping_lifecycle, mapping_settings
 from core.connections.exclusions import ExclusionInput, change_exclusions
+from core.connections.lists import check_list
 from core.connections.mapping_settings import MappingEdit
 from core.connections.people_lookup import look_up_people
 from core.errors import ConflictError, ValidationError
 from core.models.exclusions import ExclusionKind
-from core.runs.mapping_deletion import request_emptying
+from core.runs.mapping_deletion import change_list, request_emptying
 from core.store import mappings
 from core.store.api_tokens import Scope
 
@@ -93,6 +96,34 @@ async def set_exclusions(call: Call, body: ExclusionRequest) -> Mapping:
         allowed=call.engine.settings.audience_places(call.token.team_id or ""),
     )
     return await _current(call)
+
+
+@operations.add(
+    "POST",
+    "/mappings/{mapping_id}/list",
+    Scope.ADMIN,
+    body=ListChange,
+    result=ListChanged,
+    errors=(404, 409),
+)
+async def change_list_of_mapping(call: Call, body: ListChange) -> ListChanged:
+    """Propose another list for a mapping.
+
+    A new mapping with the same settings takes its place once it, or a sync of it, is approved: then it gets the source
+    and the schedules, and the former one is archived. Until then the former one is synced as before.
+    """
+    owner, mapping = await call.mapping(call.number("mapping_id"))
+    target = await check_list(call.engine, owner, body.list_id)
+    successor, sync_id = await change_list(
+        call.engine,
+        mapping.id,
+        target,
+        empties=body.people is Members.REMOVE,
+        by=call.actor,
+        channel=mapping.channel,
+        team_id=call.token.team_id,
+    )
+    return ListChanged(mapping=Mapping.of(successor), sync_id=sync_id)
 
 
 @operations.add(

@@ -49,6 +49,7 @@ from bot.features.mapping.data_fields import FieldsMetadata
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping.variants import VariantsMetadata
 from bot.features.mapping_management.form import ManagementMetadata
+from bot.features.mapping_management.list_form import ListMetadata
 from bot.features.mapping_management.people import PeopleMetadata
 from bot.features.reports.form import ReportsMetadata
 from bot.features.runs.columns import ColumnsMetadata
@@ -361,6 +362,15 @@ CASES: Mapping[str, Case] = {
     MappingCallback.EXCLUSIONS: Case(
         _submission(
             MappingCallback.EXCLUSIONS, _managed, {MappingBlock.EXCLUDED_DOMAINS: {"value": "partner.example.com"}}
+        ),
+        Right.START,
+    ),
+    MappingAction.CHANGE_LIST: Case(_in_modal(MappingAction.CHANGE_LIST, _mapping, _managed, {}), Right.START),
+    MappingCallback.LIST: Case(
+        _submission(
+            MappingCallback.LIST,
+            lambda t: ListMetadata(mapping_id=t.mapping_id, connection_id=t.connection_id),
+            {MappingBlock.LIST + "-{connection}": {"selected_option": {"value": str(LIST + 1)}}},
         ),
         Right.START,
     ),

@@ -79,6 +79,24 @@ def test_mapping_is_forgotten(run: Commands, iterable: LocalIterable) -> None:
     assert len(iterable.emails(target)) == 2
 
 
+def test_audience_goes_to_another_list(run: Commands, iterable: LocalIterable) -> None:
+    """Without --members the command says what happens to both lists; then a new mapping takes the place."""
+    former, target = iterable.new_list(), iterable.new_list()
+    assert run.here("sync", run.audience(range(2)), "--list", former).code == 0
+    asked = run.here("mappings", "set-list", 1, "--list", target)
+    assert (asked.code, "2 people are on list" in asked.err) == (3, True)
+    waits = run.here("mappings", "set-list", 1, "--list", target, "--members", "leave")
+    assert (waits.code, "Until then mapping 1 is synced as before" in waits.err) == (0, True)
+    assert run.here("mappings", "set-list", 1, "--list", target, "--members", "leave").code == 2
+    assert run.here("sync", run.audience(range(2)), "--list", target, "--yes").code == 0
+    assert len(iterable.emails(former)) == len(iterable.emails(target)) == 2
+    assert run.here("sync", run.audience(range(2)), "--list", former).code == 2
+    back = run.here("mappings", "set-list", 2, "--list", iterable.new_list(), "--members", "remove", "--yes")
+    assert "takes everyone off" in back.err
+    assert run.here("runs", "resume", back.err.split("Run ")[1].split()[0]).code == 0
+    assert iterable.emails(target) == set()
+
+
 def test_people_are_chosen(run: Commands, iterable: LocalIterable) -> None:
     """A mapping and a connection get operators and approvers, by ids without Slack; `none` returns to the default."""
     target = iterable.new_list()

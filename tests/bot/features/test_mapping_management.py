@@ -139,3 +139,25 @@ async def test_people_are_excluded(tmp_path: Path) -> None:
         assert (await bot.slack.marketer.submit()).ok
         assert "its mode is add (before: auto)" in bot.slack.render(bot.slack.marketer.view)
         assert (await reload(bot, mapping)).status is MappingStatus.PROPOSED
+
+
+async def test_audience_goes_to_another_list(tmp_path: Path) -> None:
+    """The form says what happens to both lists; the new mapping's first sync asks, and its approval ends the former."""
+    async with workspace(tmp_path) as bot:
+        mapping = await synced(bot, await bot.connection())
+        await bot.slack.marketer.click(await edit(bot), MappingAction.CHANGE_LIST)
+        view = await bot.slack.marketer.open_view(MappingCallback.LIST)
+        assert "3 people on the former list" in bot.slack.render(view)
+        assert (await bot.slack.marketer.submit()).errors
+        await bot.slack.marketer.suggest(view, MappingAction.LIST, "1002")
+        await bot.slack.marketer.fill(view, {MappingAction.LIST: "1002"})
+        assert (await bot.slack.marketer.submit()).ok
+        assert "waits for approval. Until then" in bot.slack.render(bot.slack.marketer.view)
+        async with bot.engine.database.read() as db:
+            (successor,) = await mappings.of_connection(db, mapping.connection_id, 1002)
+        waiting = await wait_for_end(bot, await start_run(bot, successor, audience(people(range(3)))))
+        assert waiting.status is RunStatus.NEEDS_APPROVAL
+        await decide(bot.engine, waiting.id, by=AMIR, team_id=TEAM)
+        assert (await wait_for_end(bot, waiting.id)).status is RunStatus.SUCCEEDED
+        assert (await reload(bot, mapping)).status is MappingStatus.ARCHIVED
+        assert bot.emails(1002) == bot.emails(LIST) == addresses(range(3))

@@ -143,7 +143,7 @@ async def test_people_are_named_by_address_and_handle(tmp_path: Path) -> None:
     async with workspace(tmp_path, manifest=MANIFEST) as bot:
         names = ["amir@example.com", "@CRM", "U01ADA", "amir@example.com"]
         assert await look_up_people(bot.engine, TEAM, names, "approvers") == (AMIR, GROUP, ADA)
-        for wrong in ("no@example.com", "@nothing", "ada", "S1"):
+        for wrong in ("no@example.com", "@nothing", "ada", "X1"):
             with pytest.raises(ValidationError):
                 await look_up_people(bot.engine, TEAM, [wrong], "approvers")
         bot.slack.faults.add("missing_scope", "users.lookupByEmail")

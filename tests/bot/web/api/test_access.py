@@ -41,6 +41,7 @@ BODIES = {
     "look_up": {"identity": "p1@example.com"},
     "change_mapping": {"name": "Gold"},
     "set_exclusions": {"domains": ["example.com"]},
+    "change_list_of_mapping": {"list_id": 1, "people": "leave"},
 }
 #: The parameters that an operation must have.
 QUERIES = {"delete_mapping": "?members=leave"}

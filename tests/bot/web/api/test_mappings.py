@@ -42,6 +42,12 @@ async def test_mapping_is_managed(tmp_path: Path, database_url: str) -> None:
 
         started = await service.upload(token, people(range(3)), mapping_id=mapping.id)
         await service.finished(token, started.content["id"])
+        other = service.sync.iterable.state.add_list("Other").id
+        moved = await service.call(token, "POST", f"{place}/list", json={"list_id": other, "people": "leave"})
+        assert (moved.content["mapping"]["replaces"], moved.content["sync_id"]) == (mapping.id, None)
+        assert (
+            await service.call(token, "POST", f"{place}/list", json={"list_id": 99, "people": "leave"})
+        ).status > 399
         assert (await service.call(token, "POST", f"{place}/archive")).content["status"] == "archived"
         assert (await service.call(token, "POST", f"{place}/archive")).status == 409
         assert (await service.call(token, "POST", f"{place}/restore")).content["status"] == "proposed"
