@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks import firehose as live_changes
+from tests.benchmarks import live_audiences
 from tests.benchmarks.audiences import Kind, write_download
 
 MILLION = 1_000_000
@@ -31,6 +32,9 @@ ADDRESSED_MEMBERS = 400_000
 CHANGES_A_SECOND = 2_000
 FIREHOSE_SECONDS = 20.0
 BACKLOG = 100_000
+# The benchmark of live audiences: how many, changes a second in all, the wanted p50 and p99 in seconds; its duration.
+LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
+LIVE_SECONDS = 30.0
 
 
 class Bench:
@@ -188,6 +192,26 @@ def firehose(bench: Bench) -> None:
                 _print_figure("  uploaded at the same time", f"{figures['uploaded']:,.0f}", "> 0")
 
 
+def live(bench: Bench) -> None:
+    """The delay of live changes, from mParticle's request until Iterable has them, for many audiences at once."""
+    with _postgresql() as server:
+        for kind in ("SQLite", "PostgreSQL"):
+            for audiences, rate, p50, p99 in LIVE_LOADS:
+                figures = asyncio.run(
+                    live_audiences.measure_delay(
+                        bench.data_dir(f"live-{kind}-{audiences}"),
+                        _new_database(server) if kind == "PostgreSQL" else None,
+                        audiences=audiences,
+                        rate=rate,
+                        seconds=LIVE_SECONDS,
+                    )
+                )
+                label = f"{kind}, {audiences} live audiences, {rate:.0f} changes a second"
+                _print_figure(f"{label}: p50", f"{figures['p50_s']:.1f} s", f"<= {p50:.0f} s")
+                _print_figure("  p99", f"{figures['p99_s']:.1f} s", f"<= {p99:.0f} s")
+                _print_figure("  later than a minute", f"{figures['late']:.0f} of {figures['changes']:.0f}", "0")
+
+
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
@@ -195,6 +219,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "memory": memory,
     "planning": planning,
     "firehose": firehose,
+    "live": live,
     "acknowledge": acknowledge,
 }
 
