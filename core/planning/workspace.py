@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import duckdb
 import pyarrow as pa
+from pyarrow import csv
 
 from core.errors import SettingsError
 from core.planning.schema import arrow_schema, create
@@ -24,6 +25,7 @@ from core.sources.source_file import is_pattern
 from core.sources.sql_expressions import literal
 from core.store import ledger
 from core.store.database import Database
+from core.store.ledger_export import csv_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,8 +133,32 @@ async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[
     """Copy the ledger of these mappings into the table `ledger`."""
     con.execute(create("ledger"))
     async with database.read() as db:
-        async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
-            await run(con, insert, con, "ledger", rows)
+        if isinstance(con, SmallWorkspace):
+            async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
+                insert(con, "ledger", rows)
+        else:
+            async for piece in csv_of(db, mapping_ids, LEDGER_CHUNK):
+                await run(con, _insert_csv, con, piece)
+
+
+def _insert_csv(con: duckdb.DuckDBPyConnection, piece: bytes) -> None:
+    """Append lines of CSV to the ledger. They are as core/store/ledger_export.py says."""
+    schema = arrow_schema("ledger")
+    table = csv.read_csv(
+        pa.py_buffer(piece),
+        csv.ReadOptions(column_names=schema.names, use_threads=False, block_size=len(piece)),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(
+            column_types=schema,
+            null_values=[""],
+            true_values=["1"],
+            false_values=["0"],
+            strings_can_be_null=True,
+        ),
+    )
+    con.register("chunk", table)
+    con.execute("INSERT INTO ledger BY NAME SELECT * FROM chunk")
+    con.unregister("chunk")
 
 
 def fill_ledger(con: Workspace, rows: Sequence[Sequence[object]]) -> None:

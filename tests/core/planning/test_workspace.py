@@ -5,7 +5,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core.planning.workspace import workspace
+from core.models.batch import BatchEntry
+from core.planning import workspace as workspaces
+from core.planning.workspace import load_ledger, workspace
+from core.store import ledger
+from core.store.database import Database
+from tests.core.databases import on_both
+from tests.core.store.seeds import add_connection, add_mapping
 
 
 @pytest.mark.parametrize("name", ["a.csv", "it's 本🎉.csv"])
@@ -33,3 +39,21 @@ async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) ->
         con.execute("CREATE TABLE rows AS SELECT i, repeat('x', 80) AS text FROM range(1_500_000) AS t (i)")
         assert con.execute("SELECT count(*) FROM (SELECT * FROM rows ORDER BY text, i)").fetchall() == [(1_500_000,)]
         assert (tmp_path / "data" / "work" / "run" / "spill").is_dir()
+
+
+@on_both
+async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows of the mappings are loaded with their text as it is, whatever looks like CSV in it, and NULL as NULL."""
+    monkeypatch.setattr(workspaces, "LEDGER_CHUNK", 2)
+    one = await add_mapping(database)
+    other = await add_mapping(database, one.connection_id)
+    third = await add_mapping(database, await add_connection(database, name="Third"))
+    texts = ['"', 'a"",""b', "a,b", "a\nb", "a\r\nb", "null", "NULL", "0042", "1e5", "true", "\\N", "ünï🙂", " a "]
+    expected = [(one.id, text, text, f"{text}2", True) for text in texts]
+    expected += [(one.id, "no email", None, "c1", False), (other.id, "no user id", "a@example.com", None, True)]
+    async with database.write() as db:
+        for mapping_id, key, email, user_id, is_confirmed in [*expected, (third.id, "1", None, "c2", True)]:
+            await ledger.upsert(db, mapping_id, [BatchEntry("a", key, email, user_id)], certain=is_confirmed)
+    async with workspace(tmp_path / "data", "run", 100) as con:
+        await load_ledger(con, database, [one.id, other.id])
+        assert sorted(con.execute("SELECT * FROM ledger").fetchall()) == sorted(expected)
