@@ -40,6 +40,8 @@ THREADS = 2
 SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
 # Rows of the ledger that are copied at once: about ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
+# Rows of a piece of CSV: DuckDB inserts whole row groups at half the cost.
+CSV_ROWS = 122_880
 
 
 @asynccontextmanager
@@ -137,7 +139,7 @@ async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[
             async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
                 insert(con, "ledger", rows)
         else:
-            async for piece in csv_of(db, mapping_ids, LEDGER_CHUNK):
+            async for piece in csv_of(db, mapping_ids, CSV_ROWS):
                 await run(con, _insert_csv, con, piece)
 
 

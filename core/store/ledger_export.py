@@ -16,7 +16,7 @@ COLUMNS = ("mapping_id", "member_key", "email", "user_id", "is_confirmed")
 
 # One row: the lines of the next rows by primary key, how many they are, and the last key. `%w` doubles quotes.
 _SQLITE = """
-SELECT group_concat(line, char(10)), count(*), max(profile) FROM (
+SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(profile) FROM (
     SELECT
         profile,
         printf(
@@ -33,7 +33,7 @@ COPY (SELECT mapping_id, profile, email, user_id, certain::int FROM ledger WHERE
 TO STDOUT (FORMAT csv, FORCE_QUOTE (profile, email, user_id), ENCODING 'UTF8')
 """
 # Bytes of a piece on PostgreSQL, which sends row by row.
-_PIECE_BYTES = 2 << 20
+_PIECE_BYTES = 8 << 20
 
 
 async def csv_of(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
@@ -51,7 +51,7 @@ async def _sqlite_pieces(db: AsyncConnection, mapping_ids: Sequence[int], rows: 
             values = {"mapping_id": mapping_id, "after": after, "limit": rows}
             lines, count, last = (await db.execute(statement, values)).one()
             if count:
-                yield lines.encode()
+                yield lines
                 after = last
 
 

@@ -44,7 +44,7 @@ async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) ->
 @on_both
 async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows of the mappings are loaded with their text as it is, whatever looks like CSV in it, and NULL as NULL."""
-    monkeypatch.setattr(workspaces, "LEDGER_CHUNK", 2)
+    monkeypatch.setattr(workspaces, "CSV_ROWS", 2)
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     third = await add_mapping(database, await add_connection(database, name="Third"))
