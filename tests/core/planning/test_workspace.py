@@ -10,6 +10,7 @@ from core.planning import workspace as workspaces
 from core.planning.workspace import load_ledger, workspace
 from core.store import ledger
 from core.store.database import Database
+from core.store.ledger import Entry
 from tests.core.databases import on_both
 from tests.core.store.seeds import add_connection, add_mapping
 
@@ -49,7 +50,7 @@ async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, mo
     other = await add_mapping(database, one.connection_id)
     third = await add_mapping(database, await add_connection(database, name="Third"))
     texts = ['"', 'a"",""b', "a,b", "a\nb", "a\r\nb", "null", "NULL", "0042", "1e5", "true", "\\N", "ünï🙂", " a "]
-    expected = [(one.id, text, text, f"{text}2", True) for text in texts]
+    expected: list[Entry] = [(one.id, text, text, f"{text}2", True) for text in texts]
     expected += [(one.id, "no email", None, "c1", False), (other.id, "no user id", "a@example.com", None, True)]
     async with database.write() as db:
         for mapping_id, key, email, user_id, is_confirmed in [*expected, (third.id, "1", None, "c2", True)]:
