@@ -1,5 +1,6 @@
 """Runs a sync in the foreground: progress, approval, and the report at the end."""
 
+import logging
 from collections.abc import Awaitable
 
 from bot.cli import approval_prompt, render
@@ -13,8 +14,12 @@ from core.models.run import Run, RunStatus
 from core.reporting.run_report import RunReport
 from core.runs import worker
 from core.runs.lookup import require_run
-from core.store import rejections
+from core.store import deliveries, rejections
 
+logger = logging.getLogger(__name__)
+
+# How long a run in a terminal waits at its end for the receivers of its events, in seconds.
+DELIVERED_WITHIN_S = 5.0
 STOPPING = "Stopping after the requests in progress. Press Ctrl-C again to exit at once."
 
 
@@ -33,7 +38,20 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
         waits = status is RunStatus.NEEDS_APPROVAL
         if waits and await approval_prompt.ask(engine, terminal, await require_run(engine, run_id)):
             await watch(engine, terminal, run_id, worker.execute_approved(engine, run_id))
-    return await print_outcome(session, engine, run_id)
+    code = await print_outcome(session, engine, run_id)
+    await _deliver(engine)
+    return code
+
+
+async def _deliver(engine: Engine) -> None:
+    """Send the events of the run to the routes, for a few seconds at most: perhaps no worker runs that would."""
+    async with engine.database.read() as db:
+        if not await deliveries.due(db, 1):
+            return
+    from core.notifications.dispatcher import Dispatcher  # imports a mail client, which most runs never need
+
+    if not await Dispatcher(engine).send_due_within(DELIVERED_WITHIN_S):
+        logger.warning("some events are not delivered yet; `iterable-sync serve` or `worker` sends them")
 
 
 async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCode:

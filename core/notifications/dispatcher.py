@@ -94,6 +94,16 @@ class Dispatcher:
         """Wait for the attempts in progress."""
         await asyncio.gather(*self._tasks.values())
 
+    async def send_due_within(self, seconds: float) -> bool:
+        """Send what is due, for so many seconds at most. Returns whether all was tried; what was not stays stored."""
+        try:
+            async with asyncio.timeout(seconds):
+                while await self.start_due():
+                    await self.finish()
+        except TimeoutError:  # the attempts in progress were cancelled; they are repeated when their claims are over
+            return False
+        return True
+
     async def _claim(self, delivery: Delivery) -> bool:
         async with self._engine.database.write() as db:
             return await deliveries.claim(db, delivery, await clock.now(db) + CLAIM_S)
@@ -143,10 +153,14 @@ async def _attempt(engine: Engine, route: Route, delivery: Delivery) -> None:
 
 
 async def _is_needed(db: AsyncConnection, route: Route, delivery: Delivery) -> bool:
-    """Return whether a delivery is needed: a fallback gets no alert that Slack shows."""
-    if not route.is_fallback or delivery.is_replayed or delivery.event_type != EventType.ALERT_OPENED:
+    """Return whether a delivery is needed: a fallback gets no alert that Slack or another fallback has shown, and the
+    all-clear only of alerts that it got."""
+    if not route.is_fallback or delivery.is_replayed or delivery.alert_id is None:
         return True
-    return not await deliveries.is_shown(db, delivery.alert_id or 0)
+    if delivery.event_type == EventType.ALERT_OPENED:
+        is_shown = await deliveries.is_shown(db, delivery.alert_id)
+        return not is_shown and not await deliveries.fallbacks_with(db, delivery.alert_id)
+    return route.id in await deliveries.fallbacks_with(db, delivery.alert_id)
 
 
 async def _send(engine: Engine, route: Route, delivery: Delivery) -> Answer:

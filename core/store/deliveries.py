@@ -13,7 +13,7 @@ from core.models.events import EventType
 from core.store import clock
 from core.store.rows import by_key
 from core.store.slack_messages import MessageStatus
-from core.store.tables import deliveries, slack_messages
+from core.store.tables import deliveries, routes, slack_messages
 
 #: How long a delivery is tried, in seconds.
 TRIED_FOR_S = 24 * 3600.0
@@ -87,7 +87,7 @@ async def due(db: AsyncConnection, limit: int) -> list[Delivery]:
     """Return the deliveries that are due, the longest overdue first.
 
     A delivery waits for the earlier ones to the same route about the same subject, so that no all-clear comes before
-    its alert.
+    its alert. An alert waits for the fallbacks before its own: until each of them has failed to deliver it.
     """
     earlier = deliveries.alias()
     waits = select(earlier.c.id).where(
@@ -96,7 +96,17 @@ async def due(db: AsyncConnection, limit: int) -> list[Delivery]:
         earlier.c.status == DeliveryStatus.PENDING.value,
         earlier.c.number < deliveries.c.number,
     )
-    query = select(deliveries).where(deliveries.c.next_at <= clock.expression(db), ~waits.exists())
+    is_fallback = select(routes.c.id).where(routes.c.id == deliveries.c.route_id, routes.c.is_fallback).exists()
+    untried = select(earlier.c.id).where(
+        earlier.c.alert_id == deliveries.c.alert_id,
+        earlier.c.event_type == EventType.ALERT_OPENED.value,
+        earlier.c.status == DeliveryStatus.PENDING.value,
+        earlier.c.error.is_(None),
+        earlier.c.number < deliveries.c.number,
+        earlier.c.route_id.in_(select(routes.c.id).where(routes.c.is_fallback)),
+    )
+    is_next = or_(deliveries.c.event_type != EventType.ALERT_OPENED.value, ~is_fallback, ~untried.exists())
+    query = select(deliveries).where(deliveries.c.next_at <= clock.expression(db), ~waits.exists(), is_next)
     return [_from_row(row) for row in (await db.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()]
 
 
@@ -139,12 +149,30 @@ async def is_shown(db: AsyncConnection, alert_id: int) -> bool:
     return (await db.execute(query.limit(1))).first() is not None
 
 
+async def fallbacks_with(db: AsyncConnection, alert_id: int) -> set[int]:
+    """Return the ids of the fallbacks that have got an alert."""
+    query = (
+        select(deliveries.c.route_id)
+        .join(routes, routes.c.id == deliveries.c.route_id)
+        .where(
+            deliveries.c.alert_id == alert_id,
+            deliveries.c.event_type == EventType.ALERT_OPENED.value,
+            deliveries.c.status == DeliveryStatus.DELIVERED.value,
+            routes.c.is_fallback,
+        )
+    )
+    return set((await db.execute(query)).scalars())
+
+
 async def close_alert(db: AsyncConnection, alert_id: int, now: float) -> dict[int, DeliveryStatus]:
-    """Skip the deliveries of an alert that are not due yet. Returns what became of all of them, by route."""
+    """Skip the deliveries of an alert that are not due yet, and those that wait for another fallback. Returns what
+    became of all of them, by route."""
     of_alert = (deliveries.c.alert_id == alert_id, deliveries.c.event_type == EventType.ALERT_OPENED.value)
     is_held = (deliveries.c.status == DeliveryStatus.PENDING.value, deliveries.c.attempts == 0)
     skipped = {"status": DeliveryStatus.SKIPPED.value, "next_at": None}
-    await db.execute(update(deliveries).where(*of_alert, *is_held, deliveries.c.next_at > now).values(skipped))
+    fallbacks = select(routes.c.id).where(routes.c.is_fallback)
+    is_early = or_(deliveries.c.next_at > now, deliveries.c.route_id.in_(fallbacks))
+    await db.execute(update(deliveries).where(*of_alert, *is_held, is_early).values(skipped))
     query = select(deliveries.c.route_id, deliveries.c.status).where(*of_alert)
     return {route_id: DeliveryStatus(status) for route_id, status in await db.execute(query)}
 

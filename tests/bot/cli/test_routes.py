@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from bot.cli.exit_codes import ExitCode
-from tests.bot.cli.commands import Commands
+from tests.bot.cli.commands import Commands, LocalIterable
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,6 +54,17 @@ def test_routes(run: Commands) -> None:
     assert run.here("deliveries", "replay").code == ExitCode.BAD_INPUT
     assert run.here("routes", "remove", "ops").code == ExitCode.OK
     assert run.here("routes", "remove", "ops").code == ExitCode.BAD_INPUT
+
+
+def test_sync_sends_its_events(run: Commands, iterable: LocalIterable) -> None:
+    """A sync in a terminal sends its events before it ends, although no worker runs."""
+    with _receiver() as url:
+        run.here("routes", "add", "ops", "--webhook", f"{url}/hook", "--event", "run.*")
+        assert run.here("sync", run.audience(range(1)), "--list", iterable.new_list()).code == ExitCode.OK
+    listed = run.here("deliveries", "list", "--status", "delivered").out
+    assert "run.started" in listed
+    assert "run.succeeded" in listed
+    assert run.here("deliveries", "list", "--status", "pending").out == "There are no such deliveries.\n"
 
 
 def test_headers(run: Commands) -> None:

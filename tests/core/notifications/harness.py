@@ -28,9 +28,11 @@ class Notified:
     receiver: Receiver
     dispatcher: Dispatcher
 
-    async def route(self, name: str = "hook", *, path: str = "/hook", **options: Any) -> str:
-        """Add a route to the receiver, and return its signing secret."""
-        chosen = RouteOptions(name, RouteKind.WEBHOOK, self.receiver.url + path, **options)
+    async def route(
+        self, name: str = "hook", *, path: str = "/hook", to: Receiver | None = None, **options: Any
+    ) -> str:
+        """Add a route to the receiver, or to another one, and return its signing secret."""
+        chosen = RouteOptions(name, RouteKind.WEBHOOK, (to or self.receiver).url + path, **options)
         return (await routes.add(self.world.sync.engine, chosen, by=COMMAND_LINE, team_id=None))[1]
 
     async def send(self, seconds: float = 0.0) -> None:

@@ -18,7 +18,7 @@ from core.store.deliveries import DeliveryStatus
 from core.store.outbox import FALLBACK_AFTER_S
 from core.store.routes import RouteKind
 from core.store.slack_messages import MessageStatus
-from sandbox.receivers.webhook import Behavior
+from sandbox.receivers.webhook import Behavior, receiving
 from tests.core.automation.harness import DAY_S, HOUR_S
 from tests.core.harness import people
 from tests.core.notifications.harness import notified
@@ -146,6 +146,32 @@ async def test_fallback(tmp_path: Path, database_url: str, monkeypatch: pytest.M
         await notices.alert(opens=False)
         await notices.send(1)
         assert notices.receiver.types == ["alert.opened", "alert.resolved"]
+
+
+async def test_chain_of_fallbacks(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fallbacks take an alert in the order in which they were added: each only after those before it have failed."""
+    async with notified(tmp_path, database_url, monkeypatch) as notices, receiving() as second, receiving() as third:
+        await notices.route("first", is_fallback=True)
+        await notices.route("second", to=second, is_fallback=True)
+        await notices.route("third", to=third, is_fallback=True)
+        await notices.alert()
+        await notices.send(FALLBACK_AFTER_S + 1)
+        await notices.alert(opens=False)
+        await notices.send(1)
+        assert (notices.receiver.types, second.types, third.types) == (["alert.opened", "alert.resolved"], [], [])
+
+        notices.receiver.behavior = Behavior.REFUSE
+        await notices.alert(code="another")
+        await notices.send(HOUR_S)
+        await notices.send(FALLBACK_AFTER_S + 1)
+        assert (second.types, third.types) == (["alert.opened"], []), "at once, although the first is tried again"
+        notices.receiver.behavior = Behavior.TAKE
+        await notices.send(HOUR_S)
+        await notices.alert(opens=False)
+        await notices.send(1)
+        tried = notices.receiver.types[2:]
+        assert set(tried) == {"alert.opened"}, "no all-clear of an alert that another one has"
+        assert (second.types, third.types) == (["alert.opened", "alert.resolved"], [])
 
 
 async def test_templates(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
