@@ -20,6 +20,7 @@ from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.mapping_management import handlers as mapping_management
 from bot.features.reports import handlers as reports
 from bot.features.reports.messages import ReportMessageProvider
+from bot.features.routes import handlers as routes
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
 from bot.features.schedules import handlers as schedules
@@ -42,6 +43,7 @@ FEATURES = (
     live_audiences,
     alerts,
     reports,
+    routes,
     undo,
     freezes,
     drift,

@@ -353,6 +353,37 @@ class AlertBlock(StrEnum):
         return f"{self.value}-{rule}"
 
 
+class RouteCallback(StrEnum):
+    """Modals."""
+
+    LIST = "routes-list"
+    ADD = "routes-add-form"
+
+
+class RouteAction(StrEnum):
+    """Buttons, with their values in brackets."""
+
+    OPEN = "routes-open"
+    """[connection id]"""
+    ADD = "routes-add-open"
+    """[connection id]"""
+    TEST = "routes-test"
+    """[route id]"""
+    REMOVE = "routes-remove"
+    """[route id]"""
+
+
+class RouteBlock(StrEnum):
+    """Inputs."""
+
+    NAME = "routes-name"
+    CHANNEL = "routes-channel"
+    PERSON = "routes-person"
+    KEY = "routes-key"
+    REGION = "routes-region"
+    FALLBACK = "routes-fallback"
+
+
 class ReportCallback(StrEnum):
     """Modals."""
 

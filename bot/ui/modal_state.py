@@ -59,6 +59,11 @@ class ViewInputs:
         """Return the ids of the chosen people."""
         return list(self._element(block).get("selected_users") or ())
 
+    def person(self, block: str) -> str | None:
+        """Return the id of the chosen person, or None."""
+        selected: str | None = self._element(block).get("selected_user")
+        return selected
+
     def conversation(self, block: str) -> str | None:
         """Return the id of the chosen channel, or None."""
         element = self._element(block)

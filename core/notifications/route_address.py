@@ -11,6 +11,8 @@ from core.notifications import templates, webhook
 from core.notifications.route_secrets import RouteSecrets
 from core.store.routes import RouteKind
 
+#: PagerDuty's addresses by region. Source: https://developer.pagerduty.com/docs/send-alert-event
+PAGERDUTY_REGIONS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 #: The events that a route gets if no one chose others.
 ALERTS = ("alert.*",)
 # An address of a mailbox, as far as it has to be checked before a mail server does.

@@ -1,7 +1,7 @@
 """The use cases of routes: add, remove, test, replay. Each is audited.
 
-Only operators name addresses of webhooks, PagerDuty and mail servers (on the command line), so these may be in the
-private network. People in Slack choose channels and persons in Slack only (`RouteKind.SLACK`).
+Only operators name addresses of webhooks and mail servers (on the command line, and with a token of their own), so
+these may be in the private network. Workspaces choose channels and persons in Slack, and PagerDuty (`add_own`).
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,17 @@ from fnmatch import fnmatchcase
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import ConflictError, NotFoundError, ValidationError
+from core.errors import ConflictError, NotFoundError, PermissionDeniedError, ValidationError
 from core.models.events import EventType
 from core.notifications.answer import Answer
 from core.notifications.dispatcher import CLAIM_S, send_now
-from core.notifications.route_address import RouteOptions, target_and_secrets
+from core.notifications.route_address import PAGERDUTY_REGIONS, RouteOptions, target_and_secrets
 from core.notifications.route_secrets import seal
 from core.store import audit_log, clock, deliveries, outbox, routes
 from core.store.audit_log import AuditAction
 from core.store.deliveries import Delivery, DeliveryStatus
 from core.store.routes import Route, RouteKind
+from core.store.tenancy import Tenant
 
 NAME_MAX_LENGTH = 60
 # Routes of an installation.
@@ -90,9 +91,33 @@ async def change(engine: Engine, route: Route, options: RouteOptions, *, by: str
     return changed
 
 
+async def add_own(engine: Engine, options: RouteOptions, *, by: str, team_id: str | None) -> tuple[Route, str]:
+    """As `add`, for a workspace (None: for the operator), which may only name places in Slack, and PagerDuty.
+
+    Other addresses could be in the private network of the server. Raises PermissionDeniedError for them.
+    """
+    is_outside = options.kind is RouteKind.SLACK or (
+        options.kind is RouteKind.PAGERDUTY and options.address in PAGERDUTY_REGIONS.values()
+    )
+    if team_id is not None and not is_outside:
+        raise PermissionDeniedError("Only the operator of this program adds routes to webhooks and mail servers.")
+    return await add(engine, options, by=by, team_id=team_id)
+
+
 async def remove(engine: Engine, name: str, *, by: str, team_id: str | None) -> None:
     """Delete a route with its deliveries. Raises NotFoundError if there is none of this name."""
-    route = await require(engine, name)
+    await remove_route(engine, await require(engine, name), by=by, team_id=team_id)
+
+
+async def remove_own(engine: Engine, route: Route, *, by: str, team_id: str | None) -> None:
+    """Delete a route for a workspace (None: for the operator). Raises PermissionDeniedError if it is the operator's."""
+    if team_id is not None and route.team_id != team_id:
+        raise PermissionDeniedError(f'The operator of this program added the route "{route.name}", and can remove it.')
+    await remove_route(engine, route, by=by, team_id=team_id)
+
+
+async def remove_route(engine: Engine, route: Route, *, by: str, team_id: str | None) -> None:
+    """Delete a route with its deliveries."""
     async with engine.database.write() as db:
         await routes.remove(db, route.id)
         before = {"name": route.name, "kind": route.kind.value, "target": route.target}
@@ -105,13 +130,39 @@ async def test(engine: Engine, name: str, *, by: str, team_id: str | None) -> tu
     Raises NotFoundError if there is no route of this name, and ConflictError if it is one in Slack.
     """
     route = await require(engine, name)
+    return route, await test_route(engine, route, by=by, team_id=team_id)
+
+
+async def test_route(engine: Engine, route: Route, *, by: str, team_id: str | None) -> Answer:
+    """Send a test event to a route now, and return the receiver's answer. Raises ConflictError if it is in Slack."""
     if route.kind is RouteKind.SLACK:
         raise ConflictError(f'Route "{route.name}" is in Slack: only routes to other programs are tested here.')
     async with engine.database.write() as db:
         claimed_until = await clock.now(db) + CLAIM_S
         delivery_id = await outbox.add_test(db, route, claimed_until)
         await _audit(db, route, AuditAction.ROUTE_TESTED, by, team_id)
-    return route, await send_now(engine, route, delivery_id)
+    return await send_now(engine, route, delivery_id)
+
+
+async def record_test(engine: Engine, route: Route, *, by: str, team_id: str | None) -> None:
+    """Audit that a person has sent a test to a route in Slack."""
+    async with engine.database.write() as db:
+        await _audit(db, route, AuditAction.ROUTE_TESTED, by, team_id)
+
+
+async def visible(engine: Engine, tenant: Tenant, route_id: int | None = None) -> list[Route]:
+    """Return the routes that a workspace sees, oldest first, or the only one with an id.
+
+    Raises NotFoundError if it sees none with this id.
+    """
+    async with engine.database.read() as db:
+        seen = await routes.of_tenant(db, tenant.team_id, with_shared=tenant.with_shared)
+    if route_id is None:
+        return seen
+    routes_with_id = [route for route in seen if route.id == route_id]
+    if not routes_with_id:
+        raise NotFoundError("There is no such route.")
+    return routes_with_id
 
 
 async def replay(engine: Engine, delivery_id: str, *, by: str, team_id: str | None) -> Delivery:

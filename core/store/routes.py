@@ -116,6 +116,15 @@ async def everyone(db: AsyncConnection) -> list[Route]:
     return [_from_row(row) for row in (await db.execute(select(routes).order_by(routes.c.id))).mappings()]
 
 
+async def of_tenant(db: AsyncConnection, team_id: str | None, *, with_shared: bool) -> list[Route]:
+    """Return the routes that a workspace sees, oldest first: its own, and with `with_shared` those of all workspaces.
+
+    `team_id` None is the operator, who sees all.
+    """
+    every = await everyone(db)
+    return [each for each in every if team_id is None or each.team_id == team_id or (with_shared and not each.team_id)]
+
+
 async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, Route]:
     """Find routes by their ids."""
     rows = (await db.execute(select(routes).where(routes.c.id.in_(ids)))).mappings()

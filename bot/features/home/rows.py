@@ -11,6 +11,7 @@ from bot.features.ids import (
     HomeAction,
     MappingAction,
     ReportAction,
+    RouteAction,
     RunAction,
     ScheduleAction,
 )
@@ -45,6 +46,7 @@ def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewe
         ("Edit", ConnectAction.EDIT, connection.id),
         ("mParticle audiences", ConnectAction.MPARTICLE, connection.id),
         ("Reports", ReportAction.OPEN, connection.id),
+        ("Alert routes", RouteAction.OPEN, connection.id),
     ]
     if connection.key_rejected_at is not None:
         return StatusItem(text, (sections.replace_key(connection), menu(HomeAction.MORE, *more)))

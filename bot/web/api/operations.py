@@ -65,6 +65,18 @@ class Call:
             raise NotFoundError(f"There is no mapping {mapping_id}.")
         return mapping
 
+    async def connection(self) -> Connection:
+        """Return the connection in the path. Raises NotFoundError if the token sees none."""
+        return await self.connection_with(self.number("connection_id"))
+
+    async def connection_with(self, connection_id: int) -> Connection:
+        """Return a connection. Raises NotFoundError if the token sees none with this id."""
+        async with self.engine.database.read() as db:
+            connection = await tenancy.connection(db, self.tenant, connection_id)
+        if connection is None:
+            raise NotFoundError(f"There is no connection {connection_id}.")
+        return connection
+
     async def alert(self) -> Alert:
         """Return the alert in the path. Raises NotFoundError if the token sees none."""
         alert_id = self.number("alert_id")

@@ -33,6 +33,9 @@ from bot.features.ids import (
     ReportAction,
     ReportBlock,
     ReportCallback,
+    RouteAction,
+    RouteBlock,
+    RouteCallback,
     RunAction,
     RunBlock,
     RunCallback,
@@ -52,6 +55,7 @@ from bot.features.mapping_management.form import ManagementMetadata
 from bot.features.mapping_management.list_form import ListMetadata
 from bot.features.mapping_management.people import PeopleMetadata
 from bot.features.reports.form import ReportsMetadata
+from bot.features.routes.views import RoutesMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.schedules.form import ScheduleMetadata
@@ -90,6 +94,7 @@ class Target:
     run_id: str
     alert_id: int
     schedule_id: int
+    route_id: int
     audience: str
 
 
@@ -229,6 +234,14 @@ def _map_metadata(target: Target) -> Metadata:
 
 def _schedule(target: Target) -> int:
     return target.schedule_id
+
+
+def _route(target: Target) -> int:
+    return target.route_id
+
+
+def _routes(target: Target) -> Metadata:
+    return RoutesMetadata(connection_id=target.connection_id)
 
 
 def _schedule_metadata(target: Target) -> Metadata:
@@ -429,6 +442,18 @@ CASES: Mapping[str, Case] = {
             ReportCallback.SETTINGS,
             lambda t: ReportsMetadata(connection_id=t.connection_id),
             {ReportBlock.TIME_ZONE: {"value": "UTC"}},
+        ),
+        Right.ADMINISTER,
+    ),
+    RouteAction.OPEN: Case(_button(RouteAction.OPEN, _connection), Right.ADMINISTER),
+    RouteAction.ADD: Case(_in_modal(RouteAction.ADD, _connection, _routes, {}), Right.ADMINISTER),
+    RouteAction.TEST: Case(_in_modal(RouteAction.TEST, _route, _routes, {}), Right.ADMINISTER),
+    RouteAction.REMOVE: Case(_in_modal(RouteAction.REMOVE, _route, _routes, {}), Right.ADMINISTER),
+    RouteCallback.ADD: Case(
+        _submission(
+            RouteCallback.ADD,
+            _routes,
+            {RouteBlock.NAME: {"value": "ops"}, RouteBlock.CHANNEL: {"selected_conversation": "C01MARKETING"}},
         ),
         Right.ADMINISTER,
     ),

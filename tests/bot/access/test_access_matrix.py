@@ -31,10 +31,11 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunPlan, RunRequest, RunStatus
-from core.store import alerts, approvals, connections, file_sources, lists, mappings, runs, schedules
+from core.store import alerts, approvals, connections, file_sources, lists, mappings, routes, runs, schedules
 from core.store.connections import project_of
 from core.store.file_sources import Existing
 from core.store.mappings import MappingStatus
+from core.store.routes import RouteKind
 from core.store.schedules import Missed, Trigger
 from core.store.tables import metadata
 from sandbox.iterable import Running
@@ -60,7 +61,7 @@ REFUSALS = re.compile(
             "Only an approver of",
             "Only (an )?admins? (or|and) owners? of this workspace",
             "named operators and approvers",
-            "There is no (such )?(connection|mapping|run|alert)",
+            "There is no (such )?(connection|mapping|run|alert|route)",
             "No mapping is called",
             "for members of this workspace",
         )
@@ -147,7 +148,19 @@ class Bot:
             alert = await alerts.open_of(db, connection_id, mapping_id)
             assert alert is not None
             schedule_id = await _schedule(db, connection_id, mapping_id)
-        return Target(connection_id, mapping_id, run_id, alert.id, schedule_id, audience)
+            route = await routes.add(
+                db,
+                name=audience,
+                kind=RouteKind.SLACK,
+                team_id=team_id,
+                connection_id=connection_id,
+                events=["alert.*"],
+                is_fallback=False,
+                target="C01MARKETING",
+                sealed=None,
+                created_by=ADA,
+            )
+        return Target(connection_id, mapping_id, run_id, alert.id, schedule_id, route.id, audience)
 
     async def is_refused(self, case: Case, person: Person, target: Target) -> bool:
         """Return whether the bot refuses a request, and remove the target if it doesn't.

@@ -28,7 +28,8 @@ def uploaded(service: Api) -> list[Path]:
 
 async def send(service: Api, operation: Operation, token: str | None, sync_id: str = "s", number: int = 1) -> int:
     """Send a request to an operation with these ids in its path. Returns the status."""
-    path = operation.path.format(sync_id=sync_id, mapping_id=number, alert_id=number) + QUERIES.get(operation.id, "")
+    ids = dict.fromkeys(("mapping_id", "alert_id", "route_id", "connection_id"), number)
+    path = operation.path.format(sync_id=sync_id, **ids) + QUERIES.get(operation.id, "")
     body = {"json": BODIES[operation.id]} if operation.body else {}
     return (await service.call(token, operation.method, path, **body)).status
 
@@ -42,6 +43,9 @@ BODIES = {
     "change_mapping": {"name": "Gold"},
     "set_exclusions": {"domains": ["example.com"]},
     "change_list_of_mapping": {"list_id": 1, "people": "leave"},
+    "add_alert_route": {"name": "ops", "kind": "slack", "address": "C0123ABCD"},
+    "change_rules_of_connection": {"rules": {"drift": {"limit": 5}}},
+    "change_rules_of_mapping": {"rules": {"drift": None}},
 }
 #: The parameters that an operation must have.
 QUERIES = {"delete_mapping": "?members=leave"}
@@ -73,7 +77,7 @@ async def test_other_workspaces(tmp_path: Path) -> None:
         for operation in router.OPERATIONS:
             if "{" in operation.path or operation.id == "start_sync":
                 assert await send(service, operation, stranger, sync_id, mapping.id) == 404, operation.id
-        for path in ("/syncs", "/mappings", "/connections", "/alerts"):
+        for path in ("/syncs", "/mappings", "/connections", "/alerts", "/alert-routes"):
             assert (await service.call(stranger, "GET", path)).content["items"] == [], path
         looked_up = await service.call(stranger, "POST", "/members/lookup", json={"identity": "p0@example.com"})
         assert looked_up.content == {"items": [], "faults": {}, "forgotten_in": []}
