@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Text, and_, bindparam, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
+from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.data_fields import DataFields
 from core.models.exclusions import Exclusion, dump, load
 from core.store import clock
@@ -511,10 +512,17 @@ async def to_delete(db: AsyncConnection, before: float) -> list[AudienceMapping]
 
 
 async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
-    """Return the number of ledger members by mapping."""
+    """Return how many people these mappings have on their list, by mapping.
+
+    Several profiles of a person count once, as for Iterable, and the former identities that still have to leave not.
+    """
+    names = (ledger.c.email, ledger.c.user_id)
+    by_user_id = mappings.c.project_type == ProjectType.USER_ID.value
+    identity = case((by_user_id, func.coalesce(*reversed(names))), else_=func.coalesce(*names))
     rows = await db.execute(
-        select(ledger.c.mapping_id, func.count())
-        .where(ledger.c.mapping_id.in_(mapping_ids))
+        select(ledger.c.mapping_id, func.count(identity.distinct()))
+        .join(mappings, mappings.c.id == ledger.c.mapping_id)
+        .where(ledger.c.mapping_id.in_(mapping_ids), ~ledger.c.member_key.startswith(FORMER_IDENTITY_PREFIX))
         .group_by(ledger.c.mapping_id)
     )
     return dict(tuple(row) for row in rows)

@@ -17,6 +17,8 @@ from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from core.store.slack_messages import MessageStatus, SlackMessage
 
 _DAY_S = 24 * 3600.0
+# The people of a disconnected audience no longer change, and counting many takes long.
+_MEMBERS_TTL_S = 60.0
 # Digests of this many past days are posted late if the bot or Slack was down.
 MISSED_DAYS = 7
 
@@ -42,7 +44,8 @@ class LiveCounts:
         """Return the counts of a mapping. A count that the mapping's status does not need is 0."""
         status = (mapping.status, mapping.approved_until, mapping.disconnected_at)
         counted_at, counted_status, counts = self._cache.get(mapping.id, (0.0, (), Counts(0, 0, 0)))
-        if counted_status == status and time.monotonic() - counted_at < self._ttl:
+        ttl = self._ttl if mapping.disconnected_at is None else max(self._ttl, _MEMBERS_TTL_S)
+        if counted_status == status and time.monotonic() - counted_at < ttl:
             return counts
         removals = members = waiting = 0
         if mapping.status is MappingStatus.ACTIVE and mapping.removal_policy is RemovalPolicy.ASK:

@@ -5,9 +5,9 @@ import time
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
-from core.models.batch import BatchEntry, Phase
+from core.models.batch import FORMER_IDENTITY_PREFIX, BatchEntry, Phase
 from core.store import batches, connections, ledger, lists, mappings, rejections, runs
 from core.store.connections import project_of
 from core.store.database import Database
@@ -131,15 +131,21 @@ async def test_audience_is_set_once(database: Database) -> None:
 
 
 async def test_sizes_of_mappings(database: Database) -> None:
-    """The members of several mappings are counted at once; an empty mapping is left out."""
+    """The people of several mappings are counted at once, as Iterable counts them; an empty mapping is left out.
+
+    Two profiles with one email are one person, except in userID-based projects. A former identity is none.
+    """
     one = await add_mapping(database)
-    other = await add_mapping(database, one.connection_id)
+    by_user_id, empty = [await add_mapping(database, one.connection_id) for _ in range(2)]
+    rows = [BatchEntry("a", str(n), f"p{n}@example.com", f"c{n}") for n in range(3)]
+    rows.append(BatchEntry("a", "another profile", "p0@example.com", "c9"))
+    rows.append(BatchEntry("a", f"{FORMER_IDENTITY_PREFIX}1", "before@example.com", None))
     async with database.write() as db:
-        await ledger.upsert(
-            db, one.id, [BatchEntry("a", str(n), f"p{n}@example.com", None) for n in range(3)], certain=True
-        )
-        assert await mappings.sizes(db, [one.id, other.id]) == {one.id: 3}
-        assert await ledger.size(db, other.id) == 0
+        await mappings.change(db, by_user_id.id, project_type=ProjectType.USER_ID)
+        for mapping in (one, by_user_id):
+            await ledger.upsert(db, mapping.id, rows, certain=True)
+        assert await mappings.sizes(db, [one.id, by_user_id.id, empty.id]) == {one.id: 3, by_user_id.id: 4}
+        assert await ledger.size(db, empty.id) == 0
 
 
 async def test_deleted_connection_deletes_its_rows(database: Database) -> None:
