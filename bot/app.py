@@ -68,7 +68,7 @@ def message_providers(services: Services, limits: MessagingLimits) -> list[Messa
     """Return the providers of all messages that the bot keeps up to date."""
     return [
         RunMessageProvider(services, approval_messages, limits.clock),
-        AlertMessageProvider(services.engine.settings),
+        AlertMessageProvider(services),
         ProposalMessageProvider(limits),
         LiveAudienceMessageProvider(limits),
         LiveOfferMessageProvider(),

@@ -2,7 +2,7 @@
 reconciler."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.slack.access_gate import HomeWorkspace, PendingReplies
@@ -10,6 +10,7 @@ from bot.slack.actor import Actor
 from bot.slack.admins import AdminDirectory
 from bot.slack.clients import Clients
 from bot.slack.home_viewers import HomeViewers
+from bot.slack.message_links import MessageLinks
 from bot.slack.user_groups import UserGroupDirectory, UserGroupsUnknownError
 from bot.ui.people_inputs import GroupChoice
 from core.connections.audience_cache import AudienceCache
@@ -17,10 +18,11 @@ from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.errors import InputError
 from core.models.run import Run
-from core.store import tenancy
+from core.store import slack_messages, tenancy
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
+from core.store.slack_messages import SlackMessage
 from core.store.tenancy import Tenant
 
 
@@ -65,7 +67,22 @@ class Services:
     groups: UserGroupDirectory = field(default_factory=UserGroupDirectory)
     home: HomeWorkspace = field(default_factory=HomeWorkspace)
     replies: PendingReplies = field(default_factory=PendingReplies)
+    links: MessageLinks = field(default_factory=MessageLinks)
     address: str = ""
+
+    async def link_to(self, team_id: str | None, message: SlackMessage | None) -> str | None:
+        """Return the address of a message; None if Slack does not show it, or does not answer."""
+        return await self.links.to(self.clients, team_id, message)
+
+    async def run_links(self, team_id: str, run_ids: Collection[str]) -> dict[str, str]:
+        """Return the addresses of the messages of runs in a workspace, by run id."""
+        keys = {f"run:{run_id}": run_id for run_id in run_ids}
+        if not keys:
+            return {}
+        async with self.engine.database.read() as db:
+            stored = await slack_messages.of(db, list(keys))
+        links = {keys[key]: await self.link_to(team_id, message) for key, message in stored.items()}
+        return {run_id: link for run_id, link in links.items() if link is not None}
 
     def tenant(self, actor: Actor) -> Tenant:
         """Return whose data a person sees: that of their workspace or, for an outsider, that of connections that name

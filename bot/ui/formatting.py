@@ -176,6 +176,11 @@ def masked(email: str) -> str:
     return f"{local[:1]}***@{domain}"
 
 
+def run_words(run_id: str, link: str | None = None) -> str:
+    """Return a run (mrkdwn), with a link to its message if that has an address."""
+    return f"run <{link}|{run_id}>" if link else f"run {run_id}"
+
+
 def rejected_words(count: int) -> str:
     """Return how many people were rejected."""
     return f"{plural(count, 'person', 'people')} couldn't be synced"

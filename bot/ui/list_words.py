@@ -8,6 +8,7 @@ from core.store.campaigns import ListCampaign
 from core.store.connections import Connection
 from core.store.freezes import Freeze
 from core.store.mappings import FreezeHolds, is_new_list
+from core.store.mparticle_accounts import MParticleAccount
 
 # The most campaigns in a message.
 MOST_CAMPAIGNS = 3
@@ -27,6 +28,16 @@ def list_link(connection: Connection, list_id: int) -> str:
     """Return a link (mrkdwn) to Iterable's lists, with the id of this one."""
     page = _LISTS_PAGES[connection.data_center]
     return "new list" if is_new_list(list_id) else f"<{page}|list {list_id} in Iterable>"
+
+
+def audiences_link(account: MParticleAccount | None) -> str:
+    """Return a link (mrkdwn) to the audiences in mParticle, or "" if it is not known where those are."""
+    return f"<{account.pod.audiences_page}|audiences in mParticle>" if account is not None else ""
+
+
+def linked_list(connection: Connection, list_id: int, name: str) -> str:
+    """Return the name of a list (mrkdwn) as a link to Iterable's lists, unless it is not created yet."""
+    return name if list_id <= 0 else f"<{_LISTS_PAGES[connection.data_center]}|{name}>"
 
 
 def campaign_lines(campaigns: Sequence[ListCampaign]) -> list[str]:

@@ -19,6 +19,12 @@ class Pod(StrEnum):
         return "https://api.mparticle.com" if self is Pod.US1 else f"https://api.{self.value}.mparticle.com"
 
     @property
+    def audiences_page(self) -> str:
+        """The page with an account's audiences, for people. The host is that of the pod's login page
+        (docs.mparticle.com, "Data Hosting Locations")."""
+        return f"https://app.{self.value}.mparticle.com/audiences"
+
+    @property
     def label(self) -> str:
         """The name to show to people."""
         return self.value.upper()

@@ -10,10 +10,10 @@ from bot.features.runs.run_reader import RunViewReader
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
+from bot.services import Services
 from bot.ui.formatting import slack_user
 from core.alerting import DRIFT
 from core.runs.drift import NONE, own_changes
-from core.settings import Settings
 from core.store import alerts, clock, list_checks, mappings, routes, runs
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
@@ -26,9 +26,9 @@ from core.store.slack_messages import MessageStatus, SlackMessage
 class AlertMessageProvider:
     """Provides the messages of open alerts, and of closed alerts until their end is shown."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the settings, which have the quiet hours. No I/O."""
-        self._settings = settings
+    def __init__(self, services: Services) -> None:
+        """Take the services. No I/O."""
+        self._services = services
         self._runs = RunViewReader()
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
@@ -41,7 +41,7 @@ class AlertMessageProvider:
         by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
         run_views = await self._runs.read(snapshot, failed.values())
         now = await clock.now(snapshot.db)
-        is_quiet = self._settings.is_quiet(now)
+        is_quiet = self._services.engine.settings.is_quiet(now)
         slack_routes = [route for route in await routes.everyone(snapshot.db) if route.kind is RouteKind.SLACK]
         subjects = []
         for each in followed:
@@ -50,7 +50,8 @@ class AlertMessageProvider:
             mapping = by_id.get(each.mapping_id or 0)
             check = await _check_of(snapshot.db, each, mapping)
             own = NONE if check is None else await own_changes(snapshot.db, check)
-            view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check, own)
+            run_link = await self._link(snapshot, connection, each)
+            view = AlertView(each, connection, mapping, run_views.get(each.run_id or ""), check, own, run_link)
             is_snoozed = is_quiet or max(each.show_at, each.snoozed_until or 0.0) > now
             routed = [
                 route
@@ -61,6 +62,13 @@ class AlertMessageProvider:
             keys = keys_of(each.id, connection) + [key for route in routed for key in _route_keys(each.id, route)]
             subjects.append(Subject(f"alert {each.id}", keys, state))
         return subjects
+
+    async def _link(self, snapshot: Snapshot, connection: Connection, alert: Alert) -> str | None:
+        """Return the address of the message of the alert's run."""
+        if alert.run_id is None:
+            return None
+        key = f"run:{alert.run_id}"
+        return await self._services.link_to(connection.team_id, (await snapshot.stored_messages([key])).get(key))
 
     async def after_read(self) -> None:
         """Nothing is due."""

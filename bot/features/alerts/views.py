@@ -9,7 +9,7 @@ from bot.features.ids import AlertAction, ConnectAction, MappingAction
 from bot.features.runs.result_messages import before, retry_buttons, what_to_do
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section, text_message
-from bot.ui.formatting import cut, duration, escape, moment, person, plural
+from bot.ui.formatting import cut, duration, escape, moment, person, plural, run_words
 from bot.ui.rule_words import RULE_WORDS
 from core.alerting import DRIFT, LATE_FILE, RUN_LOG, SILENCE
 from core.iterable import InvalidApiKeyError
@@ -40,7 +40,8 @@ _RUN_LOG_ADVICE = (
 @dataclass(frozen=True, slots=True)
 class AlertView:
     """An alert with the data of its message. `run_view` is the latest run that failed with this error,
-    `check` the comparison of the list if that differs, and `own_changes` what this program has done to it."""
+    `check` the comparison of the list if that differs, and `own_changes` what this program has done to it.
+    `run_link` is the address of the run's message."""
 
     alert: Alert
     connection: Connection
@@ -48,6 +49,7 @@ class AlertView:
     run_view: RunView | None
     check: ListCheck | None = None
     own_changes: OwnChanges = NONE
+    run_link: str | None = None
 
     @property
     def what(self) -> str:
@@ -177,7 +179,8 @@ def _state(view: AlertView) -> list[str]:
     lines = [f"Since {moment(view.alert.opened_at)}{times} · connection {escape(view.connection.label)}"]
     if view.run_view is not None:
         run = view.run_view.run
-        lines[0] += f" · run {run.id}, " + ("from mParticle" if run.is_live else f"started by {person(run.started_by)}")
+        by = "from mParticle" if run.is_live else f"started by {person(run.started_by)}"
+        lines[0] += f" · {run_words(run.id, view.run_link)}, {by}"
     if view.alert.acknowledged_by is not None:
         lines.append(f"{person(view.alert.acknowledged_by)} is on it")
     if view.alert.snoozed_until is not None and view.alert.closed_at is None:

@@ -6,7 +6,7 @@ from bot.features.approval.warnings import check_of, headline, is_large_removal,
 from bot.features.ids import ApprovalAction, plan_value
 from bot.features.runs.rejection_words import causes, rejected_line
 from bot.features.runs.result_messages import merging, notes
-from bot.features.runs.run_view import RunView, origin, reason
+from bot.features.runs.run_view import RunView, links, origin, reason
 from bot.ui.blocks import Message, actions, button, context, fields, modal, section
 from bot.ui.formatting import (
     JOURNEYS,
@@ -141,14 +141,14 @@ def _reasons(view: RunView, plan: RunPlan, most: int | None = None) -> list[str]
 
 
 def _facts(view: RunView, plan: RunPlan) -> list[str]:
-    """Return the file with its age, the estimated time, and who started the run."""
+    """Return the file with its age, the estimated time, links to list and audience, and who started the run."""
     facts = []
     if plan.file_name:
         at = plan.as_of.timestamp() if plan.as_of is not None else plan.source_at
         facts.append(escape(cut(plan.file_name, _FILE_NAME_MAX)) + (f", {moment(at)}" if at is not None else ""))
     if plan.requests:
         facts.append(f"Estimated time: {estimate(plan.seconds)}")
-    return [*facts, f"Started by {person(view.run.started_by)}", f"run {view.run.id}"]
+    return [*facts, *links(view), f"Started by {person(view.run.started_by)}", f"run {view.run.id}"]
 
 
 def approvers_line(view: RunView) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.features.home.page import HomePage, page_of
 from bot.features.home.views import home_view
-from bot.features.status.workspace_status import WorkspaceStatus, viewer_of, with_trends
+from bot.features.status.workspace_status import WorkspaceStatus, viewer_of, with_links, with_trends
 from bot.services import Services
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.home_viewers import HomeViewer
@@ -53,7 +53,7 @@ class HomePublisher:
             client = await self._services.clients.for_team(team_id)
             if client is None:  # the app was uninstalled there
                 continue
-            overview = await WorkspaceStatus.read(self._services, self._services.workspace(team_id))
+            overview = await _read(self._services, team_id)
             published = 0
             for home_viewer in home_viewers:
                 if published < MOST_AT_A_TIME:
@@ -67,8 +67,12 @@ async def publish(services: Services, client: AsyncWebClient, team_id: str, pers
     """
     home_viewer = services.viewers.opened(team_id, person)
     home_viewer.digest, home_viewer.metadata = "", metadata
-    overview = await WorkspaceStatus.read(services, services.workspace(team_id))
+    overview = await _read(services, team_id)
     await _publish(services, client, home_viewer, overview)
+
+
+async def _read(services: Services, team_id: str) -> WorkspaceStatus:
+    return await with_links(services, team_id, await WorkspaceStatus.read(services, services.workspace(team_id)))
 
 
 async def _publish(

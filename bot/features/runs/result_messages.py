@@ -5,7 +5,7 @@ from slack_sdk.models.blocks import Block, ButtonElement
 from bot.features.ids import ConnectAction, RunAction, UndoAction
 from bot.features.runs.rejection_words import advice_lines, rejected_line
 from bot.features.runs.remediation import remediation
-from bot.features.runs.run_view import RunView, comment, done_words, origin, reason
+from bot.features.runs.run_view import RunView, comment, done_words, links, origin, reason
 from bot.ui.blocks import Message, actions, button, context, section, text_message
 from bot.ui.formatting import (
     NO_CHANGES,
@@ -20,7 +20,6 @@ from bot.ui.formatting import (
     slack_user,
     trend,
 )
-from bot.ui.list_words import list_link
 from core.errors import (
     AmbiguousColumnsError,
     AudiencesOfOneNameError,
@@ -72,7 +71,7 @@ def summary(view: RunView) -> Message:
     if view.run.undo_of is None:
         buttons.append(_button("Run again", RunAction.AGAIN, view))
     buttons += _undo_button(view)
-    facts = [f"Took {duration(report.duration_s)}", list_link(view.connection, view.run.list_id)]
+    facts = [f"Took {duration(report.duration_s)}", *links(view)]
     small = context(" · ".join(facts), *origin(view))
     text = f"{title}: {done}. {rejected}".rstrip()
     return Message(text, [*blocks, *notes(view), small, *_row(buttons)])

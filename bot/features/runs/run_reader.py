@@ -1,7 +1,7 @@
 """Reads the data of the messages of runs."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bot.messages.provider import Snapshot
 from core.models.run import Run, RunPhase, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
 from core.sources.download_progress import DownloadProgress, download_progress
-from core.store import approvals, batches, campaigns, freezes, mappings, rejections, runs
+from core.store import approvals, batches, campaigns, freezes, mappings, mparticle_accounts, rejections, runs
 from core.store.mappings import MappingStatus
 
 
@@ -49,16 +49,18 @@ class RunViewReader:
         self._rejected: dict[str, tuple[tuple[object, ...], dict[str, int]]] = {}
         self._trackers: dict[str, tuple[int, ProgressTracker]] = {}
 
-    async def read(self, snapshot: Snapshot, shown: Iterable[Run]) -> dict[str, RunView]:
+    async def read(self, snapshot: Snapshot, shown: Collection[Run]) -> dict[str, RunView]:
         """Return the views of these runs by run id, without runs whose connection was removed."""
         views: dict[str, RunView] = {}
+        of_connections = {run.connection_id for run in shown}
+        accounts = await mparticle_accounts.of_connections(snapshot.db, list(of_connections)) if of_connections else {}
         for run in shown:
             connection = await snapshot.connection_of(run.connection_id, run.mapping_id)
             if connection is not None and run.id not in views:
                 list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
                 rejected = await self._rejected_by_reason(snapshot.db, run)
                 progress = await self._progress(snapshot.db, run)
-                facts = await _more(snapshot.db, run)
+                facts = {"account": accounts.get(run.connection_id), **await _more(snapshot.db, run)}
                 views[run.id] = RunView(
                     run, connection, list_name, rejected, progress, await self._download(run), **facts
                 )

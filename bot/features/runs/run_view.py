@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bot.ui.formatting import NO_CHANGES, changes, cut, escape, moment, person
+from bot.ui.list_words import audiences_link, list_link
 from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
@@ -13,6 +14,7 @@ from core.store.campaigns import ListCampaign
 from core.store.connections import Connection
 from core.store.freezes import Freeze
 from core.store.mappings import is_new_list
+from core.store.mparticle_accounts import MParticleAccount
 
 COMMENT_MAX = 500
 REASON_MAX = 1000
@@ -53,6 +55,8 @@ class RunView:
     """The freeze of the mapping, for a run that waits."""
     together: Sequence["RunView"] = ()
     """The runs that are decided together with this one, if its message shows them all, with this one first."""
+    account: MParticleAccount | None = None
+    """The connection's access to mParticle, which says where its audiences are."""
     previous: PreviousSync | None = None
     """The successful sync before, for a run that succeeded."""
 
@@ -100,6 +104,11 @@ def origin(view: RunView) -> list[str]:
         remark = f": “{comment(run.comment)}”" if run.comment else ""
         lines.append(f"{verb} by {person(run.decided_by)}, {moment(run.decided_at)}{remark}")
     return lines
+
+
+def links(view: RunView) -> list[str]:
+    """Return links (mrkdwn) to the list in Iterable and to the audience in mParticle."""
+    return [each for each in (list_link(view.connection, view.run.list_id), audiences_link(view.account)) if each]
 
 
 def comment(text: str) -> str:

@@ -13,6 +13,7 @@ from bot.features.status.workspace_status import (
     MappingStatusRow,
     WorkspaceStatus,
     viewer_of,
+    with_links,
     with_trends,
 )
 from bot.services import Services
@@ -33,6 +34,7 @@ async def status(call: SlashCommand) -> None:
     overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_audiences=True)
     shown = await with_trends(call.services, overview.mapped[:MOST_WITH_TRENDS])
     overview = replace(overview, mapped=(*shown, *overview.mapped[MOST_WITH_TRENDS:]))
+    overview = await with_links(call.services, call.actor.team_id, overview)
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
     await reply_privately(call.client, call.actor, status_message(overview, viewer))
 
@@ -41,7 +43,7 @@ async def history(call: SlashCommand) -> None:
     """Show the latest runs privately, of one mapping or of all. Raises InputError if there is no such mapping."""
     overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_declined=True)
     chosen = await _chosen(call, overview)
-    past = await _past(call.services, chosen)
+    past = await _past(call.services, call.actor.team_id, chosen)
     is_one = bool(call.argument) and len(chosen) == 1
     (row,) = await with_trends(call.services, chosen) if is_one else (None,)
     title = row.mapping.label if row is not None else call.argument or None
@@ -55,14 +57,18 @@ async def open_history(services: Services, client: AsyncWebClient, actor: Actor,
     if row is None:
         raise InputError(f"{ref.plain} is archived or declined.")
     (row,) = await with_trends(services, [row])
-    await open_modal(client, actor, history_modal(await _past(services, [row]), row))
+    await open_modal(client, actor, history_modal(await _past(services, actor.team_id, [row]), row))
 
 
-async def _past(services: Services, chosen: Sequence[MappingStatusRow]) -> list[HistoryItem]:
+async def _past(services: Services, team_id: str, chosen: Sequence[MappingStatusRow]) -> list[HistoryItem]:
     async with services.engine.database.read() as db:
         latest = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
     mapped = {each.mapping.id: each for each in chosen}
-    return [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in latest]
+    links = await services.run_links(team_id, [run.id for run in latest])
+    return [
+        HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id]), links.get(run.id))
+        for run in latest
+    ]
 
 
 async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:

@@ -5,7 +5,7 @@ from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.audience_words import counted
 from bot.ui.charts import sparkline
 from bot.ui.formatting import NO_CHANGES, bar, changes, duration, escape, moment, number, person, plural, share, trend
-from bot.ui.list_words import MOST_CAMPAIGNS, campaign_words, freeze_words
+from bot.ui.list_words import MOST_CAMPAIGNS, campaign_words, freeze_words, linked_list
 from bot.ui.status_words import DECLINED, MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.identity import UserIdField
@@ -22,6 +22,15 @@ from core.store.schedules import Schedule, Trigger
 def target_line(mapped: MappingStatusRow) -> str:
     """Return the audience, the list and the connection of a mapping."""
     audience, name = escape(mapped.mapping.label), escape(mapped.list_name)
+    return f"*{audience}* → {name} ({escape(mapped.connection.name)})"
+
+
+def linked_line(mapped: MappingStatusRow) -> str:
+    """Return the line of `target_line`, with links to the list in Iterable and to the audiences in mParticle."""
+    audience, mapping = escape(mapped.mapping.label), mapped.mapping
+    if mapped.account is not None:
+        audience = f"<{mapped.account.pod.audiences_page}|{audience}>"
+    name = linked_list(mapped.connection, mapping.list_id, escape(mapped.list_name))
     return f"*{audience}* → {name} ({escape(mapped.connection.name)})"
 
 
@@ -76,7 +85,7 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
         last += f"\n:double_vertical_bar: {freeze_words(mapped.freeze)}"
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
-    return f"{target_line(mapped)} · {state}\n{last}"
+    return f"{linked_line(mapped)} · {state}\n{last}"
 
 
 def size_line(mapped: MappingStatusRow) -> str:
@@ -161,14 +170,18 @@ def progress_lines(each: RunInProgress) -> str:
         lines += f"\n{bar(each.done, each.total)} {number(each.done)} of {number(each.total)}"
         lines += f" ({share(each.done, each.total)})"
     by = "mParticle" if each.run.request.live else person(each.run.started_by)
-    return f"{lines}\nStarted by {by} {moment(each.run.created_at)}"
+    return f"{lines}\nStarted by {by} {moment(each.run.created_at)}{_message_link(each)}"
+
+
+def _message_link(each: RunInProgress) -> str:
+    return f" · <{each.link}|Open the message>" if each.link else ""
 
 
 def waiting_lines(each: RunInProgress) -> str:
     """Return a run that waits for approval: numbers, requester, and the guards that stopped it."""
     lines = f"{target_line(each.mapped)} · {counts_line(each.run)}"
     lines += f"\nRequested by {person(each.run.started_by)}, waiting since "
-    lines += moment(each.run.finished_at or each.run.created_at)
+    lines += moment(each.run.finished_at or each.run.created_at) + _message_link(each)
     guards = " ".join(guard.message for guard in open_guards(each.run))
     return f"{lines}\n{escape(guards)}" if guards else lines
 

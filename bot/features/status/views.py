@@ -22,7 +22,7 @@ from bot.ui.blocks import (
     text_message,
 )
 from bot.ui.charts import TITLE_MAX, Chart, ChartBlock, Series
-from bot.ui.formatting import cut, escape, moment, person, plural
+from bot.ui.formatting import cut, escape, moment, person, plural, run_words
 from core.connections.permissions import may_start
 from core.models.run import Run, RunStatus
 from core.runs.rejected_members import REJECTED_SCHEME
@@ -57,11 +57,12 @@ def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class HistoryItem:
-    """A run in the history. `is_last`: it is the newest of its mapping."""
+    """A run in the history. `is_last`: it is the newest of its mapping. `link` is the address of its message."""
 
     run: Run
     mapped: MappingStatusRow
     is_last: bool
+    link: str | None = None
 
 
 def history_message(
@@ -84,7 +85,7 @@ def history_message(
 
 def history_modal(past: Sequence[HistoryItem], row: MappingStatusRow) -> dict[str, Any]:
     """Return the modal with the latest runs of a mapping. It has no buttons: their answers would be behind it."""
-    head = "\n".join(filter(None, [phrases.target_line(row), phrases.trend_lines(row)]))
+    head = "\n".join(filter(None, [phrases.linked_line(row), phrases.trend_lines(row)]))
     runs: list[Block] = [section(_past_lines(each, is_named=False)) for each in past]
     return modal("History", [section(head), divider(), *(runs or [section("No syncs yet.")])])
 
@@ -105,7 +106,7 @@ def _past_lines(each: HistoryItem, *, is_named: bool) -> str:
     by = "mParticle" if run.request.live else person(run.started_by)
     words = f"Undo of run `{run.undo_of}`: {phrases.status_words(run)}" if run.undo_of else phrases.status_words(run)
     head = f"{phrases.target_line(each.mapped)} · {words}" if is_named else f"*{words}*"
-    text = f"{head}\n{phrases.counts_line(run)}\n{moment(run.created_at)}, by {by}, run `{run.id}`"
+    text = f"{head}\n{phrases.counts_line(run)}\n{moment(run.created_at)}, by {by}, {run_words(run.id, each.link)}"
     return f"{text}\n{escape(run.error)}" if run.status is RunStatus.FAILED and run.error else text
 
 

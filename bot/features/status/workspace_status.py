@@ -54,7 +54,7 @@ class MappingStatusRow:
 
     `audience` is what mParticle counts, and `synced` how many people are synced; None if mParticle was not asked.
     `campaigns` are those of its list that are due. `sizes` and `next_sync` are set by `with_trends`: the sizes of the
-    list after its last syncs, and the schedule that fires next.
+    list after its last syncs, and the schedule that fires next. `account` is the connection's access to mParticle.
     """
 
     mapping: AudienceMapping
@@ -68,6 +68,7 @@ class MappingStatusRow:
     campaigns: tuple[ListCampaign, ...] = ()
     sizes: ListSizes | None = None
     next_sync: Schedule | None = None
+    account: MParticleAccount | None = None
 
     @property
     def is_proposed(self) -> bool:
@@ -77,12 +78,13 @@ class MappingStatusRow:
 
 @dataclass(frozen=True, slots=True)
 class RunInProgress:
-    """A run that has not ended, with its progress in changes."""
+    """A run that has not ended, with its progress in changes, and the address of its message (see `with_links`)."""
 
     run: Run
     mapped: MappingStatusRow
     done: int
     total: int
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class WorkspaceStatus:
             mine = {each.id for each in visible}
             open_alerts = [each for each in await alerts.current(db) if each.connection_id in mine]
             accounts = await mparticle_accounts.of_connections(db, list(mine))
+            mapped = [replace(each, account=accounts.get(each.connection.id)) for each in mapped]
             asked = [each.mapping.id for each in mapped if with_audiences and each.connection.id in accounts]
             sizes = await mappings.sizes(db, asked) if asked else {}
         if asked:
@@ -197,6 +200,16 @@ async def with_trends(services: Services, rows: Sequence[MappingStatusRow]) -> t
     return tuple(
         replace(row, sizes=sizes.get(row.mapping.id), next_sync=by_mapping.get(row.mapping.id)) for row in rows
     )
+
+
+async def with_links(services: Services, team_id: str, overview: WorkspaceStatus) -> WorkspaceStatus:
+    """Return a status whose runs have links to their messages."""
+    links = await services.run_links(team_id, [each.run.id for each in (*overview.under_way, *overview.waiting)])
+    linked = [
+        tuple(replace(each, link=links.get(each.run.id)) for each in items)
+        for items in (overview.under_way, overview.waiting)
+    ]
+    return replace(overview, under_way=linked[0], waiting=linked[1])
 
 
 def _due_order(schedule: Schedule) -> tuple[bool, float]:

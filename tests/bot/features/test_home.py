@@ -123,7 +123,7 @@ async def test_mappings_and_last_run(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, mapping, tmp_path)
         page = await wait_for_home(bot, bot.slack.marketer, "Done, 3 added")
-        assert "*SpringShoppers* → List 1001 (Shop) · Active" in bot.slack.render(page)
+        assert "*SpringShoppers* → List 1001 (https://app.iterable.com/lists) (Shop) · Active" in bot.slack.render(page)
         assert {RunAction.START, MappingAction.PAUSE, MappingAction.OPEN} <= buttons(page)
 
         assert await mapping_lifecycle.pause(bot.engine, mapping.id, by=MAYA, team_id=TEAM)
@@ -154,7 +154,7 @@ async def test_sizes_schedule_and_history(tmp_path: Path) -> None:
         await bot.slack.marketer.click(page, HomeAction.HISTORY)
         shown = bot.slack.render(await bot.slack.marketer.open_view())
         assert shown.index("Last successful sync 20") < shown.index("*Failed*") < shown.index("*Done*")
-        assert f"run `{first}`" in shown
+        assert f"run {first} ({bot.slack.page_url}archives/C01MARKETING/p" in shown
 
 
 async def test_menus_stand_for_buttons(tmp_path: Path) -> None:

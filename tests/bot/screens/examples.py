@@ -43,11 +43,13 @@ from core.store.reports import ReportSettings
 from core.store.run_history import ListSizes
 from tests.bot.screens import management_examples
 from tests.bot.screens.values import (
+    ACCOUNT,
     AFTER,
     AMIR,
     AT,
     DAY,
     LARGE,
+    LINK,
     LIVE,
     MANY,
     MAPPING,
@@ -102,7 +104,7 @@ def _approval() -> dict[str, Screen]:
 
 def _runs() -> dict[str, Screen]:
     decided: dict[str, Any] = {"decided_by": AMIR, "decided_at": AT, "comment": "Fits the spring plan"}
-    before: dict[str, Any] = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED)}
+    before: dict[str, Any] = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED), "account": ACCOUNT}
     failed: dict[str, Any] = {
         "error": "Iterable is having problems (500).",
         "error_code": UnavailableError.code,
@@ -146,7 +148,7 @@ def _alerts() -> dict[str, Screen]:
     )
 
     def shown(changed: Alert) -> AlertView:
-        return AlertView(changed, SHOP, MAPPING, run_view)
+        return AlertView(changed, SHOP, MAPPING, run_view, run_link=LINK)
 
     closed = replace(fault, closed_at=AT + 300, outcome=AlertOutcome.RESOLVED)
     silence = replace(fault, run_id=None, code=SILENCE, message="mParticle has sent nothing for 20 hours.")
@@ -241,11 +243,11 @@ def _status() -> dict[str, Screen]:
     fault = Alert(
         1, 1, 1, "abc", UnavailableError.code, "Iterable is having problems (500).", 0, AT, None, None, None, None
     )
-    waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0)
+    waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0, LINK)
     busy = WorkspaceStatus((SHOP,), (row, live_row), (RunInProgress(going, row, 2, 5),), (waits,), (fault,), {})
     quiet = WorkspaceStatus((SHOP,), (row,), (), (), (), {})
     sizes = tuple((AT + DAY * day, 4700 + 175 * day) for day in range(-4, 1))
-    daily = replace(row, sizes=ListSizes(AT, sizes), next_sync=SCHEDULE)
+    daily = replace(row, sizes=ListSizes(AT, sizes), next_sync=SCHEDULE, account=ACCOUNT)
     failing = replace(daily, last=run_of(RunStatus.FAILED, finished_at=AT + DAY, error=fault.message))
     calm = WorkspaceStatus((SHOP,), (daily,), (), (), (), {})
     guarded = replace(SHOP, operators=(AMIR,))
@@ -254,7 +256,8 @@ def _status() -> dict[str, Screen]:
         (SHOP,), tuple(replace(row, mapping=replace(MAPPING, id=number)) for number in range(13)), (), (), (), {}
     )
     viewer, marketer = Viewer(AMIR, is_admin=True), Viewer(MAYA, is_admin=False)
-    items = [HistoryItem(failing.last or done, failing, is_last=True), HistoryItem(done, failing, is_last=False)]
+    newest = HistoryItem(failing.last or done, failing, is_last=True, link=LINK)
+    items = [newest, HistoryItem(done, failing, is_last=False)]
     return {
         "status": status_message(busy, viewer),
         "all clear": status_message(quiet, viewer),

@@ -10,8 +10,10 @@ from bot.ui.blocks import Message
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import Guard, GuardName, Run, RunCounters, RunPlan, RunStatus
+from core.mparticle.models import Pod
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
+from core.store.mparticle_accounts import MParticleAccount
 from core.store.schedules import Missed, Schedule, Trigger
 from tests.core.reporting.test_run_report import make_run
 
@@ -36,6 +38,9 @@ SHOP = Connection(
     alert_channel="C01ALERTS",
     approvers=(AMIR,),
 )
+#: The address of a message.
+LINK = "https://fernway.slack.com/archives/C01MARKETING/p1772442000000100"
+ACCOUNT = MParticleAccount(1, Pod.EU1, "4711", "client", b"sealed", AT, None)
 MAPPING = AudienceMapping(1, 1, 42, "8754", "Shoppers", "auto", AT, proposed_by=MAYA)
 LIVE = replace(MAPPING, id=2, audience_name="VIPs", is_live=True)
 REF, LIVE_REF = MappingRef(SHOP, MAPPING, "Spring shoppers"), MappingRef(SHOP, LIVE, "VIP list")
