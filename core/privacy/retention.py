@@ -1,9 +1,9 @@
 """Retention: the deletion of data that is no longer needed.
 
-Runs, alerts and audit entries are kept; each is smaller than a kilobyte. The changes and rejections of a run are larger
-and personal, so they are deleted after the times in the settings. So are the addresses of former members. Data fields
-that an ended run has not sent are deleted at once. The files of a killed process are deleted once no process executes
-its run.
+Runs, alerts and audit entries are kept, unless settings limit how long; each is smaller than a kilobyte. The changes
+and rejections of a run are larger and personal, so they are deleted after the times in the settings. So are the
+addresses of former members. Data fields that an ended run has not sent are deleted at once. The files of a killed
+process are deleted once no process executes its run.
 """
 
 import asyncio
@@ -16,12 +16,15 @@ from core.engine import Engine
 from core.settings import DAY_S, FETCHED, RUN_LOG_PREFIX, STANDARD_INPUT, UPLOADS, WORK
 from core.store import batches, clock, connections, field_values, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
+from core.store.expiry import drop_alerts, drop_audit, drop_runs
 from core.store.forgotten_files import delete_files
 from core.store.former_files import remove_workflow_file
 
 # Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
+# Runs, alerts and audit entries deleted in one transaction.
+CLEAR_ROWS = 500
 #: The beginning of the names of folders in which lists are compared, and how long a comparison takes at most, in
 #: seconds. Older ones are left by killed processes.
 CHECK_PREFIX, LONGEST_CHECK_S = "list-", 6 * 3600.0
@@ -60,6 +63,21 @@ async def purge_expired(engine: Engine) -> None:
                 remains = bool(deleted)
                 if not remains:
                     await runs.mark_purged(db, run_id)
+
+
+async def drop_history(engine: Engine) -> None:
+    """Delete the runs, alerts and audit entries that are older than the settings say, in chunks."""
+    settings = engine.settings
+    limits = (
+        (settings.runs_retention_days, drop_runs),
+        (settings.alerts_retention_days, drop_alerts),
+        (settings.audit_retention_days, drop_audit),
+    )
+    for days, drop in limits:
+        deleted = 0 if days is None else CLEAR_ROWS
+        while days is not None and deleted == CLEAR_ROWS:
+            async with engine.database.write() as db:
+                deleted = await drop(db, await clock.now(db) - days * DAY_S, CLEAR_ROWS)
 
 
 async def remove_orphaned_files(engine: Engine) -> None:

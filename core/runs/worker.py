@@ -197,6 +197,7 @@ async def _clean_up(engine: Engine) -> None:
     """Expire approvals, and delete data and files that are no longer needed."""
     await expire_waiting(engine)
     await retention.purge_expired(engine)
+    await retention.drop_history(engine)
     await delete_due(engine)
     await retention.remove_orphaned_files(engine)
     await engine.database.clear_log()

@@ -127,6 +127,18 @@ class Settings(BaseSettings):
     events_retention_days: float = Field(
         30.0, gt=0.0, description="days after which events that were sent to routes are deleted"
     )
+    runs_retention_days: float | None = Field(
+        None,
+        ge=1.0,
+        description="days after which ended runs without changes and rejections are deleted, except the 25 newest of "
+        "each mapping (default: they are kept)",
+    )
+    alerts_retention_days: float | None = Field(
+        None, ge=1.0, description="days after which alerts that have ended are deleted (default: they are kept)"
+    )
+    audit_retention_days: float | None = Field(
+        None, ge=30.0, description="days after which entries of the audit log are deleted (default: they are kept)"
+    )
     iterable_url: str | None = Field(
         None,
         description="where Iterable's API is (default: by data center); the sandbox, in a demo or a test",

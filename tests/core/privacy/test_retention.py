@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from core import worker_registry
 from core.delivery.uploader import UNLIMITED
@@ -15,8 +15,8 @@ from core.models.run import CancelReason
 from core.planning import batching as plan
 from core.privacy import retention
 from core.settings import DAY_S, STANDARD_INPUT
-from core.store import database, run_history, runs
-from core.store.tables import batches, last_known_emails, rejections
+from core.store import database, expiry, run_history, runs
+from core.store.tables import alerts, audit_log, batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
@@ -101,6 +101,41 @@ async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.Monke
             "p5@example.com",
             "p6@example.com",
         ]
+
+
+async def test_history_is_kept_as_long_as_settings_say(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs, closed alerts and audit entries are deleted after their days, and kept without a setting."""
+    monkeypatch.setattr(expiry, "KEPT_RUNS", 2)
+    monkeypatch.setattr(retention, "CLEAR_ROWS", 1)
+    engine = sync.engine
+    run_ids = [(await sync.mirror(people(range(2)))).run.id for _ in range(4)]
+    async with engine.database.write() as db:
+        first = await runs.by_id(db, run_ids[0])
+        assert first is not None
+        await db.execute(update(runs_table).values(is_purged=True, finished_at=runs_table.c.finished_at - MONTH_S))
+        await db.execute(update(runs_table).where(runs_table.c.id == run_ids[1]).values(is_log_due=True))
+        for closed_at in (None, time.time() - MONTH_S):
+            values = {"connection_id": first.connection_id, "code": "x", "message": "x", "opened_at": 1.0}
+            await db.execute(insert(alerts).values(**values, closed_at=closed_at))
+        for at in (time.time(), time.time() - 2 * MONTH_S):
+            await db.execute(insert(audit_log).values(at=at, actor="x", action="run.started", subject="run:x"))
+
+    async def kept() -> tuple[list[str], int, int]:
+        await retention.drop_history(engine)
+        async with engine.database.read() as db:
+            ids = list((await db.execute(select(runs_table.c.id).order_by(runs_table.c.created_at))).scalars())
+            numbers = [
+                (await db.execute(select(func.count()).select_from(table).where(which))).scalar_one()
+                for table, which in ((alerts, alerts.c.code == "x"), (audit_log, audit_log.c.actor == "x"))
+            ]
+        return ids, numbers[0], numbers[1]
+
+    assert await kept() == (run_ids, 2, 2)
+    days = {"runs_retention_days": 40.0, "alerts_retention_days": 20.0, "audit_retention_days": 30.0}
+    engine.settings = engine.settings.model_copy(update=days)
+    assert await kept() == (run_ids, 1, 1)
+    engine.settings = engine.settings.model_copy(update={"runs_retention_days": 20.0})
+    assert (await kept())[0] == run_ids[1:]  # the second waits for the run log, the others are the newest
 
 
 @pytest.mark.extended
