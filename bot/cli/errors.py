@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot import error_reports
 from bot.cli.exit_codes import ExitCode
 from bot.cli.remediation import remediation
 from core.errors import InputError, SettingsError, StorageError, SyncError
@@ -47,7 +48,8 @@ def failure_of(error: BaseException, data_dir: Path) -> CommandFailure:
 
 
 def record(error: BaseException, data_dir: Path) -> Path | None:
-    """Append an error to the error log. Returns its path, or None if it can't be written."""
+    """Append an error to the error log, and report it. Returns the path, or None if the log can't be written."""
+    error_reports.report(error)
     path = data_dir / ERROR_LOG
     try:
         if path.exists() and path.stat().st_size > MOST_LOG_BYTES:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot import error_reports, telemetry
 from bot.cli import logging_setup
 from bot.cli.errors import CommandFailure, failure_of
 from bot.cli.exit_codes import ExitCode
@@ -58,15 +59,18 @@ def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: JsonR
 
     terminal = Terminal(as_json=report is not None)
     data_dir = Path()
-    try:
-        settings = load_settings()
-        data_dir = settings.data_dir
-        logging_setup.configure(terminal, data_dir, settings.log_format)
-        return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
-    except BrokenPipeError:  # of the output: network errors are IterableErrors by now
-        raise
-    except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # the top level
-        failure = failure_of(error, data_dir)
+    with ExitStack() as observers:
+        try:
+            settings = load_settings()
+            data_dir = settings.data_dir
+            logging_setup.configure(terminal, data_dir, settings.log_format)
+            observers.enter_context(telemetry.exporting(settings.otlp_endpoint))
+            observers.enter_context(error_reports.reporting(_dsn(settings)))
+            return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
+        except BrokenPipeError:  # of the output: network errors are IterableErrors by now
+            raise
+        except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # the top level
+            failure = failure_of(error, data_dir)
     tell(failure, terminal, report)
     return failure.code
 
@@ -95,6 +99,10 @@ def tell(failure: CommandFailure, terminal: Terminal, report: JsonReport | None)
 def print_json(report: JsonReport) -> None:
     """Print a report as JSON: the only output on standard output."""
     print(report.to_json(), flush=True)  # a rich console would wrap it
+
+
+def _dsn(settings: "Settings") -> str | None:
+    return settings.sentry_dsn.get_secret_value() if settings.sentry_dsn is not None else None
 
 
 async def _within_signals(work: Callable[[Session], Awaitable[ExitCode]], session: Session) -> ExitCode:

@@ -15,6 +15,7 @@ from collections import deque
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core import telemetry
 from core.delivery.freeze_check import is_frozen
 from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.run_sender import RunSender
@@ -149,10 +150,15 @@ class Uploader:
     async def _send_some(self, phase: Phase) -> None:
         try:
             while self._failure is None and (batch := await self._claim(phase)) is not None:
-                await self._recorder.record(batch, await self._sender.send(batch))
+                await self._deliver(batch)
         except Exception as error:  # noqa: BLE001  # `_send_all` raises it after the other senders have recorded
             # the outcomes of their batches
             self._failure = self._failure or error
+
+    async def _deliver(self, batch: Batch) -> None:
+        phase = batch.phase.name.lower()
+        with telemetry.span("batch", run_id=self._run.id, batch_id=batch.id, phase=phase, members=batch.sent_size):
+            await self._recorder.record(batch, await self._sender.send(batch))
 
     async def _claim(self, phase: Phase) -> Batch | None:
         """Return the next batch, marked as sent on disk, or None if the phase has no more."""

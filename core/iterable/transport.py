@@ -7,7 +7,7 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
-from core import network
+from core import network, telemetry
 from core.errors import SettingsError
 from core.iterable.clock import Clock
 from core.iterable.errors import (
@@ -56,6 +56,10 @@ _KEY = re.compile(r"[!-~]+")
 
 class AbortedError(Exception):
     """The client was halted while a request waited for its slot or for a retry."""
+
+
+# A part of a path that is not a fixed word.
+_ID = re.compile(r"(?<=/)[^/]*[^A-Za-z/][^/]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,20 +266,10 @@ class Transport:
         if self._session is self._given:  # it may lack our tracing, and no later moment is known
             leaving.now()
         try:
-            async with self._session.request(
-                request.method,
-                URL(self._base + request.path),
-                params=request.params,
-                data=fenced.body(request.body),
-                headers=self._headers if request.body is None else self._headers | _JSON,
-                timeout=aiohttp.ClientTimeout(
-                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._retry_policy.request_timeout_s
-                ),
-                allow_redirects=False,
-                proxy=network.proxy_for(self._base),
-                trace_request_ctx=leaving,
-            ) as response:
-                yield response
+            with telemetry.span("request", is_parent=False, **_described(request)) as ended:
+                async with self._begin(request, fenced, leaving, seconds) as response:
+                    ended["http.response.status_code"] = response.status
+                    yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if fenced.refused:
                 self._traffic.requests -= 1  # it was counted when its headers were ready, which were not sent either
@@ -287,6 +281,29 @@ class Transport:
                 "Check the network and try again; a run resumes where it stopped.",
                 list_id=request.list_id,
             ) from _presentable(error)
+
+    def _begin(
+        self, request: ApiRequest, fenced: FencedRequest, leaving: "_Leaving", seconds: float | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        assert self._session is not None
+        return self._session.request(
+            request.method,
+            URL(self._base + request.path),
+            params=request.params,
+            data=fenced.body(request.body),
+            headers=self._headers if request.body is None else self._headers | _JSON,
+            timeout=aiohttp.ClientTimeout(
+                total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._retry_policy.request_timeout_s
+            ),
+            allow_redirects=False,
+            proxy=network.proxy_for(self._base),
+            trace_request_ctx=leaving,
+        )
+
+
+def _described(request: ApiRequest) -> dict[str, str]:
+    """Return the attributes of a request's span: no parameter, and no id in the path."""
+    return {"http.request.method": request.method, "url.template": _ID.sub("{id}", request.path)}
 
 
 @dataclass(frozen=True, slots=True)

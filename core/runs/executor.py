@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import settings
+from core import settings, telemetry
 from core.connections import data_fields, mparticle
 from core.connections.campaigns import refresh_campaigns
 from core.connections.exclusions import exclusions_of
@@ -158,11 +158,18 @@ async def apply(engine: Engine, run_id: str) -> RunStatus:
 async def execute(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run and upload its changes. Returns its status. Raises what `plan` and `apply` raise."""
     run = await require_run(engine, run_id)
+    with telemetry.span("run", run_id=run_id, mapping_id=run.mapping_id, connection_id=run.connection_id) as ended:
+        status = await _execute(engine, run)
+        ended["status"] = status.value
+    return status
+
+
+async def _execute(engine: Engine, run: Run) -> RunStatus:
     if run.status in _NOT_YET_PLANNED:
-        status = await _plan_and_upload(engine, run_id)
-        if status is not RunStatus.RUNNING or (await require_run(engine, run_id)).is_frozen:
+        status = await _plan_and_upload(engine, run.id)
+        if status is not RunStatus.RUNNING or (await require_run(engine, run.id)).is_frozen:
             return status
-    return await apply(engine, run_id)
+    return await apply(engine, run.id)
 
 
 @asynccontextmanager
@@ -269,7 +276,9 @@ async def _plan(engine: Engine, run: Run, *, uploads: bool) -> bool:
     async with hold_list_lock(engine, run, begin) as hold:
         if hold.begun is None:  # planned during the wait for the list
             return True
-        planned = await stoppable(engine, run.id, _read_and_plan(engine, hold.begun))
+        with telemetry.span("plan", run_id=run.id) as ended:
+            planned = await stoppable(engine, run.id, _read_and_plan(engine, hold.begun))
+            ended["mode"] = planned.mode.value
         async with owned_write(engine, run.id) as db:
             earlier = [] if run.request.dry_run else await _earlier_runs(db, run)
             if earlier and planned.mode is not SyncMode.MIRROR:

@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
 from core.settings.faults import describe
-from core.settings.files import check_encoding, read_secret_files
+from core.settings.files import check_encoding
 from core.settings.quiet_hours import parse_quiet_hours
+from core.settings.secret_sources import read_secrets
 
 #: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"
@@ -84,6 +85,17 @@ class Settings(BaseSettings):
         "https://slack.com/api/",
         validation_alias="SLACK_API_URL",
         description="where the Slack Web API is; the sandbox, in a demo or a test",
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="address of an OpenTelemetry collector (OTLP over HTTP) that gets traces and metrics; needs the "
+        "extra `iterable-sync[otel]`",
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        validation_alias="SENTRY_DSN",
+        description="the DSN of a Sentry project that gets unexpected errors; needs the extra `iterable-sync[sentry]`",
     )
     host: str = Field("127.0.0.1", description="address that the HTTP server listens at")
     port: int = Field(8080, ge=0, le=65535, description="port of the HTTP server; 0 for a free one")
@@ -276,6 +288,8 @@ class Settings(BaseSettings):
         "slack_signing_secret",
         "slack_client_id",
         "slack_client_secret",
+        "otlp_endpoint",
+        "sentry_dsn",
         mode="before",
     )
     @classmethod
@@ -340,7 +354,7 @@ SECRETS = dict(_secret_settings())
 def load_settings() -> Settings:
     """Read and return the settings. Raises SettingsError with the names of wrong settings, never with their values."""
     check_encoding(Path(ENV_FILE))
-    secrets = read_secret_files(SECRETS, Path(ENV_FILE))
+    secrets = read_secrets(SECRETS, Path(ENV_FILE))
     try:
         # aliases and defaults: the environment fills the rest
         return Settings(**{SECRETS[name]: secret for name, secret in secrets.items()})  # type: ignore[arg-type]

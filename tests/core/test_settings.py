@@ -6,7 +6,7 @@ import pytest
 
 from core.engine import open_engine
 from core.errors import SettingsError
-from core.settings import SECRETS, Settings, load_settings
+from core.settings import SECRETS, Settings, load_settings, secret_sources
 from tests.core.databases import furnish
 
 NAMES = [name for name in Settings.model_fields if name != "iterable_api_key"]
@@ -165,6 +165,40 @@ def test_secret_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     secret = getattr(load_settings(), name.lower().removeprefix("iterable_sync_"))
     assert secret.get_secret_value() == "from-the-file"
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("echo ' from-the-command '", None),
+        ("false", "The command of SLACK_BOT_TOKEN_COMMAND failed (exit code 1)."),
+        ("true", "The command that SLACK_BOT_TOKEN_COMMAND names is empty."),
+        ("'", "The command of SLACK_BOT_TOKEN_COMMAND can't be read: a quotation mark is missing."),
+        ("no-such-program", "The command of SLACK_BOT_TOKEN_COMMAND can't be started (No such file or directory)."),
+        ("printf '\\377'", "The command of SLACK_BOT_TOKEN_COMMAND printed no text in UTF-8."),
+        ("sleep 60", "The command of SLACK_BOT_TOKEN_COMMAND took more than 0 seconds."),
+    ],
+)
+def test_secret_from_a_command(monkeypatch: pytest.MonkeyPatch, command: str, sentence: str | None) -> None:
+    """A secret can come from a command; one that can't be used is an error that shows no secret."""
+    monkeypatch.setenv("SLACK_BOT_TOKEN_COMMAND", command)
+    monkeypatch.setattr(secret_sources, "COMMAND_S", 0.3 if command.startswith("sleep") else 30.0)
+    if sentence is None:
+        token = load_settings().slack_bot_token
+        assert token is not None
+        assert token.get_secret_value() == "from-the-command"
+        return
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.message == sentence
+
+
+def test_secret_with_two_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that has a file and a command is an error."""
+    monkeypatch.setenv("SENTRY_DSN_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("SENTRY_DSN_COMMAND", "echo secret")
+    with pytest.raises(SettingsError, match="SENTRY_DSN_FILE and SENTRY_DSN_COMMAND are both set"):
+        load_settings()
 
 
 def test_secret_file_named_in_the_env_file(tmp_path: Path) -> None:
