@@ -19,9 +19,7 @@ FLUSH_S = 2
 _UNSENT = "(not sent: it could quote an address)"
 #: What is sent of an event.
 _EVENT = frozenset({"event_id", "timestamp", "level", "platform", "release", "environment", "sdk", "exception"})
-_FRAME = frozenset(
-    {"filename", "function", "module", "lineno", "in_app", "pre_context", "context_line", "post_context"}
-)
+_FRAME = frozenset({"filename", "function", "module", "lineno", "in_app"})
 
 _is_on: list[bool] = []
 
