@@ -71,6 +71,13 @@ def test_release(tmp_path: Path) -> None:
     assert set(digests) == {f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files}
 
 
+def test_snapshot_of_an_earlier_schema() -> None:
+    """There is no release in which a new database is migrated from an earlier schema."""
+    with pytest.raises(release.ReleaseError, match=r"revision 0032, and the newest is 0033.*tools\.sqlite_schema"):
+        release.check_schema("0032", "0033")
+    release.check_schema("0033", "0033")
+
+
 @pytest.mark.parametrize("changelog", ["", "# Changelog\n\n## Unreleased\n", "## 0.1.0 - 2026-01-31\n\n## 0.2.0\n"])
 def test_changelog_without_the_version(changelog: str) -> None:
     """Without a section for its version at the top of the changelog, there is no release."""

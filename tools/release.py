@@ -16,6 +16,9 @@ import tomllib
 import venv
 from pathlib import Path
 
+from core.store.migrate import newest
+from tools import sqlite_schema
+
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "release"
 SBOM = "sbom.cdx.json"
@@ -34,6 +37,7 @@ def main() -> int:
     """Build the release, print its files, and return the exit code."""
     try:
         check_changelog(version(), (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+        check_schema(sqlite_schema.revision(), newest())
         build(ROOT, OUTPUT)
         with tempfile.TemporaryDirectory() as folder:
             describe(OUTPUT, install(OUTPUT, Path(folder)))
@@ -58,6 +62,15 @@ def check_changelog(number: str, changelog: str) -> None:
         raise ReleaseError(
             f"the newest section of CHANGELOG.md is {newest[1] if newest else 'missing'}, and the version in "
             f"pyproject.toml is {number}. Give the section the number and the date of the release."
+        )
+
+
+def check_schema(snapshot: str, needed: str) -> None:
+    """Raise ReleaseError unless the snapshot of the schema has the newest revision: otherwise each start is slow."""
+    if snapshot != needed:
+        raise ReleaseError(
+            f"the snapshot of the schema has the revision {snapshot}, and the newest is {needed}. Run "
+            "`python -m tools.sqlite_schema`, and commit core/store/migrations/sqlite.sql."
         )
 
 

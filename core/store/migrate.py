@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import SettingsError
 from core.store.database import Database
 from core.store.database_errors import describe
+from core.store.schema_snapshot import create_tables
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The key of our PostgreSQL advisory lock: any number that no other program uses in this database.
@@ -26,6 +27,7 @@ async def migrate(database: Database) -> None:
         async with database.restructure() as connection:
             if not database.is_sqlite:  # SQLite's one write lock is held already
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            await create_tables(connection)
             if not await is_current(connection):
                 # rarely needed, and takes a tenth of a second to import
                 from core.store.upgrade import upgrade

@@ -66,6 +66,14 @@ class DriverConnection(aiosqlite.Connection):
             work, arguments = self._begin_with, (beginning, partial(work, *arguments))
         await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
 
+    async def execute_all(self, statements: Sequence[str]) -> None:
+        """Execute statements without results, with one thread switch for all. Raises what sqlite3 raises."""
+        await self.turn(self._execute_all, statements)
+
+    def _execute_all(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self._conn.execute(statement).close()
+
     def _begin_with(self, beginning: str, work: Callable[[], None]) -> None:
         self._conn.execute(beginning).close()
         work()

@@ -18,11 +18,12 @@ from sqlalchemy.engine import Connection
 from core.errors import SettingsError
 from core.models.batch import BatchEntry, Phase
 from core.models.run import CancelReason
-from core.store import batches, runs
+from core.store import batches, runs, schema_snapshot
 from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.migrate import MIGRATIONS, migrate, newest
 from core.store.tables import metadata
+from tools import sqlite_schema
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -43,9 +44,35 @@ def differences(connection: Connection) -> list[object]:
 
 async def test_migrations_make_the_tables(empty: Database) -> None:
     """The migrations create exactly the tables that the code describes."""
-    await migrate(empty)
+    await upgrade_to(empty, "head")
     async with empty.read() as db:
         assert await db.run_sync(differences) == []
+
+
+async def test_snapshot_is_what_the_migrations_make(tmp_path: Path) -> None:
+    """The snapshot creates a database as the migrations do that it contains, to the letter."""
+    migrated = Database(f"sqlite:///{tmp_path / 'migrated.sqlite'}")
+    await upgrade_to(migrated, sqlite_schema.revision())
+    async with migrated.read() as db:
+        assert await sqlite_schema.snapshot(db) == schema_snapshot.SNAPSHOT.read_text(encoding="utf-8")
+    await migrated.close()
+
+
+async def test_new_database_is_made_of_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new database has the tables of the snapshot, and what newer migrations add to them."""
+    earlier = Database(f"sqlite:///{tmp_path / 'earlier.sqlite'}")
+    await upgrade_to(earlier, "0020")
+    async with earlier.write() as db:
+        await db.execute(text("CREATE INDEX of_the_snapshot ON runs (finished_at)"))
+        (tmp_path / "old.sql").write_text(await sqlite_schema.snapshot(db), encoding="utf-8")
+    await earlier.close()
+    monkeypatch.setattr(schema_snapshot, "SNAPSHOT", tmp_path / "old.sql")
+    new = Database(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    await migrate(new)
+    async with new.write() as db:
+        await db.execute(text("DROP INDEX of_the_snapshot"))
+        assert await db.run_sync(differences) == []
+    await new.close()
 
 
 async def test_files_are_named_after_revisions() -> None:
