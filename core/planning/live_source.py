@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import duckdb
-import pyarrow as pa
 
 from core.models.run import Run, SyncMode
 from core.planning.data_fields import FieldSettings
@@ -19,17 +18,14 @@ _SOURCE = """
 CREATE TABLE source (
     profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR, hashed INTEGER)
 """
-_STRING = pa.string()
-_ROWS = pa.schema(
-    [
-        ("profile", _STRING),
-        ("mpid", pa.int64()),
-        ("member", pa.bool_()),
-        ("email", _STRING),
-        ("customer_id", _STRING),
-        ("hashed", pa.int32()),
-    ]
-)
+_COLUMNS = {
+    "profile": "VARCHAR",
+    "mpid": "BIGINT",
+    "member": "BOOLEAN",
+    "email": "VARCHAR",
+    "customer_id": "VARCHAR",
+    "hashed": "INTEGER",
+}
 #: A row of it: member key, mpid, is member, email, customer id, hashed identities.
 SourceRow = tuple[str, int | None, bool, str | None, str | None, int]
 _CHUNK = 20_000
@@ -131,16 +127,16 @@ async def restore_newer(con: Workspace, mapping_id: int, mode: SyncMode) -> None
 def fill_source(con: Workspace, rows: Sequence[SourceRow]) -> None:
     """Create the table `source` with these rows."""
     con.execute(_SOURCE)
-    insert(con, "source", rows, _ROWS)
+    insert(con, "source", rows, _COLUMNS)
 
 
 def _make_fields(con: duckdb.DuckDBPyConnection, fields: FieldSettings, sealed: Sequence[tuple[str, str]]) -> None:
-    schema = create_values(con, len(fields.choices))
+    columns = create_values(con, len(fields.choices))
     rows = []
     for member_key, token in sealed:
         values = live_attributes.opened(fields.vault, token)
         rows.append((member_key, *(values.get(name) for name in fields.choices)))
-    insert(con, TABLE, rows, schema)
+    insert(con, TABLE, rows, columns)
 
 
 def _mpid(member_key: str) -> int | None:

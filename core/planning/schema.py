@@ -4,14 +4,11 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pyarrow as pa
-
 #: The tables that every planning needs before the diff.
 TABLES = ("desired", "leavers", "rejected", "last_known_emails", "previous_plan")
 _DIRECTORY = Path(__file__).parent / "sql"
 _BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COLUMN = re.compile(r"^    (\w+) (VARCHAR|BOOLEAN|BIGINT)\b", re.MULTILINE)
-_ARROW = {"VARCHAR": pa.string(), "BOOLEAN": pa.bool_(), "BIGINT": pa.int64()}
 
 
 @cache
@@ -29,11 +26,10 @@ def create(*tables: str) -> str:
 @cache
 def columns_of(table: str) -> tuple[str, ...]:
     """Return the names of the columns of a working table."""
-    return tuple(name for name, _ in _COLUMN.findall(statements("schema.sql")[table]))
+    return tuple(types_of(table))
 
 
 @cache
-def arrow_schema(table: str) -> pa.Schema:
-    """Return the columns of a working table that Python fills, as an Arrow schema."""
-    columns = _COLUMN.findall(statements("schema.sql")[table])
-    return pa.schema([(name, _ARROW[kind]) for name, kind in columns])
+def types_of(table: str) -> dict[str, str]:
+    """Return the types of the columns of a working table, by name, in their order."""
+    return dict(_COLUMN.findall(statements("schema.sql")[table]))

@@ -12,11 +12,9 @@ SQLite sorts NULL first, so say NULLS LAST; and it has no boolean type, so don't
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-
-import pyarrow as pa
 
 #: Up to this many members and rows of the ledger, a planning is small.
 SMALL_MEMBERS, SMALL_LEDGER = 1_000, 5_000
@@ -93,13 +91,6 @@ class SmallWorkspace:
         """Append rows to a table. Neither name comes from outside."""
         places = ",".join("?" * len(columns))
         self._con.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({places})", rows)
-
-    def batches(self, query: str, parameters: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a query, as Arrow: in one piece, or none if there are no rows."""
-        result = self.execute(query, parameters)
-        if rows := result.fetchall():
-            columns = [pa.array(column) for column in zip(*rows, strict=True)]
-            yield pa.record_batch(columns, names=[name for name, *_ in result.description])
 
     def close(self) -> None:
         """Close the workspace and forget what it contains."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from core.identity import UserIdField
 from core.iterable import FailureReason
@@ -15,6 +14,9 @@ from core.planning.workspace import Workspace, insert, run
 from core.store.erasures import SuppressionList
 from core.store.rejections import ERASED
 from core.store.suppressions import KIND
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Erased members, by any identity in the source. (Emails are compared in the form in which they would be sent.)
 _ERASED = """
@@ -33,7 +35,7 @@ WHERE is_counted AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapp
         || coalesce({customer_id}, '')) IN (SELECT digest FROM suppressed_digests)
 """
 _REJECT = "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM suppressed_in_source"
-_DIGEST = pa.binary(32)
+_DIGEST_BYTES = 32
 # Digests that are compared at once: they fit into the smallest memory limit.
 HASHES_AT_ONCE = 500_000
 _WITH_DIGEST = """
@@ -108,7 +110,7 @@ def _reject_forgotten(con: Workspace, mapping_id: int, field: UserIdField, colum
 def _find_forgotten(con: duckdb.DuckDBPyConnection, column: str, path: Path) -> None:
     """Fill the table `forgotten_keys` with the members whose digest is in a file."""
     # a table saves hashing the members once more for each part of the file
-    kind = "VIEW" if path.stat().st_size <= HASHES_AT_ONCE * _DIGEST.byte_width else "TABLE"
+    kind = "VIEW" if path.stat().st_size <= HASHES_AT_ONCE * _DIGEST_BYTES else "TABLE"
     con.execute(_WITH_DIGEST.format(kind=kind, column=column))
     for digests in _read_digests(path):
         con.register("forgotten_digests", digests)
@@ -122,21 +124,26 @@ def _find_forgotten(con: duckdb.DuckDBPyConnection, column: str, path: Path) -> 
 
 def _find_few(con: SmallWorkspace, column: str, path: Path) -> list[tuple[str]]:
     """Return the keys of the members whose digest is in a file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     query = f"SELECT sha256(lower(trim({column}))), member_key FROM desired WHERE {column} IS NOT NULL"
     members = [(bytes.fromhex(digest), key) for digest, key in con.execute(query).fetchall()]
-    wanted = pa.array([digest for digest, _ in members], _DIGEST)
+    wanted = pa.array([digest for digest, _ in members], pa.binary(_DIGEST_BYTES))
     matching: set[bytes] = set()
     for digests in _read_digests(path):
         matching.update(digests["digest"].filter(pc.is_in(digests["digest"], value_set=wanted)).to_pylist())
     return [(key,) for digest, key in members if digest in matching]
 
 
-def _read_digests(path: Path) -> Iterator[pa.Table]:
+def _read_digests(path: Path) -> Iterator["pa.Table"]:
     """Yield the digests of a file, as tables with the column `digest`."""
+    import pyarrow as pa
+
     with path.open("rb") as file:
-        while chunk := file.read(HASHES_AT_ONCE * _DIGEST.byte_width):
+        while chunk := file.read(HASHES_AT_ONCE * _DIGEST_BYTES):
             buffers = [None, pa.py_buffer(chunk)]
-            digests = pa.Array.from_buffers(_DIGEST, len(chunk) // _DIGEST.byte_width, buffers)
+            digests = pa.Array.from_buffers(pa.binary(_DIGEST_BYTES), len(chunk) // _DIGEST_BYTES, buffers)
             yield pa.table({"digest": digests})
 
 

@@ -8,17 +8,15 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import duckdb
-import pyarrow as pa
-from pyarrow import csv
 
 from core.errors import SettingsError
-from core.planning.schema import arrow_schema, create
+from core.planning.schema import create, types_of
 from core.planning.small_workspace import SmallWorkspace
 from core.settings import WORK
 from core.sources.source_file import is_pattern
@@ -53,7 +51,6 @@ async def workspace(
     SQL in the workspace can read the files and folders in `reads` and in the workspace's directory, and nothing else on
     this machine or on the network. Raises SettingsError if the data directory can't be written.
     """
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
     directory = data_dir / WORK / run_id
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
@@ -145,20 +142,9 @@ async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[
 
 def _insert_csv(con: duckdb.DuckDBPyConnection, piece: bytes) -> None:
     """Append lines of CSV to the ledger. They are as core/store/ledger_export.py says."""
-    schema = arrow_schema("ledger")
-    table = csv.read_csv(
-        pa.py_buffer(piece),
-        csv.ReadOptions(column_names=schema.names, use_threads=False, block_size=len(piece)),
-        csv.ParseOptions(newlines_in_values=True),
-        csv.ConvertOptions(
-            column_types=schema,
-            null_values=[""],
-            true_values=["1"],
-            false_values=["0"],
-            strings_can_be_null=True,
-        ),
-    )
-    con.register("chunk", table)
+    from core.sources.arrow import csv_table
+
+    con.register("chunk", csv_table(types_of("ledger"), piece))
     con.execute("INSERT INTO ledger BY NAME SELECT * FROM chunk")
     con.unregister("chunk")
 
@@ -169,15 +155,18 @@ def fill_ledger(con: Workspace, rows: Sequence[Sequence[object]]) -> None:
     insert(con, "ledger", rows)
 
 
-def insert(con: Workspace, table: str, rows: Sequence[Sequence[object]], schema: pa.Schema | None = None) -> None:
-    """Append rows to a table. Its columns are those in sql/schema.sql, unless a schema is given."""
+def insert(
+    con: Workspace, table: str, rows: Sequence[Sequence[object]], columns: Mapping[str, str] | None = None
+) -> None:
+    """Append rows to a table. `columns`: the types of its columns by name, unless the table is in sql/schema.sql."""
     if rows:
-        schema = arrow_schema(table) if schema is None else schema
+        columns = types_of(table) if columns is None else columns
         if isinstance(con, SmallWorkspace):
-            con.insert(table, schema.names, rows)
+            con.insert(table, tuple(columns), rows)
             return
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
-        con.register("chunk", pa.table(columns, schema=schema))
+        from core.sources.arrow import arrow_table
+
+        con.register("chunk", arrow_table(columns, rows))
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # no name from outside
         con.unregister("chunk")
 

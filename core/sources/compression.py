@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from core.sources.duckdb_errors import disk_errors
 from core.sources.source_file import SourceFile, refuse_bomb
 
@@ -26,6 +24,8 @@ Opener = Callable[[Path], AbstractContextManager[Any]]
 
 
 def _open_zstd(path: Path) -> AbstractContextManager[Any]:
+    import pyarrow as pa  # takes a moment, and no other compression needs it
+
     stream: AbstractContextManager[Any] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     return stream
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import duckdb
 import orjson
-import pyarrow as pa
 
 from core.errors import InputError
 from core.sources.duckdb_errors import query
@@ -128,11 +127,11 @@ _OWN = """
 """
 
 
-def create_values(con: duckdb.DuckDBPyConnection, count: int) -> pa.Schema:
-    """Create the table `source_fields`, empty, with that many columns of values, and return its columns."""
-    names = [f"f{index}" for index in range(count)]
-    con.execute(f"CREATE OR REPLACE TABLE {TABLE} (profile VARCHAR, {', '.join(f'{name} VARCHAR' for name in names)})")
-    return pa.schema([("profile", pa.string()), *((name, pa.string()) for name in names)])
+def create_values(con: duckdb.DuckDBPyConnection, count: int) -> dict[str, str]:
+    """Create the table `source_fields`, empty, with that many columns of values, and return its columns' types."""
+    columns = dict.fromkeys(["profile", *(f"f{index}" for index in range(count))], "VARCHAR")
+    con.execute(f"CREATE OR REPLACE TABLE {TABLE} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+    return columns
 
 
 def keep_members(con: duckdb.DuckDBPyConnection) -> None:

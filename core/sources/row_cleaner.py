@@ -3,7 +3,6 @@ through Python.
 """
 
 import duckdb
-import pyarrow as pa
 
 from core.sources.duckdb_errors import query
 from core.sources.plain_text import UNDECODABLE
@@ -37,10 +36,8 @@ _LOOK_CLOSER_LONG = _LOOK_CLOSER.format(
 )
 _ANY_IRREGULAR = f"SELECT 1 FROM stage WHERE flags & {RowFlag.IRREGULAR.value} <> 0 LIMIT 1"
 _IRREGULAR_ROWS = f"SELECT rowid, {{columns}} FROM stage WHERE flags & {RowFlag.IRREGULAR.value} <> 0 ORDER BY rowid"
-_CLEANED_TABLE = "CREATE OR REPLACE TABLE cleaned (place BIGINT, email VARCHAR, customer_id VARCHAR, flags UTINYINT)"
-_CLEANED = pa.schema(
-    [("place", pa.int64()), ("email", pa.string()), ("customer_id", pa.string()), ("flags", pa.uint8())]
-)
+_CLEANED = {"place": "BIGINT", "email": "VARCHAR", "customer_id": "VARCHAR", "flags": "UTINYINT"}
+_CLEANED_TABLE = f"CREATE OR REPLACE TABLE cleaned ({', '.join(f'{name} {kind}' for name, kind in _CLEANED.items())})"
 _UPDATE = """
     UPDATE stage SET email = cleaned.email, customer_id = cleaned.customer_id,
         flags = (stage.flags - 2) | cleaned.flags
@@ -56,16 +53,15 @@ def clean_staged_rows(con: duckdb.DuckDBPyConnection, file: SourceFile, *, is_lo
     """Clean the identities of the irregular rows on the stage. `is_long`: each row contains one identity."""
     if not query(con, _ANY_IRREGULAR, file):  # which the next statement takes ten milliseconds to find out
         return
+    from core.sources.arrow import arrow_table
+
     query(con, _LOOK_CLOSER_LONG if is_long else _LOOK_CLOSER_WIDE, file)
     columns = ", ".join(_LONG if is_long else _WIDE)
     query(con, _CLEANED_TABLE, file)
     rows = con.cursor().execute(_IRREGULAR_ROWS.format(columns=columns))
     while chunk := rows.fetchmany(CHUNK):
         cleaned = [(place, *_cleaned(email, customer_id)) for place, email, customer_id in chunk]
-        arrays = [
-            pa.array(column, field.type) for column, field in zip(zip(*cleaned, strict=True), _CLEANED, strict=True)
-        ]
-        con.register("cleaned_chunk", pa.table(arrays, schema=_CLEANED))
+        con.register("cleaned_chunk", arrow_table(_CLEANED, cleaned))
         query(con, "INSERT INTO cleaned SELECT * FROM cleaned_chunk", file)
         con.unregister("cleaned_chunk")
     query(con, _UPDATE_LONG if is_long else _UPDATE, file)

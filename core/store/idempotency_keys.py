@@ -5,8 +5,7 @@ The header is described in https://datatracker.ietf.org/doc/draft-ietf-httpapi-i
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import ConflictError
@@ -15,6 +14,12 @@ from core.store.tables import idempotency_keys
 
 #: How long a key is kept, in seconds.
 KEPT_S = 24 * 3600.0
+# As text: SQLAlchemy's ON CONFLICT belongs to a dialect, and each takes time to import.
+_ADD = text(
+    'INSERT INTO idempotency_keys (token_id, "key", digest, run_id, at) '
+    "VALUES (:token_id, :key, :digest, :run_id, :at) "
+    "ON CONFLICT DO NOTHING RETURNING run_id"
+)
 _USED = "This Idempotency-Key was used for another request. Use a new key for each sync."
 
 
@@ -49,10 +54,8 @@ async def add(db: AsyncConnection, key: IdempotencyKey, run_id: str) -> None:
     those of one mapping come one after the other.
     """
     values = {"token_id": key.token_id, "key": key.key, "digest": key.digest, "run_id": run_id}
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    query = insert(idempotency_keys).values(**values, at=await clock.now(db)).on_conflict_do_nothing()
     # an insert has no count of rows on PostgreSQL
-    if (await db.execute(query.returning(idempotency_keys.c.run_id))).scalar_one_or_none() is None:
+    if (await db.execute(_ADD, {**values, "at": await clock.now(db)})).scalar_one_or_none() is None:
         raise ConflictError(_USED)
 
 

@@ -327,13 +327,8 @@ runs = Table(
     Index(None, "created_at"),
     Index(None, "mapping_id", "created_at"),
 )
-Index(
-    "runs_finished_at_ix",
-    runs.c.finished_at,
-    sqlite_where=~runs.c.is_purged,
-    postgresql_where=~runs.c.is_purged,
-)
-
+# where purged is false
+Index("runs_finished_at_ix", runs.c.finished_at)
 # where retry_at is not null
 Index("runs_retry_at_ix", runs.c.retry_at)
 # where log_due
