@@ -129,7 +129,7 @@ def lately(seconds: float) -> str:
 def _head(report: RunReport, run: Run) -> Text:
     target = "a new list" if report.list_id is None else f"list {report.list_id}"
     subject = f"{report.audience} to {target}" if report.audience else target
-    head = Text.assemble((f"Run {run.id} ", "bold"), (terminal_words(run.status), _STYLES.get(run.status, "bold")))
+    head = Text.assemble((f"Run {run.id} ", "bold"), (terminal_words(run), _STYLES.get(run.status, "bold")))
     head.append(f": {clean(subject)}, {report.mode}, User ID {report.user_id}")
     return head
 

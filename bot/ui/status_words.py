@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from core.models.run import RunStatus
+from core.models.run import Run, RunStatus
 from core.store.mappings import MappingStatus
 
 #: The words for the statuses of a run.
@@ -31,6 +31,11 @@ MAPPING_STATUSES: Final[Mapping[MappingStatus, str]] = {
 }
 
 
-def terminal_words(status: RunStatus) -> str:
+def run_status(run: Run) -> str:
+    """Return the word for the status of a run: *Declined* if an approver declined it."""
+    return DECLINED if run.is_declined else RUN_STATUSES[run.status]
+
+
+def terminal_words(run: Run) -> str:
     """Return the words for a run's status in a sentence on the terminal."""
-    return RUN_STATUSES[status].lower()
+    return run_status(run).lower()

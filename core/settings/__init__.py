@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
-from core.settings.faults import describe
+from core.settings.faults import describe_range
 from core.settings.files import check_encoding
 from core.settings.quiet_hours import parse_quiet_hours
 from core.settings.secret_sources import read_secrets
@@ -352,18 +353,23 @@ SECRETS = dict(_secret_settings())
 
 
 def load_settings() -> Settings:
-    """Read and return the settings. Raises SettingsError with the names of wrong settings, never with their values."""
+    """Read and return the settings. Raises SettingsError with the names of wrong settings, and with values that are
+    numbers out of their limits; others may be secret."""
     check_encoding(Path(ENV_FILE))
     secrets = read_secrets(SECRETS, Path(ENV_FILE))
     try:
         # aliases and defaults: the environment fills the rest
         return Settings(**{SECRETS[name]: secret for name, secret in secrets.items()})  # type: ignore[arg-type]
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{_variable(str(fault['loc'][0]) if fault['loc'] else 'settings')}: {describe(fault)}"
-            for fault in error.errors(include_input=False)
-        )
-        raise SettingsError(f"A setting is wrong. {wrong}.") from None
+        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors()) + ".") from None
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    """Return what is wrong with a setting, without a full stop: `ITERABLE_SYNC_PORT must be 0-65535 (is 99999)`."""
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    field = Settings.model_fields.get(name)
+    words = describe_range(fault, field.metadata if field is not None else ())
+    return f"{_variable(name)} {words}" if words.startswith("must ") else f"{_variable(name)}: {words}"
 
 
 def _encrypted_or_local(url: str) -> str:

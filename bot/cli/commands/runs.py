@@ -137,7 +137,7 @@ async def _export(session: Session, chosen: RunFilter) -> ExitCode:
 
 async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
     from bot.cli.render import lately, list_text, table
-    from bot.ui.status_words import RUN_STATUSES
+    from bot.ui.status_words import run_status
 
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
@@ -156,7 +156,7 @@ async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
         (
             run.id,
             lately(run.created_at),
-            RUN_STATUSES[run.status],
+            run_status(run),
             list_text(run.list_id),
             run.audience or "",
             _changes(run),

@@ -17,8 +17,6 @@ from bot.features.runs.file_links import Attached
 from bot.features.runs.start import of_file
 from bot.ui.blocks import Message, section
 from bot.ui.charts import CHART_BLOCK
-from bot.ui.status_words import RUN_STATUSES, terminal_words
-from core.models.run import RunStatus
 from sandbox.slack import running as slack_running
 from sandbox.slack.text_renderer import render_text
 from sandbox.slack.validation import message_problems, view_problems
@@ -127,10 +125,3 @@ def test_mapping_of_a_file() -> None:
     )
     chosen = [of_file(refs, [Attached(id="F1", name=name)]) for name in names]
     assert [ref and ref.audience for ref in chosen] == ["SpringShoppers", "SpringShoppers", "Lapsed", None, None]
-
-
-def test_one_word_for_each_status() -> None:
-    """Slack, the command line and the how-to guide call a status the same."""
-    assert set(RUN_STATUSES) == set(RunStatus)
-    for status, word in RUN_STATUSES.items():
-        assert terminal_words(status) == word.lower()
