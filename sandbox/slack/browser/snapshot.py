@@ -31,6 +31,7 @@ def snapshot(world: World, user: User, channel_id: str | None, connections: int)
             "installed": installed,
             "bot": install.bot_user if install else "",
             "home_enabled": world.app.home_enabled,
+            "messages_read_only": world.app.messages_read_only,
             "connections": connections,
             "commands": [vars(command) for command in world.app.commands] if installed else [],
             "shortcuts": [vars(shortcut) for shortcut in world.app.shortcuts] if installed else [],

@@ -52,6 +52,7 @@ class App:
     signing_secret: str = "local-signing-secret"  # noqa: S105 - it opens nothing but this sandbox
     app_token: str = "xapp-local"  # noqa: S105 - it opens nothing but this sandbox
     home_enabled: bool = True
+    messages_read_only: bool = False
     token_rotation: bool = False
     scopes: tuple[str, ...] = DEFAULT_SCOPES
     events: tuple[str, ...] = DEFAULT_EVENTS
@@ -72,6 +73,7 @@ class App:
         app = cls(
             title=manifest["display_information"]["name"],
             home_enabled=bool(features.get("app_home", {}).get("home_tab_enabled")),
+            messages_read_only=bool(features.get("app_home", {}).get("messages_tab_read_only_enabled")),
             token_rotation=bool(settings.get("token_rotation_enabled")),
             scopes=tuple(oauth.get("scopes", {}).get("bot", ())),
             events=tuple(settings.get("event_subscriptions", {}).get("bot_events", ())),

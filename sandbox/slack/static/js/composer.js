@@ -3,25 +3,36 @@
 import { act, session } from "./api.js";
 import { h, icon, newId } from "./dom.js";
 import { attachMenu } from "./elements.js";
+import { fileList } from "./files.js";
 
 export function composer({ id, label, thread_ts, upload }) {
   const listId = newId("commands");
   let commands = [];
   let shortcuts = [];
   let active = -1;
+  let files = [];
   const list = h("ul", { class: "suggestions above", role: "listbox", id: listId, hidden: true, "aria-label": "Commands" });
   const field = h("textarea", {
     id, rows: "1", placeholder: label, "aria-label": label, role: "combobox", "aria-expanded": "false", "aria-controls": listId,
     oninput: () => { grow(); offer(); }, onkeydown: key, onblur: () => setTimeout(hide, 150),
   });
-  const chooser = h("input", { type: "file", multiple: true, class: "visually-hidden", tabindex: "-1", "aria-label": "Attach files", onchange: async () => { await upload([...chooser.files], thread_ts); chooser.value = ""; } });
+  const chooser = h("input", { type: "file", multiple: true, class: "visually-hidden", tabindex: "-1", "aria-label": "Attach files", onchange: () => { add([...chooser.files]); chooser.value = ""; } });
   const attach = h("button", { type: "button", class: "button square quiet", "aria-label": "Attach files", title: "Attach files", onclick: () => chooser.click() }, icon("clip"));
   const send = h("button", { type: "submit", class: "button square primary", "aria-label": "Send" }, icon("send"));
   const menu = h("div", { class: "menu above", role: "menu", hidden: true });
   const opener = h("button", { type: "button", class: "button square quiet", "aria-label": "Shortcuts", title: "Shortcuts", "aria-haspopup": "menu", "aria-expanded": "false" }, icon("bolt"));
   const anchor = h("span", { class: "menu-anchor", hidden: true }, opener, menu);
-  const node = h("form", { class: "composer", onsubmit: (event) => { event.preventDefault(); submit(); } }, list, field,
+  const drafts = h("ul", { class: "file-list", "aria-label": "Files to send", hidden: true });
+  const node = h("form", { class: "composer", onsubmit: (event) => { event.preventDefault(); submit(); } }, list, field, drafts,
     h("div", { class: "composer-tools" }, attach, chooser, anchor, h("span", { class: "muted small composer-hint" }, "Enter sends, Shift + Enter starts a new line"), send));
+
+  // Files are posted with the message, not when they are chosen.
+  function add(chosen) {
+    files = [...files, ...chosen];
+    drafts.hidden = !files.length;
+    drafts.replaceChildren(...fileList(files, (file) => { files = files.filter((other) => other !== file); add([]); field.focus(); }));
+    field.focus();
+  }
 
   function grow() {
     field.style.height = "auto";
@@ -58,12 +69,15 @@ export function composer({ id, label, thread_ts, upload }) {
 
   async function submit() {
     const text = field.value.trim();
-    if (!text) return;
+    const sent = files;
+    if (!text && !sent.length) return;
     field.value = "";
+    add((files = []));
     hide();
     grow();
     send.setAttribute("aria-busy", "true");
-    await act("write", { channel: session.channel, thread_ts, text });
+    if (sent.length) await upload(sent, thread_ts, text);
+    else await act("write", { channel: session.channel, thread_ts, text });
     send.removeAttribute("aria-busy");
   }
 
@@ -76,5 +90,5 @@ export function composer({ id, label, thread_ts, upload }) {
     menu.replaceChildren();
     attachMenu(opener, menu, global.map((each) => ({ label: each.name, run: () => act("shortcut", { callback_id: each.callback_id }) })));
   }
-  return { node, update, focus: () => field.focus() };
+  return { node, update, focus: () => field.focus(), attach: add };
 }

@@ -81,6 +81,12 @@ function entries(messages) {
   return listed;
 }
 
+// Why nothing can be written in a conversation, or "".
+function closed(state, channel) {
+  if (channel.is_archived) return "This channel is archived.";
+  return channel.is_im && state.app.messages_read_only ? "Sending messages to this app has been turned off. Use its commands in a channel." : "";
+}
+
 export function conversation(open, upload) {
   const heading = h("header", { class: "bar" });
   const list = h("div", { class: "messages", role: "log", "aria-live": "polite", "aria-label": "Messages", tabindex: "0" });
@@ -88,7 +94,7 @@ export function conversation(open, upload) {
   const node = h("section", { class: "conversation" }, heading, list, foot);
   let shown = null;
   let writer = null;
-  droppable(node, (files) => upload(files));
+  droppable(node, (files) => writer?.attach(files));
 
   function update(state, channel, buttons) {
     fill(heading, buttons.menu,
@@ -107,7 +113,7 @@ export function conversation(open, upload) {
     if (!top.length) list.append(h("div", { class: "empty", dataset: { key: "empty" } }, h("strong", {}, "Nothing here yet"), h("p", {}, "Write something, or type / for the app’s commands.")));
     if (fresh) {
       writer = composer({ id: "composer", label: channel.is_im ? `Message ${state.app.title}` : `Message #${channel.name}`, upload });
-      fill(foot, channel.is_archived ? h("p", { class: "archived" }, "This channel is archived.") : writer.node);
+      fill(foot, closed(state, channel) ? h("p", { class: "archived" }, closed(state, channel)) : writer.node);
     }
     writer.update(state);
     const newest = top[top.length - 1];
@@ -126,11 +132,12 @@ export function thread(close, upload) {
   let shown = null;
   let writer = null;
   node.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
-  droppable(node, (files) => upload(files));
+  droppable(node, (files) => writer?.attach(files));
 
   function update(state, ts) {
     const messages = state.messages.filter((message) => message.ts === ts || message.thread_ts === ts);
     const near = list.scrollHeight - list.scrollTop - list.clientHeight < 120;
+    const lastSeen = list.querySelector(".message:last-of-type")?.dataset.ts || "";
     keyed(list, messages, (one) => one.ts, (one) => signature(state, one, true), (one) => messageNode(state, one, () => {}, true));
     if (shown !== ts) {
       writer = composer({ id: "thread-composer", label: "Reply in thread", thread_ts: ts, upload });
@@ -138,7 +145,9 @@ export function thread(close, upload) {
       writer.focus();
     }
     writer.update(state);
-    if (shown !== ts || near) list.scrollTop = list.scrollHeight;
+    const newest = messages[messages.length - 1];
+    const answered = newest && newest.ts > lastSeen && (newest.by_app || newest.user === state.me.id);
+    if (shown !== ts || near || answered) list.scrollTop = list.scrollHeight;
     shown = ts;
   }
   return { node, update, forget: () => { shown = null; } };

@@ -9,6 +9,12 @@ export function fileCard(file) {
     h("span", { class: "file-words" }, h("strong", {}, file.title || file.name), h("span", { class: "muted" }, `${file.pretty_type} · ${size(file.size)}`)));
 }
 
+// The items of a list of files that are not sent yet, each with a button that takes it away.
+export function fileList(files, remove) {
+  return files.map((file) => h("li", {}, icon("file"), h("span", {}, file.name), h("span", { class: "muted" }, size(file.size)),
+    h("button", { type: "button", class: "button small square quiet", "aria-label": `Remove ${file.name}`, onclick: () => remove(file) }, icon("close"))));
+}
+
 // Call `take` with files dropped on a part of the page.
 export function droppable(node, take) {
   let depth = 0;
@@ -29,8 +35,7 @@ export function fileInput(one, block, context, shared, value, keep) {
     h("span", { class: "muted" }, [one.filetypes?.length ? one.filetypes.join(", ").toUpperCase() : "Any kind", "up to 10 MB", most > 1 ? `at most ${most}` : ""].filter(Boolean).join(" · ")), chooser);
 
   function show() {
-    listed.replaceChildren(...files.map((file) => h("li", {}, icon("file"), h("span", {}, file.name), h("span", { class: "muted" }, size(file.size)),
-      h("button", { type: "button", class: "button small square quiet", "aria-label": `Remove ${file.name}`, onclick: () => { files = files.filter((other) => other !== file); changed(); } }, icon("close")))));
+    listed.replaceChildren(...fileList(files, (file) => { files = files.filter((other) => other !== file); changed(); }));
     zone.hidden = files.length >= most;
   }
 

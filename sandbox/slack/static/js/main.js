@@ -22,12 +22,15 @@ let online = true;
 let reading = null;
 let again = false;
 
-async function send(files, thread_ts) {
-  for (const file of files) await upload(file, { channel: session.channel, ...(thread_ts ? { thread_ts } : {}) });
+// The text is posted with the first file.
+async function send(files, thread_ts, text) {
+  for (const [place, file] of files.entries()) {
+    await upload(file, { channel: session.channel, ...(thread_ts ? { thread_ts } : {}), ...(text && place === 0 ? { comment: text } : {}) });
+  }
 }
 
 const room = conversation(openThread, send);
-const replies = thread(() => openThread(null), (files, ts) => send(files, ts || threadTs));
+const replies = thread(() => openThread(null), (files, ts, text) => send(files, ts || threadTs, text));
 const homeTab = home(() => choose(state.channels.find((each) => each.is_im).id));
 const modal = modals();
 const sandbox = panel(drawer, () => showPanel(false));

@@ -19,6 +19,7 @@ export function modals() {
   let seen = "";
   let busy = false;
   let opener = null;
+  let toError = false; // a submission was refused, and the first wrong field has not got the focus yet
 
   // An update of the modal may have taken inputs away: Slack forgets what was entered there.
   const values = () => {
@@ -48,7 +49,16 @@ export function modals() {
     setBusy(true);
     const answer = await act("submit", { view: view.id, values: values() }, true);
     setBusy(false);
-    if (answer.errors && Object.keys(answer.errors).length) body.querySelector(".has-error input, .has-error textarea, .has-error select")?.focus();
+    if (answer.errors && Object.keys(answer.errors).length) { toError = true; focusError(); }
+  }
+
+  // The errors may be shown before or after the answer to the submission arrives.
+  function focusError() {
+    const field = body.querySelector(".has-error input, .has-error textarea, .has-error select");
+    if (!toError || !field) return;
+    toError = false;
+    field.focus();
+    field.closest(".has-error").scrollIntoView({ block: "nearest" });
   }
 
   function setBusy(on) {
@@ -89,6 +99,7 @@ export function modals() {
     }
     if (other) (body.querySelector("[autofocus]") || body.querySelector("input:not([type=file]), textarea, select, button") || x).focus({ preventScroll: true });
     else { body.scrollTop = scroll; restoreFocus(body, focused); }
+    focusError();
   }
   return { update };
 }
