@@ -41,7 +41,8 @@ _CONTRASTS = """
         const faint = [];
         for (const node of document.querySelectorAll("body *")) {
             const own = [...node.childNodes].some((each) => each.nodeType === 3 && each.textContent.trim());
-            if (!own || node.closest('.visually-hidden') || !node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+            const shown = { opacityProperty: true, visibilityProperty: true };
+            if (!own || node.closest('.visually-hidden') || !node.checkVisibility(shown)) continue;
             const [one, other] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
             const ratio = (one + 0.05) / (other + 0.05);
             if (ratio < LEAST) faint.push(`${node.className || node.tagName}: ${ratio.toFixed(2)}`);
