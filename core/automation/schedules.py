@@ -11,6 +11,7 @@ from core.errors import ConflictError, NotFoundError, ValidationError
 from core.store import audit_log, clock, connections, file_sources, mappings, schedules
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping
 from core.store.schedules import Missed, Schedule, Trigger
 
@@ -134,6 +135,7 @@ async def resume(engine: Engine, schedule: Schedule, *, by: str, team_id: str | 
 
 async def remove(engine: Engine, schedule: Schedule, *, by: str, team_id: str | None) -> None:
     """Delete a schedule. Runs that it has started are not affected."""
+    check_by_hand(f'the schedule "{schedule.name}"', schedule.managed, by)
     async with engine.database.write() as db:
         await schedules.remove(db, schedule.id)
         before = {"mapping": schedule.mapping_id, "name": schedule.name}

@@ -11,6 +11,7 @@ from core.sources.fetch import SCHEMES, check_place, scheme_of
 from core.store import audit_log, file_sources, schedules
 from core.store.audit_log import AuditAction
 from core.store.file_sources import Existing, FileSource
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping
 
 ADDRESS_MAX_LENGTH = 2_000
@@ -48,6 +49,7 @@ async def set_source(
     if mapping.is_live:
         message = f"mParticle feeds {mapping.label} live, so it has no files. Map the audience once more for files."
         raise ConflictError(message, mapping_id=mapping.id)
+    check_by_hand(mapping.label, mapping.managed, by)
     stored = sealed(engine.vault, RunRequest(path=address))
     async with engine.database.write() as db:
         before = await file_sources.get(db, mapping.id)
@@ -76,6 +78,7 @@ async def set_source(
 
 async def remove_source(engine: Engine, mapping: AudienceMapping, *, by: str, team_id: str | None) -> None:
     """Let a mapping be synced by hand only. Raises ConflictError if it has schedules, which need its source."""
+    check_by_hand(mapping.label, mapping.managed, by)
     async with engine.database.write() as db:
         if of_mapping := await schedules.of_mapping(db, mapping.id):
             names = ", ".join(each.name for each in of_mapping)

@@ -25,6 +25,8 @@ Path_ = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+# Whole numbers up to this one are written without an exponent.
+_EXACT = 1e15
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -217,7 +219,7 @@ class _Dumper(yaml.SafeDumper):
 
     def number(self, value: float) -> yaml.ScalarNode:
         """Write 5.0 as 5."""
-        if value.is_integer():
+        if value.is_integer() and abs(value) < _EXACT:
             return self.represent_scalar("tag:yaml.org,2002:int", str(int(value)))
         return self.represent_scalar("tag:yaml.org,2002:float", repr(value))
 

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,10 @@ def _suggestion(place: tuple[str | int, ...]) -> str:
     return f" The settings are: {', '.join(known)}." if known else ""
 
 
+@cache
 def _known_names(place: tuple[str | int, ...]) -> list[str]:
     """Return the settings that the model has at a place."""
-    part: Any = ConfigurationFile.model_json_schema()
+    part: Any = _schema()
     definitions = part["$defs"]
     for name in place:
         part = _resolved(part, definitions)
@@ -132,6 +134,11 @@ def _known_names(place: tuple[str | int, ...]) -> list[str]:
             patterns = part.get("patternProperties", {})
             part = next(iter(patterns.values()), part.get("additionalProperties", {}))
     return list(_resolved(part, definitions).get("properties", {}))
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return ConfigurationFile.model_json_schema()
 
 
 def _resolved(part: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -167,8 +167,9 @@ def _stays_declined(snapshot: Snapshot, item: Item, salt: str) -> bool:
 
 
 def item_digests(item: Item, salt: str) -> dict[str, str]:
-    """Return the digests of the settings and of the secrets of an object."""
-    return {name: digest_of(salt, value) for name, value in (item.settings | item.secrets).items()}
+    """Return the digests of the settings that the file decides, and of the secrets, of an object."""
+    values = {name: value for name, value in item.settings.items() if value is not None or name not in _OPTIONAL}
+    return {name: digest_of(salt, value) for name, value in (values | item.secrets).items()}
 
 
 def _find_rest(plan: Plan, *, prune: bool) -> None:

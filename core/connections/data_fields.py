@@ -12,6 +12,7 @@ from core.planning.data_fields import FieldSettings, StoredFields
 from core.store import audit_log, connections, mappings, salts
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping, MappingStatus
 
 #: How long the types of fields count as current, in seconds: for live changes. A preview fetches them again.
@@ -30,6 +31,7 @@ async def choose(
         known = await mappings.by_id(db, mapping_id)
         if known is None:
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
+        check_by_hand(known.label, known.managed, by)
         if known.status in (MappingStatus.PAUSED, MappingStatus.DECLINED, MappingStatus.ARCHIVED):
             raise ConflictError(
                 f"{known.label} is {known.status}. Resume or propose it first, and choose its data fields then.",

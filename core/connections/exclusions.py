@@ -18,6 +18,7 @@ from core.models.run import Run
 from core.planning.exclusions import DIGEST_LENGTH, ExclusionSettings
 from core.sources.fetch import SCHEMES, check_place, fetch_files, scheme_of
 from core.store import mappings, salts
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping
 
 _DOMAIN_MAX, _FILE_MAX = 253, 2_000
@@ -58,6 +59,8 @@ async def change_exclusions(
         known = await mappings.by_id(db, mapping_id)
         if known is None:
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
+        if {*clear, *_kinds(add), *_kinds(remove)} - {ExclusionKind.ADDRESS}:  # a file has no addresses
+            check_by_hand(known.label, known.managed, by)
         salt = await salts.get_or_create(db, engine.vault, salts.EXCLUSIONS)
         added = await _checked(db, known, add, salt, allowed)
         removed = await _checked(db, None, remove, salt, None)
@@ -67,6 +70,16 @@ async def change_exclusions(
         return await change_decisive(
             db, known, {"exclusions": dump(wanted)}, by=by, team_id=team_id, approved=approved, engine=engine
         )
+
+
+def _kinds(given: ExclusionInput) -> set[ExclusionKind]:
+    values = {
+        ExclusionKind.ADDRESS: given.addresses,
+        ExclusionKind.DOMAIN: given.domains,
+        ExclusionKind.FILE: given.files,
+        ExclusionKind.MAPPING: given.mapping_ids,
+    }
+    return {kind for kind, names in values.items() if names}
 
 
 async def _checked(

@@ -9,6 +9,7 @@ from core.errors import ConflictError, NotFoundError, ValidationError
 from core.store import audit_log, clock, freezes, mappings
 from core.store.audit_log import AuditAction
 from core.store.freezes import Freeze, Scope
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping, FreezeHolds
 
 # The longest freeze by hand, in seconds.
@@ -76,6 +77,7 @@ async def set_campaign_freeze(
     async with engine.database.write() as db:
         known = await _check(db, Scope(mapping_id))
         assert known is not None
+        check_by_hand(known.label, known.managed, by)
         await mappings.change(db, mapping_id, freeze_before_s=seconds, freeze_holds=holds)
         await freezes.reconsider(db)
         await audit_log.add(

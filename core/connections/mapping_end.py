@@ -11,6 +11,7 @@ from core.errors import ConflictError, NotFoundError
 from core.models.run import RunStatus
 from core.store import audit_log, clock, inbox, ledger, mappings, runs, schedules
 from core.store.audit_log import PROGRAM, AuditAction
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
 
@@ -38,6 +39,8 @@ async def archive(engine: Engine, mapping_id: int, *, by: str, team_id: str | No
     """
     await engine.presence.reap_dead_workers()
     async with engine.database.write() as db:
+        mapping = await _require(db, mapping_id)
+        check_by_hand(mapping.label, mapping.managed, by)
         await archive_in(db, mapping_id, by=by, team_id=team_id)
 
 
@@ -83,6 +86,7 @@ async def restore(engine: Engine, mapping_id: int, *, by: str, team_id: str | No
         mapping = await _require(db, mapping_id)
         if mapping.status is not MappingStatus.ARCHIVED:
             raise ConflictError(f"{mapping.label} is {mapping.status}, not archived.", mapping_id=mapping_id)
+        check_by_hand(mapping.label, mapping.managed, by)
         await mappings.change(
             db,
             mapping_id,
@@ -106,6 +110,7 @@ async def forget(engine: Engine, mapping_id: int, *, by: str, team_id: str | Non
     await engine.presence.reap_dead_workers()
     async with engine.database.write() as db:
         mapping = await _require(db, mapping_id)
+        check_by_hand(mapping.label, mapping.managed, by)
         await _cancel_waiting(db, mapping, is_stopped=False)
         names = [schedule.name for schedule in await schedules.of_mapping(db, mapping_id)]
         summary = DeletionSummary(mapping, await ledger.size(db, mapping_id), tuple(names))

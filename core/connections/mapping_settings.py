@@ -11,6 +11,7 @@ from core.models.exclusions import exclusions_text, load
 from core.models.people import check_people
 from core.store import audit_log, mappings
 from core.store.audit_log import AuditAction
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
 
 NAME_MAX_LENGTH = 200
@@ -60,6 +61,7 @@ async def edit(
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
         if known.status is MappingStatus.ARCHIVED:
             raise ConflictError(f"{known.label} is archived. Restore it before you change it.", mapping_id=mapping_id)
+        check_by_hand(known.label, known.managed, by)
         changed: dict[str, object] = {name: value for name, value in wanted.items() if getattr(known, name) != value}
         decisive = {str(name): str(changed.pop(name)) for name in _DECISIVE if name in changed}
         after = known

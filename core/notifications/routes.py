@@ -19,6 +19,7 @@ from core.notifications.route_secrets import seal
 from core.store import audit_log, clock, deliveries, outbox, routes
 from core.store.audit_log import AuditAction
 from core.store.deliveries import Delivery, DeliveryStatus
+from core.store.managed import check_by_hand
 from core.store.routes import Route, RouteKind
 from core.store.tenancy import Tenant
 
@@ -118,6 +119,7 @@ async def remove_own(engine: Engine, route: Route, *, by: str, team_id: str | No
 
 async def remove_route(engine: Engine, route: Route, *, by: str, team_id: str | None) -> None:
     """Delete a route with its deliveries."""
+    check_by_hand(f'the route \"{route.name}\"', route.managed, by)
     async with engine.database.write() as db:
         await routes.remove(db, route.id)
         before = {"name": route.name, "kind": route.kind.value, "target": route.target}

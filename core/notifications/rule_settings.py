@@ -4,9 +4,10 @@ import math
 
 from core.engine import Engine
 from core.errors import ValidationError
-from core.store import alert_rules, audit_log
+from core.store import alert_rules, audit_log, mappings
 from core.store.alert_rules import Rule, RuleSetting
 from core.store.audit_log import AuditAction
+from core.store.managed import check_by_hand
 
 # The largest threshold, whatever its unit.
 _MOST = 1_000_000
@@ -29,6 +30,8 @@ async def set_rules(
         if setting is not None and setting.threshold is not None:
             check_threshold(setting.threshold)
     async with engine.database.write() as db:
+        if mapping_id is not None and (mapping := await mappings.by_id(db, mapping_id)) is not None:
+            check_by_hand(mapping.label, mapping.managed, by)
         settings = await alert_rules.settings(db, connection_id, mapping_id)
         stored = settings.of_connection if mapping_id is None else settings.of_mapping
         changed = [rule for rule, setting in chosen.items() if stored.get(rule) != setting]

@@ -16,6 +16,7 @@ from core.models.run import Run, RunRequest, StopReason, SyncMode
 from core.runs.submission import enqueue
 from core.store import audit_log, clock, connections, ledger, mappings, runs
 from core.store.audit_log import COMMAND_LINE, AuditAction
+from core.store.managed import check_by_hand
 from core.store.mappings import AudienceMapping, MappingStatus
 
 #: How long an archived mapping without people is kept, in seconds.
@@ -41,6 +42,7 @@ async def request_emptying(
         mapping = await mappings.by_id(db, mapping_id)
         if mapping is None:
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
+        check_by_hand(mapping.label, mapping.managed, by)
         for run in await runs.unfinished(db, mapping_id=mapping_id):
             if run.request.empties:
                 return run.id

@@ -229,6 +229,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Connection", connection.label),
                 ("Mode", mapping.mode),
                 ("Status", status_text(mapping)),
+                *([("Managed by", "a configuration file")] if mapping.managed is not None else []),
                 ("Channel", mapping.channel or "none"),
                 ("Operators", ", ".join(mapping.operators) or "those of the connection"),
                 ("Approvers", ", ".join(mapping.approvers) or "those of the connection"),

@@ -134,7 +134,7 @@ def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, ve
     rows = [
         section(
             f"{ref.label}\n{escape(ref.connection.label)}, {_list_id(ref.mapping)}, "
-            f"{MAPPING_STATUSES[ref.mapping.status]}",
+            f"{MAPPING_STATUSES[ref.mapping.status]}{managed_words(ref.mapping)}",
             accessory=button(verb, action, str(ref.mapping.id), label=f"{verb} {ref.plain}"),
         )
         for ref in shown
@@ -147,6 +147,11 @@ def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, ve
 
 def _list_id(mapping: AudienceMapping) -> str:
     return "new, created after approval" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
+
+
+def managed_words(mapping: AudienceMapping) -> str:
+    """Return ", managed by a file" if a configuration file manages a mapping, else nothing."""
+    return ", managed by a file" if mapping.managed is not None else ""
 
 
 def details(ref: MappingRef) -> list[Block]:
@@ -166,6 +171,7 @@ def details(ref: MappingRef) -> list[Block]:
             ),
             ("Who leaves", REMOVALS[mapping.removal_policy][0]),
             *([("Data fields", _fields(mapping))] if mapping.fields or mapping.fields_before else []),
+            *([("Managed by", "A configuration file")] if mapping.managed is not None else []),
             *([("Excluded", escape(exclusions_text(mapping.exclusions)))] if mapping.exclusions else []),
         ]
     )

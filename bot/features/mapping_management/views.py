@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.mapping.cards import MODES, REMOVALS
+from bot.features.mapping.cards import MODES, REMOVALS, details
 from bot.features.mapping_lookup import MappingRef
 from bot.features.mapping_management.form import ManagementMetadata, percent_text
 from bot.features.mapping_management.people import people_words
@@ -48,6 +48,8 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
     mapping = ref.mapping
     if mapping.status is MappingStatus.ARCHIVED:
         return _archived(ref)
+    if mapping.managed is not None:
+        return _managed(ref)
     blocks: list[Block] = [
         section(ref.label),
         _name(mapping),
@@ -66,6 +68,11 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
     return modal(
         "Edit a mapping", blocks, callback=MappingCallback.EDIT, submit="Save", close="Cancel", metadata=metadata
     )
+
+
+def _managed(ref: MappingRef) -> dict[str, Any]:
+    text = f"{ref.label} is managed by a configuration file, so it is changed there. You can pause and resume it here."
+    return modal("Managed by a file", [section(text), *details(ref)])
 
 
 def _archived(ref: MappingRef) -> dict[str, Any]:

@@ -72,6 +72,8 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     state = MAPPING_STATUSES[mapped.mapping.status]
     if mapped.mapping.status is MappingStatus.PAUSED:
         state += " - nothing syncs until someone resumes it"
+    if mapped.mapping.managed is not None:
+        state += " · managed by a file"
     last = _last_line(mapped) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if (size := size_line(mapped)) and mapped.live is None:
         last = f"{size}\n{last}"

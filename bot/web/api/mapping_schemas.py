@@ -60,6 +60,7 @@ class Mapping(Schema):
     ]
     exclusions: MappingExclusions
     waits_for_change: Annotated[bool, Field(description="Whether a change of an approved mapping waits for approval.")]
+    is_managed: Annotated[bool, Field(description="Whether a configuration file manages it, so it is not edited here.")]
     is_live: Annotated[bool, Field(description="Whether mParticle sends the changes of the audience.")]
     created_at: datetime
     delete_at: Annotated[
@@ -88,6 +89,7 @@ class Mapping(Schema):
             replaces=mapping.replaces,
             exclusions=MappingExclusions.of(mapping),
             waits_for_change=mapping.waits_for_change,
+            is_managed=mapping.managed is not None,
             is_live=mapping.is_live,
             created_at=time_of(mapping.created_at),
             delete_at=None if mapping.delete_at is None else time_of(mapping.delete_at),

@@ -58,6 +58,18 @@ def test_json(run: Commands) -> None:
     assert "Did you mean `removals`?" in wrong.object["error"]
 
 
+def test_managed(run: Commands) -> None:
+    """A mapping of the file can't be edited on the command line, which says who manages it; it can be paused."""
+    assert (
+        run.here("config", "apply", _file(run, FILE.replace("new_list: Visitors of the shop", "list: 1002"))).code == 0
+    )
+    refused = run.here("mappings", "edit", "1", "--name", "x")
+    assert refused.code == ExitCode.BAD_INPUT
+    assert "A configuration file manages Buyers. Change it there, and apply the file." in refused.err
+    assert "a configuration file" in run.here("mappings", "show", "1").out
+    assert run.here("routes", "remove", "ops").code == ExitCode.BAD_INPUT
+
+
 def test_schema(run: Commands) -> None:
     """The schema is printed."""
     assert '"title": "ConfigurationFile"' in run.here("config", "schema").out

@@ -73,11 +73,13 @@ def _mappings() -> dict[str, Screen]:
     archived = replace(REF, mapping=replace(MAPPING, status=MappingStatus.ARCHIVED, delete_at=AT + 30 * DAY))
     excluded = (Exclusion(ExclusionKind.DOMAIN, "example.org"), Exclusion(ExclusionKind.ADDRESS, "digest"))
     with_exclusions = replace(REF, mapping=replace(MAPPING, exclusions=excluded))
+    of_file = replace(REF, mapping=replace(MAPPING, managed="{}"))
     summary = DeletionSummary(MAPPING, 4700, ("Daily",))
     asking = run_of(RunStatus.FAILED, column_candidates={"email": ["E-Mail", "Contact"]})
     return {
         "edit": management.edit_modal(_METADATA, with_exclusions, may_set_limits=True),
         "edit a live mapping": management.edit_modal(_METADATA, LIVE_REF, may_set_limits=False),
+        "edit a mapping of a file": management.edit_modal(_METADATA, of_file, may_set_limits=True),
         "edit an archived mapping": management.edit_modal(_METADATA, archived, may_set_limits=True),
         "delete": management.delete_modal(_METADATA, REF, summary),
         "delete a live mapping without people": management.delete_modal(
