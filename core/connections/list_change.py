@@ -11,6 +11,7 @@ from core.engine import Engine
 from core.errors import ConflictError, NotFoundError
 from core.iterable import IterableList
 from core.store import connections, mappings
+from core.store.managed import check_by_hand
 from core.store.mappings import AdditionLimits, AudienceMapping, MappingStatus
 
 
@@ -33,6 +34,7 @@ async def propose_list(
         former = await mappings.by_id(db, mapping_id)
         if former is None:
             raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
+        check_by_hand(former.label, former.managed, by)
         _check(former, target)
         connection = await connections.by_id(db, former.connection_id)
         assert connection is not None  # a mapping is deleted with its connection

@@ -119,7 +119,7 @@ async def remove_own(engine: Engine, route: Route, *, by: str, team_id: str | No
 
 async def remove_route(engine: Engine, route: Route, *, by: str, team_id: str | None) -> None:
     """Delete a route with its deliveries."""
-    check_by_hand(f'the route \"{route.name}\"', route.managed, by)
+    check_by_hand(f'the route "{route.name}"', route.managed, by)
     async with engine.database.write() as db:
         await routes.remove(db, route.id)
         before = {"name": route.name, "kind": route.kind.value, "target": route.target}

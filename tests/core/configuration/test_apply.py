@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,14 @@ from core.connections import (
     data_fields,
     exclusions,
     freeze_commands,
+    list_change,
     manage,
     mapping_end,
     mapping_lifecycle,
     mapping_settings,
 )
 from core.connections.exclusions import ExclusionInput
+from core.connections.mapping_lifecycle import NewList
 from core.engine import Engine
 from core.errors import ConflictError
 from core.notifications import routes, rule_settings
@@ -32,7 +35,7 @@ from core.store.mappings import AudienceMapping, MappingStatus
 from tests.core.configuration.harness import BASIC, configured
 from tests.core.databases import on_both
 
-BY = {"by": COMMAND_LINE, "team_id": None}
+BY: dict[str, Any] = {"by": COMMAND_LINE, "team_id": None}
 
 
 @on_both
@@ -229,6 +232,7 @@ _EDITS: list[Act] = [
         engine, mapping.connection_id, mapping.id, {Rule.DRIFT: None}, **BY
     ),
     lambda engine, mapping: mapping_end.archive(engine, mapping.id, **BY),
+    lambda engine, mapping: list_change.propose_list(engine, mapping.id, NewList("Other"), **BY),
     lambda engine, mapping: mapping_end.forget(engine, mapping.id, **BY),
 ]
 
