@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from core.engine import Engine
 from core.errors import ConflictError, ValidationError
 from core.models.run import RunRequest
 from core.runs.addresses import addresses_of, sealed
 from core.sources.fetch import SCHEMES, check_place, scheme_of
+from core.sources.file_catalog import ONE_FILE
 from core.store import audit_log, file_sources, schedules
 from core.store.audit_log import AuditAction
 from core.store.file_sources import Existing, FileSource
@@ -119,6 +121,8 @@ def _check(options: SourceOptions, allowed: tuple[str, ...] | None) -> tuple[str
             raise ValidationError(
                 f"A source can't be in {scheme}:. Use a folder, https://, s3://, gs://, az:// or sftp://."
             )
+        if scheme in ("http", "https") and (urlsplit(place).path.endswith("/") or "*" in urlsplit(place).path):
+            raise ValidationError(ONE_FILE)
         if allowed is not None:
             check_place(place, allowed)
     if archive is not None and (scheme_of(archive) != scheme_of(address) or scheme_of(address) in ("http", "https")):

@@ -27,6 +27,8 @@ from core.sources.fetch import BUCKETS, FetchError, bucket_errors, check_place, 
 
 # The largest number of files in a place, and of parts of one audience.
 MOST_FILES, MOST_PARTS = 10_000, 1_000
+#: What a source on a web server is.
+ONE_FILE = "A web server can't be listed: use the address of one file. It is synced when its ETag or its time changes."
 # How long a web server may take to answer, in seconds.
 TIMEOUT_S = 30.0
 #: Export programs add this file to a folder when all of its parts are complete (Hadoop's file output committer).
@@ -243,7 +245,7 @@ def _seconds(value: Any) -> float:
 
 
 async def _on_web(address: str) -> _Entry:
-    """Ask a web server for the state of one file."""
+    """Ask a web server for the state of one file. A page that lists files is none."""
     host = urlsplit(address).hostname
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
@@ -255,6 +257,8 @@ async def _on_web(address: str) -> _Entry:
                 raise FetchError(f"{host} answers {response.status}. Try again later.")
             if response.status != 200:
                 raise InputError(f"{host} answers {response.status}, not the file. Check the address of the source.")
+            if response.content_type == "text/html":
+                raise InputError(f"{host} sends a web page, not a file. {ONE_FILE}")
             changed = response.headers.get("Last-Modified")
             modified = parsedate_to_datetime(changed).timestamp() if changed else 0.0
             size = int(response.headers.get("Content-Length") or 1)
