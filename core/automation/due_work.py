@@ -12,6 +12,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from core.automation import reports, source_watcher, times
+from core.automation.list_watch import ListWatch
 from core.automation.schedules import WATCH_INTERVAL_S
 from core.engine import Engine
 from core.iterable.errors import LIST_CODES
@@ -38,10 +39,14 @@ class DueWork:
         self._engine = engine
         self._looks: dict[int, asyncio.Task[None]] = {}
         self._log: asyncio.Task[None] | None = None
+        self._lists: asyncio.Task[None] | None = None
+        self._list_watch = ListWatch(engine)
 
     async def start(self) -> None:
         """Fire schedules, retry runs, look at sources and make reports, as far as they are due."""
         engine = self._engine
+        if self._list_watch.is_due and (self._lists is None or self._lists.done()):
+            self._lists = asyncio.create_task(self._look_at_lists(), name="missing lists")
         async with engine.database.read() as db:
             now = await clock.now(db)
             if not await due_work.any_due(db, now):
@@ -66,7 +71,16 @@ class DueWork:
 
     async def finish(self) -> None:
         """Wait until the looks have ended, and the run that is written to the run log."""
-        await asyncio.gather(*self._looks.values(), *([] if self._log is None else [self._log]))
+        others = [task for task in (self._log, self._lists) if task is not None]
+        await asyncio.gather(*self._looks.values(), *others)
+
+    async def _look_at_lists(self) -> None:
+        try:
+            await self._list_watch.look()
+        except (DBAPIError, OSError):  # the next look asks again
+            logger.warning("could not look for missing lists", exc_info=True)
+        except Exception:  # a bug must not end the worker
+            logger.exception("could not look for missing lists")
 
 
 async def _look(engine: Engine, source: FileSource) -> None:

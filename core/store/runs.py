@@ -358,6 +358,25 @@ async def retry_failed(
     await db.execute(query.values(retry_at=now))
 
 
+async def failed_with(db: AsyncConnection, codes: Collection[str], *, since: float) -> list[Run]:
+    """Return the newest run of each mapping that failed with one of these codes after a time (UTC seconds).
+
+    Left out are runs of the command line, those that carry live changes, and those that are retried anyway.
+    """
+    newer = runs.alias()
+    is_later = (newer.c.mapping_id == runs.c.mapping_id, newer.c.created_at > runs.c.created_at)
+    query = select(runs).where(
+        runs.c.status == RunStatus.FAILED.value,
+        runs.c.error_code.in_(list(codes)),
+        runs.c.finished_at > since,
+        runs.c.started_by.is_not(None),
+        runs.c.retry_at.is_(None),
+        ~runs.c.is_live,
+        ~select(newer.c.id).where(*is_later).correlate(runs).exists(),
+    )
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
 async def last_scheduled(db: AsyncConnection, mapping_id: int, prefix: str, limit: int) -> list[RunStatus]:
     """Return the statuses of the newest runs of a mapping whose starter begins with a prefix, newest first."""
     query = select(runs.c.status).where(runs.c.mapping_id == mapping_id, runs.c.started_by.startswith(prefix))

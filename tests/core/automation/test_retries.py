@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.automation.list_watch import CHECK_EVERY_S
 from core.automation.source_watcher import FAILED_S
 from core.connections.manage import connect, replace_key
 from core.errors import ConflictError, SettingsError, SyncError
@@ -18,9 +19,10 @@ from core.store import alerts, audit_log, mappings
 from core.store.alerts import Alert
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
+from core.store.schedules import Trigger
 from sandbox.iterable import Fault
 from tests.core.automation.harness import DAY_S, HOUR_S, MINUTE_S, World, automated
-from tests.core.harness import QUICK, addresses
+from tests.core.harness import LIST, QUICK, addresses
 
 SUBSCRIBE = "/api/lists/subscribe"
 
@@ -120,6 +122,23 @@ async def test_replaced_file_is_synced(tmp_path: Path, monkeypatch: pytest.Monke
         await world.steps(3 * MINUTE_S)
         assert (await world.files())["a.csv"] == "synced"
         assert await open_alert(world) is None
+
+
+async def test_run_is_retried_when_its_list_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose list was deleted in Iterable is retried within minutes after the list was restored."""
+    async with automated(tmp_path, None, monkeypatch) as world:
+        state = world.sync.iterable.state
+        deleted = state.lists.pop(LIST)
+        await world.source()
+        await world.schedule(Trigger.CRON, cron="2 0 * * *")
+        world.write("a.csv", range(3))
+        await world.steps(15 * MINUTE_S)
+        (run,) = await world.runs()
+        assert (run.status, run.error_code) == (RunStatus.FAILED, "list_gone")
+        state.lists[LIST] = deleted
+        await world.steps(CHECK_EVERY_S + 2 * MINUTE_S)
+        (run,) = await world.runs()
+        assert (run.status, await open_alert(world)) == (RunStatus.SUCCEEDED, None)
 
 
 @pytest.mark.extended
