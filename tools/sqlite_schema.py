@@ -4,6 +4,7 @@ See core/store/schema_snapshot.py.
 """
 
 import asyncio
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from core.store.database import Database
 from core.store.schema_snapshot import END, SNAPSHOT
 from core.store.upgrade import upgrade
 
+_SPACE = re.compile(r"\s*\n\s*")
 _REVISION = "INSERT INTO alembic_version VALUES ('{}')"
 
 
@@ -35,8 +37,8 @@ async def snapshot(db: AsyncConnection) -> str:
     """Return the snapshot of a SQLite database in which Alembic's table is the only one with rows."""
     statements = await db.execute(text("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"))
     revision = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
-    lines = [" ".join(statement.split()) for statement in statements.scalars()]
-    return END.join([*lines, _REVISION.format(revision), ""])
+    tidy = [_SPACE.sub("\n    ", statement.strip()) for statement in statements.scalars()]
+    return END.join([*tidy, _REVISION.format(revision), ""])
 
 
 def revision() -> str:

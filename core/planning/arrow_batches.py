@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import core.sources.arrow  # noqa: F401 - sets the memory pool
-from core.models.batch import BATCH_SIZE, Phase
+from core.models.batch import Phase
 from core.planning.drafts import SEPARATORS, draft
 from core.planning.field_batches import bounds_by_size, fields_of_batches
 from core.store.batches import Draft
@@ -17,8 +17,10 @@ from core.store.batches import Draft
 _JOINED = ("role", "member_key", "email", "user_id", "more")
 
 
-def drafts_of_chunks(phase: Phase, chunks: Iterable[pa.RecordBatch], *, with_fields: bool) -> Iterator[Draft]:
-    """Yield the batches of the entries in these chunks, in their order.
+def drafts_of_chunks(
+    phase: Phase, chunks: Iterable[pa.RecordBatch], most: int, *, with_fields: bool
+) -> Iterator[Draft]:
+    """Yield the batches of the entries in these chunks, in their order, with up to so many leading entries.
 
     The columns are those of `drafts_of_rows`, by name: role, counts, leads, member_key, email, user_id, more, and
     fields (`with_fields`).
@@ -31,7 +33,7 @@ def drafts_of_chunks(phase: Phase, chunks: Iterable[pa.RecordBatch], *, with_fie
         if with_fields:
             bounds = bounds_by_size(rows)
         else:
-            bounds = [0, *pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE].to_pylist()]
+            bounds = [0, *pc.indices_nonzero(rows["leads"])[most::most].to_pylist()]
         yield from _cut(phase, rows, bounds)
         rest = rows.slice(bounds[-1])
     if rest is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from core.identity import PLACEHOLDER_DOMAIN
-from core.models.batch import FORMER_IDENTITY_PREFIX, Phase
+from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.planning.drafts import drafts_of_rows
 from core.planning.schema import columns_of
 from core.planning.small_workspace import SmallWorkspace
@@ -187,13 +187,14 @@ def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> I
         ordered = _SORTED
     query = _AS_JSON.format(sorted=ordered.format(entries=entries), fields=", fields" if with_fields else "")
     if isinstance(con, SmallWorkspace):
-        yield from drafts_of_rows(phase, con.execute(query, {**values, "low": "", "high": None}).fetchall())
+        rows = con.execute(query, {**values, "low": "", "high": None}).fetchall()
+        yield from drafts_of_rows(phase, rows, BATCH_SIZE)
         return
     from core.planning.arrow_batches import drafts_of_chunks  # Arrow takes a tenth of a second to import
 
     slices = _slices(con, entries, values, count)
     chunks = (chunk for low, high in slices for chunk in _chunks(con, query, {**values, "low": low, "high": high}))
-    yield from drafts_of_chunks(phase, chunks, with_fields=with_fields)
+    yield from drafts_of_chunks(phase, chunks, BATCH_SIZE, with_fields=with_fields)
 
 
 def _within_memory(reader: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from core.models.batch import BATCH_SIZE, BatchFields, Phase
+from core.models.batch import BatchFields, Phase
 from core.store.batches import Draft
 
 #: Between the values of a column, by column: role, member key, email, user id, more values.
@@ -20,14 +20,13 @@ def draft(phase: Phase, columns: Sequence[str], sent: int, counted: int, fields:
     return Draft(phase=phase, sent_size=sent, counted_size=counted, members=f"{{{members}}}", data_fields=fields)
 
 
-def drafts_of_rows(phase: Phase, rows: Sequence[Sequence[Any]]) -> Iterator[Draft]:
-    """Yield the batches of few entries, without Arrow. A batch ends before the leading entry that would be one too
-    many.
+def drafts_of_rows(phase: Phase, rows: Sequence[Sequence[Any]], most: int) -> Iterator[Draft]:
+    """Yield the batches of few entries, without Arrow, with up to so many leading entries.
 
     `rows`: role, whether it counts, whether it leads, and as JSON the member key, email, user id and more values.
     """
     leading = [place for place, (_, _, leads, *_) in enumerate(rows) if leads]
-    for low, high in pairwise([0, *leading[BATCH_SIZE::BATCH_SIZE], len(rows)]):
+    for low, high in pairwise([0, *leading[most::most], len(rows)]):
         if low < high:
             roles, counts, leads, *values = zip(*rows[low:high], strict=True)
             joined = [separator.join(column) for separator, column in zip(SEPARATORS, (roles, *values), strict=True)]

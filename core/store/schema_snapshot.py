@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 SNAPSHOT = Path(__file__).parent / "migrations" / "sqlite.sql"
-#: The end of a statement in the snapshot. Each statement is on one line, so none contains it.
+#: The end of a statement in the snapshot. None contains it.
 END = ";\n"
 
 
