@@ -5,18 +5,15 @@ NULL.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import StorageError
-
-#: The columns of a line, in this order. The names are those of `ledger` in core/planning/sql/schema.sql.
-COLUMNS = ("mapping_id", "member_key", "email", "user_id", "is_confirmed")
-
-# One row: the lines of the next rows by primary key, how many they are, and the last key. `%w` doubles quotes.
+# On SQLite, one row for many lines: those of the next rows by primary key, how many they are, and the last key. `%w`
+# doubles quotes.
 _SQLITE = """
-SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(profile) FROM (
+SELECT group_concat(line, char(10)), count(*), max(profile) FROM (
     SELECT
         profile,
         printf(
@@ -28,44 +25,39 @@ SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(profile) FROM (
     LIMIT :limit
 )
 """
+# On PostgreSQL, a row for each line. (COPY costs four times as much here, because it is read row by row, too.)
 _POSTGRESQL = """
-COPY (SELECT mapping_id, profile, email, user_id, certain::int FROM ledger WHERE mapping_id IN ({mapping_ids}))
-TO STDOUT (FORMAT csv, FORCE_QUOTE (profile, email, user_id), ENCODING 'UTF8')
+SELECT concat(
+    mapping_id, ',"', replace(profile, '"', '""'), '","', replace(email, '"', '""'), '","',
+    replace(user_id, '"', '""'), '",', certain::int
+)
+FROM ledger
+WHERE mapping_id = ANY(%s)
 """
-# Bytes of a piece on PostgreSQL, which sends row by row.
-_PIECE_BYTES = 8 << 20
 
 
 async def csv_of(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
-    """Yield pieces of CSV without a header: all rows of these mappings. On SQLite, each has at most so many rows."""
-    pieces = _sqlite_pieces(db, mapping_ids, rows) if db.dialect.name == "sqlite" else _copied(db, mapping_ids)
-    async for piece in pieces:
-        yield piece
+    """Yield pieces of CSV without a header, of at most so many rows: all rows of these mappings.
+
+    The columns are the mapping's id, the member's key, its email and user id, and whether it is confirmed (0 or 1).
+    """
+    if db.dialect.name == "sqlite":
+        for mapping_id in mapping_ids:
+            async for piece in _sqlite_pieces(db, mapping_id, rows):
+                yield piece
+        return
+    connection: Any = (await db.get_raw_connection()).driver_connection  # SQLAlchemy costs 1.5 us per row
+    async with connection.cursor("ledger", binary=True) as cursor:
+        await cursor.execute(_POSTGRESQL, [list(mapping_ids)])
+        while lines := await cursor.fetchmany(rows):
+            yield "\n".join([line for (line,) in lines]).encode()
 
 
-async def _sqlite_pieces(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
-    statement = text(_SQLITE)
-    for mapping_id in mapping_ids:
-        count, after = rows, ""
-        while count == rows:
-            values = {"mapping_id": mapping_id, "after": after, "limit": rows}
-            lines, count, last = (await db.execute(statement, values)).one()
-            if count:
-                yield lines
-                after = last
-
-
-async def _copied(db: AsyncConnection, mapping_ids: Sequence[int]) -> AsyncIterator[bytes]:
-    connection = (await db.get_raw_connection()).driver_connection
-    if connection is None:
-        raise StorageError("The connection to the database was closed.")
-    numbers = ", ".join(str(int(each)) for each in mapping_ids) or "NULL"
-    piece = bytearray()
-    async with connection.cursor() as cursor, cursor.copy(_POSTGRESQL.format(mapping_ids=numbers)) as copy:
-        async for block in copy:
-            piece += block
-            if len(piece) >= _PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
-    if piece:
-        yield bytes(piece)
+async def _sqlite_pieces(db: AsyncConnection, mapping_id: int, rows: int) -> AsyncIterator[bytes]:
+    count, after = rows, ""
+    while count == rows:
+        values = {"mapping_id": mapping_id, "after": after, "limit": rows}
+        lines, count, last = (await db.execute(text(_SQLITE), values)).one()
+        if count:
+            yield lines.encode()
+            after = last
