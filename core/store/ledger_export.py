@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # On SQLite, one row for many lines: those of the next rows by primary key, how many they are, and the last key. `%w`
@@ -46,11 +47,26 @@ async def csv_of(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> 
             async for piece in _sqlite_pieces(db, mapping_id, rows):
                 yield piece
         return
-    connection: Any = (await db.get_raw_connection()).driver_connection  # SQLAlchemy costs 1.5 us per row
-    async with connection.cursor("ledger", binary=True) as cursor:
-        await cursor.execute(_POSTGRESQL, [list(mapping_ids)])
-        while lines := await cursor.fetchmany(rows):
-            yield "\n".join([line for (line,) in lines]).encode()
+    async for piece in _postgresql_pieces(db, mapping_ids, rows):
+        yield piece
+
+
+async def _postgresql_pieces(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
+    """Read with the driver itself: SQLAlchemy costs 1.5 us per row. Raises SQLAlchemy's errors all the same."""
+    connection: Any = (await db.get_raw_connection()).driver_connection
+    errors = db.dialect.loaded_dbapi.Error
+    try:
+        async with connection.cursor("ledger", binary=True) as cursor:
+            await cursor.execute(_POSTGRESQL, [list(mapping_ids)])
+            while lines := await cursor.fetchmany(rows):
+                yield "\n".join([line for (line,) in lines]).encode()
+    except errors as error:
+        is_gone = connection.closed
+        if is_gone:
+            await db.invalidate(error)
+        raise DBAPIError.instance(
+            _POSTGRESQL, None, error, errors, hide_parameters=True, connection_invalidated=is_gone, dialect=db.dialect
+        ) from error
 
 
 async def _sqlite_pieces(db: AsyncConnection, mapping_id: int, rows: int) -> AsyncIterator[bytes]:
