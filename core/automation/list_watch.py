@@ -17,7 +17,7 @@ CHECK_EVERY_S, GIVEN_UP_AFTER_S = 300.0, 7 * 86_400.0
 
 
 class ListWatch:
-    """Asks for the lists because of which runs have failed, and retries those whose list has come back.
+    """Asks for the lists of runs that failed because of them, and retries the runs whose list has come back.
 
     A list that this process has not seen missing is left to the schedule, which retries the run at most once an hour:
     it may exist, and fail all the same.

@@ -9,7 +9,21 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from bot.web.api import alert_routes, alert_rules, alerts, audit, connections, docs, mappings, members, openapi, syncs
+from bot.web.api import (
+    alert_routes,
+    alert_rules,
+    alerts,
+    audit,
+    checks,
+    connections,
+    docs,
+    freezes,
+    mappings,
+    members,
+    openapi,
+    schedules,
+    syncs,
+)
 from bot.web.api.operations import PREFIX, Call, Operation
 from bot.web.api.problems import of_exception, problem
 from core.connections.api_tokens import authenticate
@@ -20,7 +34,19 @@ from core.store.tenancy import Tenant
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
-    for module in (syncs, mappings, connections, alerts, alert_rules, alert_routes, members, audit)
+    for module in (
+        syncs,
+        mappings,
+        schedules,
+        freezes,
+        checks,
+        connections,
+        alerts,
+        alert_rules,
+        alert_routes,
+        members,
+        audit,
+    )
     for operation in module.operations.all
 )
 

@@ -28,7 +28,7 @@ def uploaded(service: Api) -> list[Path]:
 
 async def send(service: Api, operation: Operation, token: str | None, sync_id: str = "s", number: int = 1) -> int:
     """Send a request to an operation with these ids in its path. Returns the status."""
-    ids = dict.fromkeys(("mapping_id", "alert_id", "route_id", "connection_id"), number)
+    ids = dict.fromkeys(("mapping_id", "alert_id", "route_id", "connection_id", "schedule_id"), number)
     path = operation.path.format(sync_id=sync_id, **ids) + QUERIES.get(operation.id, "")
     body = {"json": BODIES[operation.id]} if operation.body else {}
     return (await service.call(token, operation.method, path, **body)).status
@@ -39,6 +39,10 @@ BODIES = {
     "start_sync": {"mapping_id": 1, "address": "/a.csv"},
     "approve_sync": {"plan_digest": "0"},
     "decline_sync": {"plan_digest": "0"},
+    "add_schedule": {"trigger": "new_file"},
+    "set_source": {"address": "/a.csv"},
+    "freeze_mapping": {"until": "2099-01-01T00:00:00Z"},
+    "freeze_all": {"until": "2099-01-01T00:00:00Z"},
     "look_up": {"identity": "p1@example.com"},
     "change_mapping": {"name": "Gold"},
     "set_exclusions": {"domains": ["example.com"]},
