@@ -86,15 +86,19 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert "iterable-sync.service" not in done.stdout + done.stderr
 
 
+def setting_names() -> set[str]:
+    """The variables of all settings."""
+    return {
+        str(field.validation_alias or f"ITERABLE_SYNC_{name.upper()}") for name, field in Settings.model_fields.items()
+    }
+
+
 @pytest.mark.parametrize("file", ["Dockerfile", "compose.yaml", "iterable-sync.service"])
 def test_settings_exist(file: str) -> None:
     """Each setting that a file in `deploy/` names exists."""
-    aliases = {
-        str(field.validation_alias or f"ITERABLE_SYNC_{name.upper()}") for name, field in Settings.model_fields.items()
-    }
     named = set(re.findall(r"\b(?:SLACK|ITERABLE)_[A-Z_]+\b", (DEPLOY / file).read_text("utf-8")))
     assert named
-    assert {name.removesuffix("_FILE") for name in named} <= aliases
+    assert {name.removesuffix("_FILE") for name in named} <= setting_names()
 
 
 def test_containers_and_units_have_guides() -> None:

@@ -33,6 +33,15 @@ def test_pre_commit_uses_the_pinned_versions() -> None:
     assert installed <= set(pinned)
 
 
+def test_changelog_begins_with_the_version() -> None:
+    """The newest version in the changelog is that of the package; only changes that are not released come before it."""
+    sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    newest = sections[1] if sections[0] == "Unreleased" else sections[0]
+    assert re.fullmatch(r"\d+\.\d+\.\d+( - \d{4}-\d\d-\d\d)?", newest)
+    assert newest.partition(" ")[0] == project["version"]
+
+
 def test_ci_calls_make_on_each_supported_python() -> None:
     """The workflow runs existing make targets on all Python versions from the oldest supported one."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
