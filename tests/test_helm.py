@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -16,7 +16,7 @@ from tests.test_deploy import setting_names
 
 CHART = ROOT / "deploy" / "helm"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+_VALIDATOR = jsonschema_rs.validator_for(json.loads((CHART / "values.schema.json").read_text("utf-8")))
 GUIDE = "docs/howto/run-in-kubernetes.md"
 _NEEDS_HELM = pytest.mark.skipif(shutil.which("helm") is None, reason="needs helm, which no package of Debian has")
 _IMAGE = ("--set", "image.repository=registry.example.com/iterable-sync,image.tag=0.2.0")
@@ -31,7 +31,7 @@ def _paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def test_values() -> None:
     """The values satisfy their schema, and the templates use exactly these; the guide names the important ones."""
-    jsonschema.validate(VALUES, SCHEMA)
+    _VALIDATOR.validate(VALUES)
     templates = "".join(path.read_text("utf-8") for path in (CHART / "templates").iterdir())
     used = set(re.findall(r"\.Values\.([\w.]+)", templates)) - {
         "secrets.ITERABLE_SYNC_DATABASE_URL",
@@ -52,8 +52,7 @@ def test_values() -> None:
 )
 def test_wrong_values(wrong: dict[str, Any]) -> None:
     """The schema refuses values that can't work."""
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(VALUES | wrong, SCHEMA)
+    assert not _VALIDATOR.is_valid(VALUES | wrong)
 
 
 def test_examples_of_the_guide() -> None:
@@ -61,7 +60,7 @@ def test_examples_of_the_guide() -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENTS[GUIDE], re.DOTALL | re.MULTILINE)
     assert blocks
     for block in blocks:
-        jsonschema.validate(VALUES | yaml.safe_load(block), SCHEMA)
+        _VALIDATOR.validate(VALUES | yaml.safe_load(block))
 
 
 def _rendered(*options: str) -> dict[str, Any]:
