@@ -57,10 +57,12 @@ def items_of(file: ConfigurationFile) -> Items:
 def _of_connection(name: str, entry: Connection) -> Iterator[Item]:
     place = ("connections", name)
     hidden = {"key", "mappings", "alert_rules"}
+    references = {"key": entry.key}
     if name.startswith(ENVIRONMENT):  # each sync on the command line chooses these
         hidden |= {"user_id", "rate"}
+        references = {}
     settings = _plain(entry, hidden) | _rules(entry.alert_rules)
-    connection = Item(ItemName(Managed.CONNECTION, name), entry, place, settings, {"key": entry.key})
+    connection = Item(ItemName(Managed.CONNECTION, name), entry, place, settings, references)
     yield connection
     for key, mapping in entry.mappings.items():
         yield from _of_mapping(connection, key, mapping)

@@ -64,8 +64,6 @@ def load(path: Path) -> LoadedFile:
     finder = SecretFinder(path.parent)
     for item in loaded.items.values():
         for setting, reference in item.references.items():
-            if setting == "key" and is_of_environment(item.name.name):
-                continue
             try:
                 item.secrets[setting] = finder.find(reference)
             except ValueError as error:

@@ -161,8 +161,12 @@ class _Reader:
         everyone = await mappings.of_connection(self._db, connection.id)
         described = [each for each in everyone if each.status is not MappingStatus.DECLINED and not each.is_live]
         if live := sum(each.is_live and each.status is not MappingStatus.DECLINED for each in everyone):
-            number = "1 mapping" if live == 1 else f"{live:,} mappings"
-            self._notes.append(f"{name}: {number} that mParticle feeds live are not in the file: mParticle makes them.")
+            words = (
+                "1 mapping, which mParticle makes, is"
+                if live == 1
+                else f"{live:,} mappings, which mParticle makes, are"
+            )
+            self._notes.append(f"{name}: {words} not in the file.")
         keys = self._keys_of(everyone)
         self._mappings += everyone
         names = await lists.names(self._db, [connection.id])
@@ -190,9 +194,8 @@ class _Reader:
         stored_list = await lists.get(self._db, mapping.connection_id, mapping.list_id)
         is_new = is_new_list(mapping.list_id)
         if number := len(values_of(mapping.exclusions, ExclusionKind.ADDRESS)):
-            self._notes.append(
-                f"{name.name}: {number:,} excluded addresses are not in the file, because only their digests are kept."
-            )
+            words = "1 excluded address is" if number == 1 else f"{number:,} excluded addresses are"
+            self._notes.append(f"{name.name}: {words} not in the file, because only digests are kept.")
         source = await file_sources.get(self._db, mapping.id)
         of_mapping = await schedules.of_mapping(self._db, mapping.id)
         chosen = mapping.exclusions

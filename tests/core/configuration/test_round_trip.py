@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from core.configuration import document, snapshot
 from core.configuration.items import items_of
 from core.configuration.model import AlertRules, ConfigurationFile
+from core.connections.environment import environment_connection
+from core.iterable import DataCenter
 from core.store.alert_rules import Rule
-from tests.core.configuration.harness import SECRET, configured
+from tests.core.configuration.harness import BASIC, SECRET, configured
 from tests.examples import examples
 
 _WORDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12)
@@ -154,6 +156,17 @@ async def _round_trip(text: str) -> None:
             await second.apply(exported)
             assert await second.export() == exported
             assert await second.apply(exported) == []
+
+
+async def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that uses ITERABLE_API_KEY is in the file, without what each sync on the command line chooses."""
+    async with configured(tmp_path, None, monkeypatch) as world:
+        text = BASIC.replace("Shop:", "environment-us:").replace("SHOP_KEY", "ITERABLE_API_KEY")
+        text = text.replace("connection: Shop", "connection: environment-us")
+        assert (await world.apply(text))[0] == "add connection environment-us"
+        await environment_connection(world.engine, user_id=None, data_center=DataCenter.US, rate=3)
+        assert await world.apply(text) == []
+        assert await world.apply(await world.export()) == []
 
 
 async def test_first_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
