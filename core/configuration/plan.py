@@ -124,7 +124,7 @@ def _change(item: Item, stored: Item, salt: str, line: int | None) -> Change:
     for name in dict.fromkeys([*item.references, *stored.secrets]):
         secret, new_secret = stored.secrets.get(name), item.secrets.get(name)
         if secret != new_secret and (name in item.references or name in stored.references):
-            settings[name] = (_shown(name, secret), _shown(name, new_secret))
+            settings[name] = (_shown(name, secret), _shown(name, new_secret, is_other=secret is not None))
             if secret is not None and digests.get(name) not in (None, digest_of(salt, secret)):
                 by_hand.append(name)
     action = _action(settings, is_managed=stored.record is not None)
@@ -138,10 +138,10 @@ def _action(settings: dict[str, tuple[Any, Any]], *, is_managed: bool) -> Action
     return Action.CHANGE if settings or is_managed else Action.MANAGE
 
 
-def _shown(name: str, secret: str | None) -> str:
+def _shown(name: str, secret: str | None, *, is_other: bool = False) -> str:
     if secret is None:
         return "none"
-    return f"...{secret[-4:]}" if name == "key" else "a secret"
+    return f"...{secret[-4:]}" if name == "key" else "another secret" if is_other else "a secret"
 
 
 def _possible(loaded: LoadedFile, item: Item, stored: Item, change: Change) -> list[Problem]:

@@ -1,10 +1,14 @@
 """`iterable-sync config`: the configuration as a file."""
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from bot.cli.exit_codes import ExitCode
-from tests.bot.cli.commands import Commands
+from tests.bot.cli.commands import Commands, until
 from tests.documents import code_blocks
 
 GUIDE = "docs/howto/configuration-as-code.md"
@@ -68,6 +72,30 @@ def test_managed(run: Commands) -> None:
     assert "A configuration file manages Buyers. Change it there, and apply the file." in refused.err
     assert "a configuration file" in run.here("mappings", "show", "1").out
     assert run.here("routes", "remove", "ops").code == ExitCode.BAD_INPUT
+
+
+@pytest.mark.extended
+def test_processes(run: Commands) -> None:
+    """Two processes that apply a file at once, and one that is killed in the middle, leave no double."""
+    mappings = "".join(f"      m{number}: {{audience: A{number}, new_list: L{number}}}\n" for number in range(40))
+    file = _file(run, FILE.replace("      visitors:\n", f"{mappings}      visitors:\n"))
+
+    def stored() -> int:
+        with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as database:
+            return int(database.execute("select count(*) from mappings").fetchone()[0])
+
+    with run.started("config", "apply", file) as killed:
+        until(lambda: stored() > 3)
+        killed.process.kill()
+    assert 3 < stored() < 42
+    with run.started("config", "apply", file) as first:
+        until(lambda: stored() > 20)
+        second = run("config", "apply", file)
+        assert first.ended().code == ExitCode.OK
+    assert (second.code, "is being applied at the moment" in second.err) == (ExitCode.BAD_INPUT, True)
+    assert stored() == 42
+    again = run("config", "apply", file)
+    assert (again.code, "Nothing to change" in again.out) == (ExitCode.OK, True), again.out
 
 
 def test_schema(run: Commands) -> None:
