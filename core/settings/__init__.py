@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         description="hours in which Slack gets no new message about scheduled syncs and no alert, such as "
         "`22:00-06:00 Europe/Berlin`; they follow afterwards (default: none)",
     )
+    mentions_requester: bool = Field(
+        True,
+        description="whether a reply in the thread of a sync mentions whoever started it when it has ended (`true`); "
+        "`false` keeps channels quiet",
+    )
     firehose_approval: FirehoseApproval = Field(
         FirehoseApproval.REQUIRED,
         description="whether a live mapping waits for a person (`required`), or is what mParticle says (`none`)",

@@ -29,7 +29,8 @@ async def open_connect(services: Services, client: AsyncWebClient, actor: Actor)
     connections = await services.connections(actor)
     if await services.people.is_admin(client, actor.team_id, actor.person):
         groups = await services.group_choices(actor.team_id)
-        await open_modal(client, actor, modals.connect_form(ConnectionForm(), connections, groups))
+        suggested = ConnectionForm(approvers=(actor.person,))
+        await open_modal(client, actor, modals.connect_form(suggested, connections, groups))
     else:
         message = views.admins_only("connect an Iterable project") if connections else views.ask_an_admin()
         await _explain(client, actor, message)

@@ -55,7 +55,7 @@ def _connection(overview: WorkspaceStatus, connection: Connection, viewer: Viewe
 
 def _mapping(row: MappingStatusRow, viewer: Viewer) -> StatusItem:
     mapping = row.mapping
-    offered: list[ButtonElement | OverflowMenuElement] = [*sections.live(row, viewer)]
+    offered: list[ButtonElement | OverflowMenuElement] = [*sections.of_paused(row, viewer)]
     may_sync = may_start(row.connection, viewer.person)
     if may_sync and _can_sync(row):
         offered.append(button("Sync now", RunAction.START, str(mapping.id), label=f"Sync now: {mapping.label}"))

@@ -169,7 +169,7 @@ def details(ref: MappingRef) -> list[Block]:
                 "What a sync does",
                 "Follows mParticle, as people join and leave" if mapping.is_live else _mode_name(mapping.mode),
             ),
-            ("Who leaves", REMOVALS[mapping.removal_policy][0]),
+            ("When people leave", REMOVALS[mapping.removal_policy][0]),
             *([("Data fields", _fields(mapping))] if mapping.fields or mapping.fields_before else []),
             *([("Managed by", "A configuration file")] if mapping.managed is not None else []),
             *([("Excluded", escape(exclusions_text(mapping.exclusions)))] if mapping.exclusions else []),

@@ -142,6 +142,8 @@ class RunMessageProvider:
         if is_held and self._services.engine.settings.is_quiet(self._clock()):
             return DesiredState([], is_final=False)  # posted when the quiet hours are over
         messages = desired_messages(view, target, entries, stored, self._approval)
+        if not self._services.engine.settings.mentions_requester:
+            messages = [each for each in messages if each.key != _finished_key(key_of(view.run.id))]
         is_final = messages[0].kind is MessageKind.FINAL
         return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
 

@@ -244,6 +244,18 @@ def unapproved_lines(mapped: MappingStatusRow) -> str:
     return f"{target_line(mapped)} · New mapping\nProposed by {person(proposed)}, waiting since {since}"
 
 
+def undecided_lines(mapped: MappingStatusRow) -> str:
+    """Return what an approver decides about an approved live mapping."""
+    assert mapped.live is not None
+    parts = []
+    if mapped.mapping.disconnected_at is not None:
+        since = moment(mapped.mapping.disconnected_at)
+        parts.append(f"mParticle disconnected this audience {since}. Keep or remove the people it added?")
+    if mapped.live.waiting:
+        parts.append(f"{number(mapped.live.waiting)} {_what_for(mapped)}.")
+    return f"{target_line(mapped)}\n{' '.join(parts)}"
+
+
 def named(connection: Connection) -> str:
     """Return the name of a connection."""
     return f"*{escape(connection.name)}*"

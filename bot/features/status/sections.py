@@ -72,6 +72,7 @@ def waiting(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Return the runs and mappings that wait for approval."""
     items = [_waiting(each, viewer) for each in overview.waiting]
     items += [_unapproved(each, viewer) for each in overview.unapproved]
+    items += [_undecided(each, viewer) for each in overview.undecided]
     return StatusSection(f"{plural(len(items), 'approval')} waiting", items)
 
 
@@ -124,8 +125,18 @@ def _unapproved(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     return StatusItem(text, (review,))
 
 
-def live(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
-    """Return the buttons for decisions about an approved live mapping."""
+def of_paused(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
+    """Return the buttons about changes that wait because their mapping is paused."""
+    return () if mapped.needs_decision else decisions(mapped, viewer)
+
+
+def _undecided(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
+    text, offered = phrases.undecided_lines(mapped), decisions(mapped, viewer)
+    return StatusItem(text if offered else f"{text}\n{phrases.approvers_line(mapped)}", offered)
+
+
+def decisions(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
+    """Return the buttons for decisions about an approved live mapping, for those who may decide."""
     mapping, status = mapped.mapping, mapped.live
     if status is None or mapping.status not in (MappingStatus.ACTIVE, MappingStatus.PAUSED):
         return ()

@@ -47,7 +47,10 @@ def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
         blocks += part.blocks(_ROOM)
     mappings = StatusSection(
         "Mappings",
-        [sections.StatusItem(phrases.mapping_lines(each), sections.live(each, viewer)) for each in overview.mapped],
+        [
+            sections.StatusItem(phrases.mapping_lines(each), sections.of_paused(each, viewer))
+            for each in overview.mapped
+        ],
     )
     blocks += mappings.blocks(MOST_BLOCKS_OF_A_MESSAGE - len(blocks))
     if not overview.mapped:
@@ -141,7 +144,7 @@ def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
 def _sum(overview: WorkspaceStatus) -> str:
     """Return the numbers of what needs attention, without zeros."""
     waiting, running, alerts = (
-        len(overview.waiting) + len(overview.unapproved),
+        len(overview.waiting) + len(overview.unapproved) + len(overview.undecided),
         len(overview.under_way),
         overview.alerts,
     )

@@ -75,6 +75,15 @@ class MappingStatusRow:
         """Whether the mapping waits for approval."""
         return self.mapping.status is MappingStatus.PROPOSED
 
+    @property
+    def needs_decision(self) -> bool:
+        """Whether an approver decides about the people of an approved live mapping."""
+        if self.live is None:
+            return False
+        if self.mapping.status is MappingStatus.PAUSED:
+            return self.mapping.disconnected_at is not None
+        return self.mapping.status is MappingStatus.ACTIVE and bool(self.live.waiting)
+
 
 @dataclass(frozen=True, slots=True)
 class RunInProgress:
@@ -105,6 +114,12 @@ class WorkspaceStatus:
         """Proposed mappings without a run: approvers decide on the mapping itself."""
         with_run = {each.run.mapping_id for each in (*self.waiting, *self.under_way)}
         return tuple(each for each in self.mapped if each.is_proposed and each.mapping.id not in with_run)
+
+    @property
+    def undecided(self) -> tuple[MappingStatusRow, ...]:
+        """Approved live mappings about which an approver decides: removals that wait, or the people of a disconnected
+        audience."""
+        return tuple(each for each in self.mapped if each.needs_decision)
 
     @property
     def by_mapping(self) -> dict[int, MappingStatusRow]:

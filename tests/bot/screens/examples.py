@@ -245,6 +245,9 @@ def _status() -> dict[str, Screen]:
     )
     waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0, LINK)
     busy = WorkspaceStatus((SHOP,), (row, live_row), (RunInProgress(going, row, 2, 5),), (waits,), (fault,), {})
+    live_mapping = replace(LIVE, status=MappingStatus.PAUSED, disconnected_at=AT)
+    undecided = replace(live_row, mapping=live_mapping, live=LiveStatus(220, 0, None, AT, 171, 20, 20, 9))
+    disconnected = WorkspaceStatus((SHOP,), (undecided,), (), (), (), {})
     quiet = WorkspaceStatus((SHOP,), (row,), (), (), (), {})
     sizes = tuple((AT + DAY * day, 4700 + 175 * day) for day in range(-4, 1))
     daily = replace(row, sizes=ListSizes(AT, sizes), next_sync=SCHEDULE, account=ACCOUNT)
@@ -265,6 +268,7 @@ def _status() -> dict[str, Screen]:
         "history of a mapping": history_message(items, "Shoppers", AMIR, failing),
         "history on the home page": history_modal(items, failing),
         "home": _home(busy, viewer),
+        "home with a disconnected audience": _home(disconnected, viewer),
         "home, nothing waits": _home(calm, Viewer(AMIR, is_admin=False)),
         "home of a person who may not sync": _home(others, marketer),
         "home with a search": _home(many, marketer, "SHOPPERS", 1),

@@ -38,6 +38,21 @@ async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> No
         assert reply == "@Maya Lindqvist SpringShoppers → List 1001 is done: 3 added. 2 people couldn't be synced."
 
 
+async def test_quiet_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ITERABLE_SYNC_MENTIONS_REQUESTER=false no reply mentions whoever started a sync."""
+    monkeypatch.setenv("ITERABLE_SYNC_MENTIONS_REQUESTER", "false")
+    async with workspace(tmp_path) as bot:
+        await start(bot, tmp_path, await bot.mapping(await bot.connection()), people(range(3)))
+        message = await bot.slack.wait_for_message("marketing", "now has 3 people", timeout=LONG)
+
+        async def is_shown() -> bool:
+            async with bot.engine.database.read() as db:
+                return await runs.unshown(db) == []
+
+        await until(is_shown)
+        assert replies(bot, message) == []
+
+
 async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
     """The message of a run that uploads shows its progress and *Cancel*, and is not edited more often than the limit
     allows."""
