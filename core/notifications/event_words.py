@@ -77,9 +77,8 @@ def mapping_lines(report: Report) -> list[str]:
     lines = []
     for each in report.mappings:
         failed = f", {each.failed:,} failed" if each.failed else ""
-        lines.append(
-            f"{each.audience}: {_people(each.sizes[-1])} ({changes_words(each.changes)}; {each.syncs:,} synced{failed})"
-        )
+        syncs = "1 sync" if each.syncs == 1 else f"{each.syncs:,} syncs"
+        lines.append(f"{each.audience}: {_people(each.sizes[-1])} ({syncs}{failed}; {changes_words(each.changes)})")
     more = report.mapping_count - len(report.mappings)
     return [*lines, f"And {more:,} more."] if more else lines
 

@@ -165,7 +165,7 @@ async def test_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert mail["Subject"] == "Weekly report: ITERABLE_API_KEY (us), Dec 2 to Dec 8"
         text, page = (part.get_content() for part in mail.iter_parts())
         assert "2 syncs succeeded. 5 added, 1 removed, 1 rejected." in text
-        assert "Shoppers: 4 people (5 added, 1 removed, 1 rejected; 2 synced)" in text
+        assert "Shoppers: 4 people (2 syncs; 5 added, 1 removed, 1 rejected)" in text
         assert "Not synced: 1 person without an email address." in text
         assert "width:220px" in page
         assert "3 added" in page
