@@ -27,6 +27,7 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 # Whole numbers up to this one are written without an exponent.
 _EXACT = 1e15
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -142,6 +143,8 @@ class _Builder:
                 self._skip(event, events)
                 self._skip(next(events), events)
                 continue
+            if _CONTROL.search(key):
+                self._refuse(event, "There is a control character in this name. Remove it.")
             if key in content:
                 first = self.document.lines[*place, key]
                 self._refuse(event, f"`{key[:80]}` is in this block twice, first in line {first}. Remove one of them.")
@@ -163,6 +166,8 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text = str(event.value)
         if not event.implicit[0]:  # in quotes, or a block of text
+            if _CONTROL.search(text):  # for example \x1b: a terminal would obey it
+                self._refuse(event, "There is a control character in this text. Remove it.")
             return text
         if text in _WORDS:
             return _WORDS[text]

@@ -32,6 +32,7 @@ _FAULTS: list[tuple[str, list[int | None], str]] = [
     ("version: 1\n<<: {a: 1}\n", [2], "plain name"),
     ("version: 1\n? [a, b]\n: 1\n", [2], "plain name"),
     ("version: 1\na: \x07\n", [2], "control character"),
+    ('version: 1\na: "\\x1b[31m"\n', [2], "control character"),
     ("version: 1\nroutes: " + "[" * 60 + "]" * 60, [2], "nested too deeply"),
     (f"{_SHOP}    aprovers: [U0ANA]\n    rate: no\n", [5, 6], "Did you mean `approvers`?"),
     (f"{_SHOP}    rate: 5000\n    alert_rules: {{drift: false}}\n", [5, 6], "A rate is 0.1 to 1,000"),
