@@ -51,7 +51,7 @@ async def workspace(
     SQL in the workspace can read the files and folders in `reads` and in the workspace's directory, and nothing else on
     this machine or on the network. Raises SettingsError if the data directory can't be written.
     """
-    directory = data_dir / WORK / run_id
+    directory = data_dir.absolute() / WORK / run_id  # archives are unpacked next to where DuckDB spills
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
         directory.mkdir(parents=True)

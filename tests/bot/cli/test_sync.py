@@ -37,6 +37,17 @@ def test_json_is_all_that_standard_output_gets(run: Commands, iterable: LocalIte
     assert (summary["list_id"], summary["user_id"], summary["error"]) == (target, "customerId", None)
 
 
+def test_download_with_a_relative_data_directory(run: Commands, iterable: LocalIterable) -> None:
+    """A ZIP download is read with the default data directory, which is relative."""
+    assert run.here("sandbox", "samples", "samples").code == 0
+    env = {"ITERABLE_SYNC_DATA_DIR": "data"}
+    options = ("--list", iterable.new_list(), "--dry-run", "--json")
+    result = run.here("sync", "samples/spring-shoppers.zip", *options, env=env)
+    assert result.code == 0, result.err
+    assert result.object["status"] == "planned"
+    assert result.object["added"] > 1_000
+
+
 def test_dry_run_sends_nothing(run: Commands, iterable: LocalIterable) -> None:
     """A dry run prints the changes, and sends none."""
     target = iterable.new_list()
