@@ -94,7 +94,6 @@ async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> 
     assert sync.emails() == addresses(range(3))
 
 
-@pytest.mark.extended
 async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, small_batches: None) -> None:
     """A refused key stops all runs of the connection without another request, and all can be resumed."""
     first = await sync.submit(sync.mirror_file(people(range(200))))
@@ -111,7 +110,6 @@ async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, 
     assert (sync.emails(), sync.emails(OTHER_LIST)) == (addresses(range(200)), addresses(range(50)))
 
 
-@pytest.mark.extended
 async def test_resume_with_a_key_that_is_still_refused(sync: Sync) -> None:
     """A run that is resumed with a refused key sends one request and fails for the same reason."""
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
@@ -123,7 +121,6 @@ async def test_resume_with_a_key_that_is_still_refused(sync: Sync) -> None:
     assert again.run.requests == requests + 1
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("code", sampled(["BadParams", "Success"]))
 async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) -> None:
     """A run whose list is deleted fails, and keeps what it has done."""
@@ -164,7 +161,6 @@ async def test_body_too_large_is_split(sync: Sync) -> None:
     assert sync.emails() == addresses(range(300))
 
 
-@pytest.mark.extended
 async def test_batch_too_large_is_split(sync: Sync) -> None:
     """A batch with too many members is split, also one of removals."""
     sync.iterable.settings.max_subscribers = 7
@@ -205,7 +201,6 @@ async def test_too_many_requests_is_not_a_failure(sync: Sync, retry_after: float
     assert sync.emails() == addresses(range(30))
 
 
-@pytest.mark.extended
 async def test_endless_throttling(tmp_path: Path) -> None:
     """A run fails if another program uses up the project's rate limit, and can be resumed."""
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
@@ -263,7 +258,6 @@ async def test_unanswered_additions_of_leavers(sync: Sync, small_batches: None, 
     assert (await sync.mirror(people(range(5, 15)))).run.requests == 0
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_unanswered_removals_of_returning_members(sync: Sync, small_batches: None, applied: bool) -> None:
     """A member who returns after a removal without an answer ends on the list."""
@@ -297,7 +291,6 @@ async def test_unattributed_failures(sync: Sync) -> None:
     assert [record.subscribers for record in log] == [1, 1]
 
 
-@pytest.mark.extended
 async def test_unattributed_removal_failures(sync: Sync) -> None:
     """The next run repeats the removals of a batch with an unattributed failure."""
     await sync.mirror(people(range(10)))
@@ -329,7 +322,6 @@ async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
     assert sync.emails(OTHER_LIST) == {"p1@example.com"}
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, applied: bool) -> None:
     """A member with an unanswered rename is removed from other lists under both addresses."""
@@ -345,7 +337,6 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
         assert sync.emails(list_id) == {"p1@example.com"}
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: Sync, applied: bool) -> None:
     """A placeholder whose rename failed is removed even if another mapping has added the real address."""
@@ -360,7 +351,6 @@ async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: 
     assert sync.emails() == {"p7@example.com", "p1@example.com"}
 
 
-@pytest.mark.extended
 async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, small_batches: None) -> None:
     """The next run removes the former addresses of members who share an address since a failed run."""
     await sync.mirror(people(range(200)))
@@ -393,7 +383,6 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
     assert sync.emails() == {"p500@example.com"} | {f"new{n}@example.com" for n in range(100)}
 
 
-@pytest.mark.extended
 async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members who swapped addresses in a failed run are all removed when they leave."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 1)
@@ -408,7 +397,6 @@ async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: p
     assert sync.emails() == {"p500@example.com"}
 
 
-@pytest.mark.extended
 async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(sync: Sync) -> None:
     """A former address is removed when the other mapping drops it, even if Iterable refused the new one."""
     for audience in ("first", "second"):
@@ -419,7 +407,6 @@ async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(
     assert sync.emails() == {"p2@example.com"}
 
 
-@pytest.mark.extended
 async def test_maximum_of_unanswered_batches(sync: Sync, small_batches: None) -> None:
     """All batches that a process may leave unanswered are sent again and counted once."""
     members = 10 * (uploader.MOST_SENT + 1)
@@ -439,7 +426,6 @@ async def test_maximum_of_unanswered_batches(sync: Sync, small_batches: None) ->
     assert outcome.counts == {"members": members, "added": members}
 
 
-@pytest.mark.extended
 async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) -> None:
     """A placeholder that is renamed twice, once without an answer, leaves no address behind."""
     await sync.mirror([Member(1), Member(2)], user_id=MPID)
@@ -450,7 +436,6 @@ async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) ->
     assert sync.emails() == {"uno@example.com", "2@placeholder.email"}
 
 
-@pytest.mark.extended
 async def test_former_address_whose_removal_failed(sync: Sync) -> None:
     """The next sync removes a former address whose removal Iterable refused."""
     await sync.mirror(people([1, 2]))
@@ -461,7 +446,6 @@ async def test_former_address_whose_removal_failed(sync: Sync) -> None:
     assert sync.emails() == {"one@example.com", "p2@example.com"}
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_that_is_not_retried(tmp_path: Path, database_url: str, applied: bool) -> None:
     """A placeholder whose rename failed is removed from all lists, even after the User ID setting has changed."""
@@ -480,7 +464,6 @@ async def test_rename_that_is_not_retried(tmp_path: Path, database_url: str, app
         assert (await sync.mirror([person(1)])).run.requests == 0
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) -> None:
     """A placeholder whose rename failed is removed even if its member now shares an address."""
@@ -493,7 +476,6 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
     assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_leaver_whose_rename_failed_is_removed_by_address(
     tmp_path: Path, database_url: str, applied: bool
@@ -543,7 +525,6 @@ async def test_forgotten_member_is_sent_once(tmp_path: Path, database_url: str, 
         assert sync.emails() == {"p1@example.com", "two@example.com"}
 
 
-@pytest.mark.extended
 async def test_forgotten_member_is_sent_on_retry(sync: Sync) -> None:
     """Retrying sends a member again once Iterable no longer lists it as forgotten; then it is like any other."""
     forgotten = sync.iterable.state.project().forgotten_emails

@@ -82,7 +82,6 @@ async def test_new_email_is_an_update(tmp_path: Path, project_type: ProjectType,
         assert (again.counts, again.run.requests) == ({"members": 1, "unchanged": 1}, 0)
 
 
-@pytest.mark.extended
 async def test_delta_with_a_new_email(tmp_path: Path) -> None:
     """So it is if only the rows of the ledger are looked up that concern a small change."""
     async with syncing(tmp_path, project_type="userId") as sync:
@@ -132,7 +131,6 @@ async def test_many_who_lose_their_user_id(tmp_path: Path) -> None:
         assert len(members(sync)) == 5
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_two_profiles_with_one_user_id(tmp_path: Path, project_type: ProjectType) -> None:
     """One is sent; the other counts as a duplicate, and stays on the list when the first one leaves."""
@@ -163,7 +161,6 @@ async def test_chain_of_duplicates_in_a_hybrid_project(tmp_path: Path) -> None:
         assert members(sync) == {("a@example.com", "c1"), ("d@example.com", "c4")}
 
 
-@pytest.mark.extended
 async def test_other_person_in_a_hybrid_project(tmp_path: Path) -> None:
     """With another email and another user id a member is another subscriber: the former one leaves."""
     async with syncing(tmp_path, project_type="hybrid") as sync:
@@ -182,7 +179,6 @@ async def test_other_user_id_in_a_user_id_based_project(tmp_path: Path) -> None:
         assert members(sync) == {("a@example.com", "c3"), ("a@example.com", "c2")}
 
 
-@pytest.mark.extended
 async def test_former_subscribers_that_may_not_have_left(tmp_path: Path) -> None:
     """They are known by their user ids, so that two of one email are two."""
     before = [Member(1, "a@example.com", "unattributed-1"), Member(2, "a@example.com", "unattributed-2")]
@@ -196,7 +192,6 @@ async def test_former_subscribers_that_may_not_have_left(tmp_path: Path) -> None
         assert members(sync) == {("a@example.com", "c3"), ("a@example.com", "c4")}
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_person_whom_two_mappings_hold(tmp_path: Path, project_type: ProjectType) -> None:
     """A subscriber leaves a list only when no mapping holds it any longer, whatever its email in each."""
@@ -225,7 +220,6 @@ async def test_placeholder_in_a_hybrid_project(tmp_path: Path) -> None:
         assert set(paths(sync)) == {"/api/lists/subscribe"}
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_undo_of_a_new_email(tmp_path: Path, project_type: ProjectType) -> None:
     """An undo gives the former email back, and no one leaves the list."""
@@ -258,7 +252,6 @@ async def test_change_of_type_is_a_guard(tmp_path: Path) -> None:
         assert (await sync.mirror([person(1)])).run.status is RunStatus.SUCCEEDED
 
 
-@pytest.mark.extended
 async def test_swapped_emails_in_a_hybrid_project(tmp_path: Path) -> None:
     """Iterable refuses both, because each email belongs to the other user. Both stay on the list.
 
@@ -292,7 +285,6 @@ async def test_swapped_emails_in_a_user_id_based_project(tmp_path: Path) -> None
         assert moves(sync) == {(1, 0)}
 
 
-@pytest.mark.extended
 async def test_user_id_setting_is_changed(tmp_path: Path) -> None:
     """If the user id tells people apart, everyone would leave and join again, so that waits for approval."""
     many = people(range(120))

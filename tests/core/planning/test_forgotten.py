@@ -51,7 +51,6 @@ async def test_forgotten_after_the_sync(tmp_path: Path) -> None:
         assert left.counts == {"members": 2, "left": 1, "unchanged": 2, "removed": 1}
 
 
-@pytest.mark.extended
 async def test_new_address_that_is_forgotten(tmp_path: Path) -> None:
     """The former address leaves the list; the forgotten one is not sent."""
     async with syncing(tmp_path) as sync:

@@ -53,7 +53,6 @@ async def test_approval_in_advance_does_not_cover_an_empty_audience(sync: Sync) 
     assert sync.emails() == set()
 
 
-@pytest.mark.extended
 async def test_empty_audience_triggers_one_guard(sync: Sync) -> None:
     """An empty audience does not trigger the guard on removals as well."""
     await sync.mirror(people(range(150)))
@@ -61,7 +60,6 @@ async def test_empty_audience_triggers_one_guard(sync: Sync) -> None:
     assert (await sync.mirror([], allow_empty=True)).run.status is RunStatus.SUCCEEDED
 
 
-@pytest.mark.extended
 async def test_empty_delta_triggers_no_guard(sync: Sync) -> None:
     """A file of changes without any change triggers no guard and changes nothing."""
     await sync.mirror(people(range(5)))
@@ -98,7 +96,6 @@ async def test_mass_removal(sync: Sync, before: int, removed: int, needs_approva
     assert len(sync.emails()) == (before if needs_approval else before - removed)
 
 
-@pytest.mark.extended
 async def test_mass_removal_by_a_delta(sync: Sync) -> None:
     """The guard covers removals of a delta as well as those of a whole audience."""
     await sync.mirror(people(range(110)))
@@ -115,7 +112,6 @@ async def test_mass_removal_approved_in_advance(sync: Sync) -> None:
     assert outcome.counts == {"members": 50, "left": 100, "removed": 100, "unchanged": 50}
 
 
-@pytest.mark.extended
 async def test_shared_leavers_are_not_a_mass_removal(sync: Sync) -> None:
     """Leavers who stay on the list because of another mapping do not count towards a mass removal."""
     await sync.mirror(people(range(110)), audience="first")
@@ -222,7 +218,6 @@ async def test_removals_need_approval(sync: Sync) -> None:
     assert guards(await sync.delta(left=[person(0)], approved=True)) == []
 
 
-@pytest.mark.extended
 async def test_mass_removal_replaces_the_guard_on_removals(sync: Sync) -> None:
     """A mass removal triggers one guard, even with the policy `ask`."""
     await sync.mirror(people(range(150)))
@@ -243,7 +238,6 @@ async def test_kept_members_are_never_removed(sync: Sync) -> None:
     assert len(sync.emails()) == 152
 
 
-@pytest.mark.extended
 async def test_kept_member_gets_another_address(sync: Sync) -> None:
     """The policy `keep` does not keep the former address of a member who stays."""
     await sync.mirror(people(range(2)))

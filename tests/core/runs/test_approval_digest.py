@@ -47,7 +47,6 @@ def guards(run: Run) -> list[GuardName]:
     return [guard.name for guard in run.plan.guards]
 
 
-@pytest.mark.extended
 async def test_older_of_two_waiting_files_is_approved_first(sync: Sync) -> None:
     """The plan of the newer file becomes stale, and needs approval again with its new numbers."""
     await sync.mirror(people(range(100, 500)))
@@ -141,7 +140,6 @@ async def test_new_updates_need_approval(sync: Sync) -> None:
     assert sync.emails() == addresses(range(100, 300))
 
 
-@pytest.mark.extended
 async def test_file_that_is_replaced_after_planning_changes_nothing(sync: Sync) -> None:
     """A run sends the approved plan, even if the file was replaced after planning."""
     await sync.mirror(people(range(400)))
@@ -153,7 +151,6 @@ async def test_file_that_is_replaced_after_planning_changes_nothing(sync: Sync) 
     assert sync.emails() == addresses(range(100))
 
 
-@pytest.mark.extended
 async def test_digest_covers_the_content(sync: Sync) -> None:
     """Two files with the same numbers have different plans, because the digest covers their content."""
     await sync.mirror(people(range(400)))
@@ -240,7 +237,6 @@ async def test_decision_and_cancellation_at_once(sync: Sync, approves: bool) -> 
     assert len(sync.emails()) == 400
 
 
-@pytest.mark.extended
 async def test_approval_while_an_earlier_run_begins(sync: Sync) -> None:
     """An approval at the start of an earlier run covers the shown plan, or is refused."""
     await sync.mirror(people(range(100, 500)))
@@ -281,7 +277,6 @@ async def test_two_workers_and_two_deciders(tmp_path: Path, database_url: str) -
         assert sync.emails() == addresses(range(100))
 
 
-@pytest.mark.extended
 async def test_approval_and_a_new_key_at_once(sync: Sync) -> None:
     """A key can be replaced while a run is approved, and both take effect."""
     connection = (

@@ -141,7 +141,6 @@ async def test_a_clash_with_the_type_in_iterable_names_the_field(sync: Sync) -> 
     assert rejection.words in csv_row(rejection)
 
 
-@pytest.mark.extended
 async def test_values_of_json_keep_their_types(sync: Sync) -> None:
     """Numbers, truth values, arrays and objects of JSON are sent as they are; strings stay strings."""
     rows = [
@@ -182,7 +181,6 @@ async def test_chosen_fields_need_approval(sync: Sync) -> None:
     assert (mapping.status, mapping.fields, mapping.fields_before) == (MappingStatus.ACTIVE, PLAN, None)
 
 
-@pytest.mark.extended
 async def test_a_dry_run_changes_no_choice(sync: Sync) -> None:
     """A dry run shows what other data fields would change, and the mapping keeps its own."""
     await send(sync, table(sync, "email,Plan,city\na@example.com,gold,Bonn"), PLAN)
@@ -195,7 +193,6 @@ async def test_a_dry_run_changes_no_choice(sync: Sync) -> None:
     assert (mapping.status, mapping.fields) == (MappingStatus.ACTIVE, PLAN)
 
 
-@pytest.mark.extended
 async def test_declining_a_change_of_fields_keeps_the_mapping(sync: Sync) -> None:
     """If a change of the fields is declined, the mapping is active with the fields that it had."""
     await send(sync, table(sync, "email,Plan,city\na@example.com,gold,Bonn"), PLAN)
@@ -230,7 +227,6 @@ async def test_a_missing_column_stops_the_sync(sync: Sync) -> None:
     assert requests(sync) == 0
 
 
-@pytest.mark.extended
 async def test_batches_end_before_the_limit_of_a_request(sync: Sync) -> None:
     """Requests with many bytes of data fields stay below 4 MB, without one that is refused."""
     rows = [f"p{number}@example.com,{'x' * 30_000}" for number in range(300)]
@@ -239,7 +235,6 @@ async def test_batches_end_before_the_limit_of_a_request(sync: Sync) -> None:
     assert [record.status for record in sync.iterable.state.log.find(path="/api/lists/subscribe")] == [200] * 3
 
 
-@pytest.mark.extended
 async def test_people_on_the_list_for_another_mapping_get_the_fields(sync: Sync) -> None:
     """Who is on the list for another audience already is sent the fields of this one, and nothing without fields."""
     await sync.run(table(sync, "email\na@example.com", "one.csv"), audience="One", approved=True)
@@ -250,7 +245,6 @@ async def test_people_on_the_list_for_another_mapping_get_the_fields(sync: Sync)
     assert sync.emails(OTHER_LIST) == set()
 
 
-@pytest.mark.extended
 async def test_a_repeated_request_is_the_same(sync: Sync) -> None:
     """A request whose answer was lost is sent again with the same bytes, after the source is gone."""
     path = table(sync, "email,Plan,x\na@example.com,gold,1.10\nb@example.com,silver,2")

@@ -4,7 +4,6 @@ import asyncio
 import time
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from core.connections import campaigns as campaign_reader
@@ -60,7 +59,6 @@ async def test_a_run_waits_and_goes_on_by_itself(sync: Sync) -> None:
     assert [entry.action.value for entry in entries][-2:] == ["mapping.frozen", "mapping.unfrozen"]
 
 
-@pytest.mark.extended
 async def test_only_what_is_held_waits(sync: Sync) -> None:
     """With removals frozen, additions are sent; a run with both waits as a whole, and so do changes after it."""
     await sync.delta(people([1, 2]))
@@ -152,7 +150,6 @@ async def test_a_campaign_freezes_until_it_was_sent(sync: Sync) -> None:
     assert sync.emails() == addresses([3])
 
 
-@pytest.mark.extended
 async def test_a_campaign_without_an_end(sync: Sync) -> None:
     """A campaign that Iterable never ends freezes for a day: from its start, or else from when it was first seen."""
     await sync.mirror(people([1]))

@@ -125,7 +125,6 @@ async def test_profile_is_merged(sync: Sync) -> None:
     assert profiles(sync) == EXPECTED
 
 
-@pytest.mark.extended
 async def test_merging_is_turned_off_after_the_plan(sync: Sync) -> None:
     """A plan that was approved with merging merges nothing once merging is off."""
     await allow_merging(sync)
@@ -199,7 +198,6 @@ async def test_run_fails_in_the_middle_and_is_resumed(sync: Sync, path: str, app
     assert profiles(sync) == EXPECTED
 
 
-@pytest.mark.extended
 async def test_person_on_two_lists(sync: Sync) -> None:
     """On another list of ours the merged person is not counted as certain, and the next sync adds them there."""
     await sync.mirror([Member(1)], user_id=MPID, list_id=OTHER_LIST, audience="Other")

@@ -141,7 +141,6 @@ async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 40)) | addresses(range(50, 53))
 
 
-@pytest.mark.extended
 async def test_delta_fails_while_the_earlier_one_fails(sync: Sync) -> None:
     """A delta fails while the earlier one does, and resuming it completes both."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
@@ -200,7 +199,6 @@ async def failed_and_unapproved(sync: Sync) -> tuple[str, str]:
     return failed, waiting.run.id
 
 
-@pytest.mark.extended
 async def test_declined_mirror_replaces_nothing(sync: Sync) -> None:
     """An earlier delta can still be finished after a mirror was declined."""
     failed, waiting = await failed_and_unapproved(sync)
@@ -242,7 +240,6 @@ async def test_concurrent_mirrors_end_with_the_newer_one(sync: Sync) -> None:
     assert sync.emails() == addresses(range(10, 30))
 
 
-@pytest.mark.extended
 async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> None:
     """A run that is resumed after another mapping's run plans its rest again, with exact numbers."""
     await sync.mirror(people(range(10)), audience="first")
@@ -265,7 +262,6 @@ async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> Non
     assert sync.emails() == addresses(range(5, 80))
 
 
-@pytest.mark.extended
 async def test_placeholder_is_renamed_during_its_removal(hasty: Sync) -> None:
     """A leaver whose placeholder another list's run renames is removed under the new address."""
     mpid = UserIdField.MPID
@@ -283,7 +279,6 @@ async def test_placeholder_is_renamed_during_its_removal(hasty: Sync) -> None:
     assert hasty.emails() == {"1000@placeholder.email"}
 
 
-@pytest.mark.extended
 async def test_placeholder_is_renamed_after_an_unanswered_removal(tmp_path: Path) -> None:
     """A leaver whose placeholder is renamed after an unanswered removal is removed under the new address."""
     mpid = UserIdField.MPID
@@ -389,7 +384,6 @@ async def test_cancelled_while_reading_the_lists(tmp_path: Path) -> None:
         assert await stop_while_waiting(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
 
 
-@pytest.mark.extended
 async def test_cancelled_while_finishing_an_earlier_run(tmp_path: Path) -> None:
     """A run that is cancelled while it finishes an earlier one leaves that one resumable."""
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:

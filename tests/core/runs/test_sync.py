@@ -1,7 +1,5 @@
 """Whole runs against the local Iterable: the list is equal to the audience, and every member is accounted for."""
 
-import pytest
-
 from core.identity import UserIdField
 from tests.core.databases import on_both
 from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person
@@ -93,7 +91,6 @@ async def test_subscriber_leaves_with_its_last_profile(sync: Sync) -> None:
     assert sync.emails() == {"p3@example.com"}
 
 
-@pytest.mark.extended
 async def test_address_moves_between_profiles(sync: Sync) -> None:
     """An address that moves to another profile stays on the list the whole time."""
     await sync.mirror([person(1)])
@@ -155,7 +152,6 @@ async def test_placeholder_becomes_real(sync: Sync) -> None:
     assert {leaves for *_, leaves in sync.iterable.state.history(LIST)} == {0}
 
 
-@pytest.mark.extended
 async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
     """Another list's mapping removes a renamed placeholder under its new address."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)
@@ -165,7 +161,6 @@ async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
     assert sync.emails(OTHER_LIST) == {"8@placeholder.email"}
 
 
-@pytest.mark.extended
 async def test_placeholder_whose_real_address_exists(sync: Sync) -> None:
     """A placeholder is replaced by the real address if that has a user already."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)
@@ -183,7 +178,6 @@ async def test_delta_adds_and_removes(sync: Sync) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in (1, 2, 3, 4, 9)}
 
 
-@pytest.mark.extended
 async def test_removal_uses_the_synced_identity(sync: Sync) -> None:
     """A leaver with another address, or none, is removed under the address that was synced."""
     await sync.mirror(people(range(3)))
@@ -200,7 +194,6 @@ async def test_removal_of_an_unknown_member(sync: Sync) -> None:
     assert outcome.rejected == {"no_identity": 1}
 
 
-@pytest.mark.extended
 async def test_delta_without_mpids_finds_members_with_mpids(sync: Sync) -> None:
     """A removal by customer id alone finds a member that was synced with an mpid."""
     await sync.mirror(people(range(3)))
@@ -219,7 +212,6 @@ async def test_add_mode_removes_no_member(sync: Sync) -> None:
     assert len(sync.emails()) == 4
 
 
-@pytest.mark.extended
 async def test_changed_user_id_setting_is_an_update(sync: Sync) -> None:
     """Another User ID setting updates the members' userId, and they stay on the list."""
     await sync.mirror([person(1)])

@@ -72,7 +72,6 @@ async def test_all_changes_are_reverted(sync: Sync) -> None:
     assert (await sync.mirror(people(range(10)))).run.requests == 0
 
 
-@pytest.mark.extended
 async def test_undo_is_undone(sync: Sync) -> None:
     """The undo of an undo repeats the run's changes."""
     await sync.mirror(people(range(4)))
@@ -84,7 +83,6 @@ async def test_undo_is_undone(sync: Sync) -> None:
     assert members(sync) == after
 
 
-@pytest.mark.extended
 async def test_other_user_id_setting(sync: Sync) -> None:
     """An undo restores the former user id of updated members."""
     await sync.mirror(people(range(1, 4)))
@@ -95,7 +93,6 @@ async def test_other_user_id_setting(sync: Sync) -> None:
     assert members(sync) == before
 
 
-@pytest.mark.extended
 async def test_placeholders_come_back(sync: Sync) -> None:
     """An undo restores a placeholder that a run renamed to a real address."""
     await sync.mirror([Member(7), Member(8), person(9)], user_id=UserIdField.MPID)
@@ -106,7 +103,6 @@ async def test_placeholders_come_back(sync: Sync) -> None:
     assert members(sync) == before
 
 
-@pytest.mark.extended
 async def test_shared_subscribers(sync: Sync) -> None:
     """Members that share a subscriber return together, and leave together."""
     await sync.mirror([person(1), person(2, email="p1@example.com"), person(3)])
@@ -118,7 +114,6 @@ async def test_shared_subscribers(sync: Sync) -> None:
     assert (left.run.counters.left, left.run.counters.removed) == (1, 0)
 
 
-@pytest.mark.extended
 async def test_two_mappings_of_one_list(sync: Sync) -> None:
     """The undo of one mapping's run keeps members that another mapping has added."""
     await sync.mirror(people(range(4)), audience="first")
@@ -143,7 +138,6 @@ async def test_later_changes_stay(sync: Sync) -> None:
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(5)), "eleven@example.com"}
 
 
-@pytest.mark.extended
 async def test_changes_before_the_approval_stay(sync: Sync) -> None:
     """An undo skips changes of a run between its plan and its approval, and does not delay that run."""
     await sync.mirror(people(range(3)))
@@ -155,7 +149,6 @@ async def test_changes_before_the_approval_stay(sync: Sync) -> None:
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(3)), "eleven@example.com"}
 
 
-@pytest.mark.extended
 async def test_undo_of_a_partial_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The undo of a run that failed halfway reverts its changes, and the run can't be resumed."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
@@ -171,7 +164,6 @@ async def test_undo_of_a_partial_run(sync: Sync, monkeypatch: pytest.MonkeyPatch
     assert (await sync.outcome(outcome.run.id)).run.status is RunStatus.CANCELLED
 
 
-@pytest.mark.extended
 async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """An undo also reverts changes whose answer was lost."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
@@ -185,7 +177,6 @@ async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None
     assert members(sync) == before
 
 
-@pytest.mark.extended
 async def test_rejected_update(sync: Sync) -> None:
     """An undo restores the former address of a member whose new address Iterable refused."""
     await sync.mirror(people(range(3)))
@@ -197,7 +188,6 @@ async def test_rejected_update(sync: Sync) -> None:
     assert members(sync) == before
 
 
-@pytest.mark.extended
 async def test_unknown_leavers_are_not_added(sync: Sync) -> None:
     """An undo does not add a leaver that was never synced, because it may not have been on the list."""
     await sync.mirror(people(range(3)))
@@ -212,7 +202,6 @@ async def test_unknown_leavers_are_not_added(sync: Sync) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
 
-@pytest.mark.extended
 async def test_members_without_mpids(sync: Sync) -> None:
     """The undo of a source without mpids changes no member with another key."""
     await sync.mirror([person(1)])

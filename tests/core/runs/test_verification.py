@@ -108,7 +108,6 @@ async def test_sizes_hide_nothing_from_who_asks(sync: Sync) -> None:
     assert len([row for row in rows if row[0] == "extra"]) == 12
 
 
-@pytest.mark.extended
 async def test_missing_people_alone(sync: Sync) -> None:
     """A repair of those who are missing removes no one, and people who are extra can be accepted."""
     await verify(sync.engine, 1)
@@ -151,7 +150,6 @@ async def test_a_long_list_is_sampled(sync: Sync, monkeypatch: pytest.MonkeyPatc
     assert (result.check.sampled, result.check.missing, result.is_drift) == (100, 50, True)
 
 
-@pytest.mark.extended
 async def test_an_undo_of_a_repair(sync: Sync) -> None:
     """The undo of a repair puts those back that it removed."""
     meddle(sync, added=range(15))
@@ -162,7 +160,6 @@ async def test_an_undo_of_a_repair(sync: Sync) -> None:
     assert len(sync.emails()) == 115
 
 
-@pytest.mark.extended
 async def test_a_change_between_preview_and_approval(sync: Sync) -> None:
     """If the list changes after the preview of a repair, it is planned again, and asks again if that goes further."""
     meddle(sync, removed=range(1, 21))
@@ -222,7 +219,6 @@ async def test_size_in_mparticle_is_compared(sync: Sync) -> None:
     assert await open_alert(sync) is None
 
 
-@pytest.mark.extended
 async def test_own_changes_are_named(sync: Sync) -> None:
     """The result has the runs that have changed the list since it matched last, and no others."""
     await verify(sync.engine, 1)
