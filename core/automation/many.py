@@ -35,12 +35,21 @@ async def sync_all(
 
     Paused and declined ones are left out.
     """
-    async with engine.database.write() as db:
-        of_connections = [
-            mapping for connection_id in connection_ids for mapping in await mappings.of_connection(db, connection_id)
+    async with engine.database.read() as db:
+        known = [
+            each.id for connection_id in connection_ids for each in await mappings.of_connection(db, connection_id)
         ]
-        with_source = await file_sources.of_mappings(db, [mapping.id for mapping in of_connections])
-        chosen = [each for each in of_connections if each.id in with_source and each.status in _SYNCED]
+    return await sync_mappings(engine, known, by=by, team_id=team_id)
+
+
+async def sync_mappings(
+    engine: Engine, mapping_ids: Sequence[int], *, by: str, team_id: str | None
+) -> list[AudienceMapping]:
+    """Look for new files of those of these mappings that have a source, and return them, as `sync_all` does."""
+    async with engine.database.write() as db:
+        with_source = await file_sources.of_mappings(db, mapping_ids)
+        known = await mappings.by_ids(db, list(with_source))
+        chosen = [each for _, each in sorted(known.items()) if each.status in _SYNCED]
         for mapping in chosen:
             await file_sources.request_look(db, mapping.id, by)
             subject = f"mapping:{mapping.id}"
@@ -63,9 +72,22 @@ async def sync_folder(
     A file without a mapping, or with several, is not synced: its entry says why. Raises InputError if the place can't
     be read, and FetchError if a later attempt may succeed.
     """
-    listed = await list_audiences(address, allowed)
     async with engine.database.read() as db:
         known = [each for connection_id in connection_ids for each in await mappings.of_connection(db, connection_id)]
+    return await sync_folder_of(engine, address, known, by=by, team_id=team_id, allowed=allowed)
+
+
+async def sync_folder_of(
+    engine: Engine,
+    address: str,
+    known: Sequence[AudienceMapping],
+    *,
+    by: str,
+    team_id: str | None,
+    allowed: tuple[str, ...] | None,
+) -> list[FolderEntry]:
+    """Queue a run for each audience in a place, of one of these mappings, as `sync_folder` does."""
+    listed = await list_audiences(address, allowed)
     return [await _sync(engine, audience, known, by=by, team_id=team_id) for audience in listed]
 
 

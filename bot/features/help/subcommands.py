@@ -51,6 +51,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         "schedules",
         schedules.schedules,
     ),
+    "sync-all": Subcommand(
+        "sync-all [folder]",
+        "Sync new files of all mappings, or the audiences of a folder.",
+        "sync-all",
+        schedules.sync_all,
+    ),
     "status": Subcommand("status", "Show running syncs, approvals, and each mapping.", "status", status.status),
     "history": Subcommand(
         "history [mapping]",

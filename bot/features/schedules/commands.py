@@ -5,7 +5,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.features.ids import ScheduleAction
 from bot.features.mapping.commands import the_one
 from bot.features.mapping_lookup import MappingRef, require_start
-from bot.features.schedules import actions, views
+from bot.features.schedules import actions, many, views
 from bot.features.schedules.form import ScheduleMetadata
 from bot.features.slash_command import SlashCommand
 from bot.services import Services
@@ -26,6 +26,13 @@ async def schedules(call: SlashCommand) -> None:
     """Show the schedules, with their buttons."""
     listed = await actions.list_all(call.services, call.actor, call.argument)
     await reply_privately(call.client, call.actor, views.schedule_list(listed))
+
+
+async def sync_all(call: SlashCommand) -> None:
+    """Look for new files of all mappings with a source, or sync the audiences of the place in the argument."""
+    await reply_privately(
+        call.client, call.actor, await many.sync_all(call.services, call.actor, call.argument.strip())
+    )
 
 
 async def open_form(services: Services, client: AsyncWebClient, actor: Actor, ref: MappingRef) -> None:

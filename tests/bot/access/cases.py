@@ -489,6 +489,7 @@ SUBCOMMAND_CASES: Mapping[str, Case] = {
     "run": Case(_command(lambda t: f"run {t.audience}"), Right.START, names_id=False),
     "schedule": Case(_command(lambda t: f"schedule {t.audience}"), Right.START, names_id=False),
     "schedules": Case(_command(lambda _: "schedules"), Right.LOOK, names_id=False),
+    "sync-all": Case(_command(lambda _: "sync-all"), Right.START, names_id=False),
     "status": Case(_command(lambda _: "status"), Right.LOOK, names_id=False),
     "history": Case(_command(lambda _: "history"), Right.LOOK, names_id=False),
     "cancel": Case(_command(lambda t: f"cancel {t.run_id}"), Right.START),

@@ -102,3 +102,22 @@ async def test_retries_are_stopped(tmp_path: Path) -> None:
         run = await bot.latest_run()
         assert (run.status, run.retry_at) == (RunStatus.FAILED, None)
         await bot.slack.wait_for(lambda: "Next automatic try" not in bot.slack.render(message), LONG)
+
+
+async def test_many_syncs_at_once(tmp_path: Path) -> None:
+    """`sync-all` looks at all sources, or queues the audiences of a place; a file without a mapping is named."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        maya = bot.slack.marketer
+        assert (await maya.command("/iterable-sync sync-all")).ok
+        await bot.slack.wait_for_message("marketing", "no mapping has a place", reader=maya)
+        folder = tmp_path / "exports"
+        folder.mkdir()
+        for name in ("SpringShoppers.csv", "Unknown.csv"):
+            (folder / name).write_bytes(audience(people(range(2))))
+        assert (await maya.command(f"/iterable-sync sync-all {folder}")).ok
+        answer = await bot.slack.wait_for_message("marketing", "1 sync of 2 files queued", reader=maya)
+        assert "Unknown.csv: not synced, no mapping has this audience" in bot.slack.render(answer)
+        assert (await bot.latest_run()).mapping_id == mapping.id
+        assert (await maya.command("/iterable-sync sync-all /etc")).ok
+        await bot.slack.wait_for_message("marketing", "may not be read", reader=maya)
