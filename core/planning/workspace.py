@@ -51,7 +51,7 @@ async def workspace(
     SQL in the workspace can read the files and folders in `reads` and in the workspace's directory, and nothing else on
     this machine or on the network. Raises SettingsError if the data directory can't be written.
     """
-    directory = data_dir.absolute() / WORK / run_id  # archives are unpacked next to where DuckDB spills
+    directory = _directory_of(data_dir, run_id)
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
         directory.mkdir(parents=True)
@@ -83,6 +83,11 @@ async def workspace(
         con.interrupt()
         await asyncio.to_thread(con.close)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _directory_of(data_dir: Path, run_id: str) -> Path:
+    """Return the directory of a workspace, absolute: archives are unpacked next to where DuckDB spills."""
+    return data_dir.absolute() / WORK / run_id
 
 
 def _lock(con: duckdb.DuckDBPyConnection, directory: Path, reads: Sequence[Path]) -> None:
