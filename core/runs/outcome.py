@@ -112,7 +112,7 @@ async def _fail(engine: Engine, run_id: str, error: DBAPIError) -> RunStatus:
 
 
 async def _wait_for_thaw(engine: Engine, run_id: str) -> None:
-    """Queue a frozen run. A worker takes it up when its mapping is no longer frozen (core/store/run_turns.py)."""
+    """Queue a frozen run. A worker takes it up when its mapping is no longer frozen."""
     async with owned_write(engine, run_id) as db:
         run = await runs.by_id(db, run_id)
         assert run is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from core.runs import commands, executor, list_lock
 from core.runs.approval import expire_waiting, open_guards
 from core.runs.lookup import require, require_run
 from core.runs.submission import check_may_run
-from core.store import run_log, run_turns, runs
+from core.store import freezes, run_log, run_queue, runs
 from core.store.audit_log import COMMAND_LINE
 from core.store.database_errors import describe
 
@@ -27,12 +28,13 @@ POLL_INTERVAL_S = 2.0
 RESCUE_INTERVAL_S = 5.0
 # How often a worker looks for schedules, sources and retries that are due, in seconds.
 DUE_INTERVAL_S = 10.0
+# How often a worker looks for runs whose freeze is over, in seconds.
+FREEZE_INTERVAL_S = 10.0
 # How often a worker deletes expired data, in seconds.
 CLEANUP_INTERVAL_S = 60.0
-# How many runs a worker executes at once: in all, and of one Iterable project, whose runs share its rate limit. Most of
-# them wait for Iterable. Fewer are planned at once (core/planning_slots.py).
+# How many runs a worker executes at once. Most of them wait for Iterable, and fewer are planned at once
+# (core/planning_slots.py). Of one Iterable project fewer are executed at once (core/store/run_queue.py).
 MAX_CONCURRENT_RUNS = 40
-MAX_RUNS_OF_PROJECT = 4
 
 
 async def start(engine: Engine, run_id: str) -> RunStatus:
@@ -91,9 +93,15 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
     Returns when the runs that this worker executes have stopped.
     """
     engine.hands_over = True
+    address = engine.settings.resolved_database_url
+    async with run_queue.listening(engine.database, address, engine.queued):
+        await _work(engine, due_work)
+
+
+async def _work(engine: Engine, due_work: DueWork | None) -> None:
     tasks: set[asyncio.Task[None]] = set()
     lost: set[str] = set()  # runs whose end could not be recorded
-    rescued_at, cleaned_at, due_at = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S, -DUE_INTERVAL_S
+    rescued_at = cleaned_at = due_at = thawed_at = -math.inf
     while not engine.stopping.is_set():
         engine.queued.clear()
         claimed: list[str] = []
@@ -101,6 +109,9 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
             if time.monotonic() - rescued_at >= RESCUE_INTERVAL_S:
                 rescued_at = time.monotonic()
                 await _requeue_orphans(engine)
+            if time.monotonic() - thawed_at >= FREEZE_INTERVAL_S:
+                thawed_at = time.monotonic()
+                await _end_freezes(engine)
             await list_lock.release_stale_locks(engine)
             if due_work is not None and (engine.due.is_set() or time.monotonic() - due_at >= DUE_INTERVAL_S):
                 due_at = time.monotonic()
@@ -108,7 +119,7 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
                 await due_work.start()
             if lost:
                 claimed += await _reopen_lost(engine, lost)
-            claimed += await _claim_queued(engine, MAX_CONCURRENT_RUNS - len(tasks))
+            claimed += await run_queue.claim(engine.database, engine.presence.id, MAX_CONCURRENT_RUNS - len(tasks))
             if time.monotonic() - cleaned_at >= CLEANUP_INTERVAL_S:
                 cleaned_at = time.monotonic()
                 await _clean_up(engine)
@@ -147,19 +158,6 @@ async def _reopen_lost(engine: Engine, lost: set[str]) -> list[str]:
                 reopened += [] if attempt is None else [run_id]
         lost.discard(run_id)
     return reopened
-
-
-async def _claim_queued(engine: Engine, room: int) -> list[str]:
-    """Claim up to `room` queued runs, in turn, at most one for each list. Returns their ids."""
-    if room <= 0:
-        return []
-    worker_id = engine.presence.id
-    async with engine.database.read() as db:
-        waiting = await run_turns.next_in_turn(db, worker_id, room, MAX_RUNS_OF_PROJECT)
-    if not waiting:
-        return []
-    async with engine.database.write() as db:
-        return [run.id for run in waiting if await run_turns.claim(db, run, worker_id)]
 
 
 async def _execute_alone(engine: Engine, run_id: str) -> RunStatus:
@@ -214,3 +212,12 @@ async def _requeue_orphans(engine: Engine) -> None:
     async with engine.database.write() as db:
         for run in orphans:
             await runs.reopen(db, run, None)
+
+
+async def _end_freezes(engine: Engine) -> None:
+    """Queue the runs whose mapping is no longer frozen."""
+    async with engine.database.read() as db:
+        if not await freezes.any_over(db):
+            return
+    async with engine.database.write() as db:
+        await freezes.release_runs(db)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Float, Select, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunPhase
@@ -151,3 +151,19 @@ async def end(db: AsyncConnection, scope: Scope) -> bool:
 async def reconsider(db: AsyncConnection) -> None:
     """Let workers look again at all frozen runs: what holds them may have changed."""
     await db.execute(update(runs).where(runs.c.phase == RunPhase.FROZEN.value).values(phase=RunPhase.NONE.value))
+
+
+async def any_over(db: AsyncConnection) -> bool:
+    """Return whether a run still waits for the end of a freeze that is over."""
+    return (await db.execute(_over(db).limit(1))).first() is not None
+
+
+async def release_runs(db: AsyncConnection) -> None:
+    """Let workers take up the runs whose freeze is over."""
+    await db.execute(update(runs).where(runs.c.id.in_(_over(db))).values(phase=RunPhase.NONE.value))
+
+
+def _over(db: AsyncConnection) -> Select[Any]:
+    frozen = select(mappings.c.id).where(holds(FreezeHolds.BOTH, clock.expression(db)))
+    waits = (runs.c.phase == RunPhase.FROZEN.value, runs.c.worker_id.is_(None), ~runs.c.is_live)
+    return select(runs.c.id).where(*waits, runs.c.mapping_id.not_in(frozen))

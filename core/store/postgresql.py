@@ -1,8 +1,9 @@
 """PostgreSQL: the addresses that hosting platforms give, and engines that survive poolers and fail-overs.
 
 A pooler in transaction mode (PgBouncer, Supabase, Neon, DigitalOcean) may give each transaction a different connection
-to the server. So no session state may be used: no prepared statement, no `SET`, no session-level advisory lock, no
-`LISTEN` (pgbouncer.org/features.html, "SQL feature map for pooling modes").
+to the server. So nothing may depend on session state: no prepared statement, no `SET`, no session-level advisory lock,
+no `LISTEN` (pgbouncer.org/features.html, "SQL feature map for pooling modes"). core/store/job_queue.py listens
+only if there is no pooler.
 """
 
 import re
@@ -71,7 +72,7 @@ def open_engine(address: str) -> AsyncEngine:
     """Create an engine, without I/O. Raises SettingsError if the address is invalid."""
     engine = create_async_engine(
         "postgresql+psycopg://",
-        connect_args=_arguments(address),
+        connect_args=connection_arguments(address),
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=POOL_SIZE,
@@ -82,7 +83,8 @@ def open_engine(address: str) -> AsyncEngine:
     return engine
 
 
-def _arguments(address: str) -> dict[str, Any]:
+def connection_arguments(address: str) -> dict[str, Any]:
+    """Return the arguments with which psycopg connects. Raises SettingsError if the address is invalid."""
     return {**_KEEPALIVE, **connection_parameters(address), "prepare_threshold": None}
 
 

@@ -1,99 +1,74 @@
-"""Which queued run a worker takes up next: Iterable projects take turns."""
+"""Which queued runs are taken up next on SQLite: Iterable projects take turns.
 
-from functools import cache
-from typing import Any
+The processes are few and on one machine, so each reads the active runs and sorts them in memory. On PostgreSQL there is
+core/store/job_queue.py instead.
+"""
 
-from sqlalchemy import Integer, Select, Text, bindparam, case, cast, func, literal, or_, select, update
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.run import Run, RunPhase, RunStatus
-from core.store import clock, freezes
-from core.store.mappings import FreezeHolds
-from core.store.rows import by_key
-from core.store.tables import connections, mappings, runs
+from core.models.run import RunPhase, RunStatus
+from core.store.tables import connections, runs
+
+#: How many runs of an Iterable project, which share its rate limit, are executed at once by all processes.
+RUNS_OF_PROJECT = 4
 
 
-async def claim(db: AsyncConnection, run: Run, worker: str) -> bool:
-    """Claim an unclaimed run for this worker. Returns whether it was claimed."""
-    result = await db.execute(
-        update(runs)
-        .where(runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.worker_id.is_(None))
-        .values(worker_id=worker)
-    )
-    return bool(result.rowcount)
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """An active run. `list_key` is its list, `project` its Iterable project. `waits`: a worker may take it up."""
+
+    id: str
+    attempt: int
+    list_key: tuple[int, int]
+    project: str
+    waits: bool
+    is_live: bool = False
 
 
-async def next_in_turn(db: AsyncConnection, worker: str, room: int, per_project: int) -> list[Run]:
-    """Return up to `room` runs that a worker may take up, in the order in which it should.
-
-    Iterable projects take turns: a run comes before another if fewer runs of its project are at work or before it, so
-    many runs of one project do not keep the others waiting. Of one list there is at most one run, the oldest, and none
-    while another run of the list is at work. A worker has up to `per_project` runs of a project. Runs that carry live
-    changes are left out, and so are those whose mapping is still frozen.
-    """
-    values: dict[str, object] = {"its_id": worker, "per_project": per_project, "room": room}
-    if db.dialect.name == "sqlite":
-        values["now"] = await clock.now(db)
-    result = await db.execute(_next_in_turn(db.dialect.name), values)
-    return [Run.from_row(by_key(runs, row)) for row in result.mappings()]
-
-
-@cache
-def _next_in_turn(dialect: str) -> Select[Any]:
-    """Build the query of `next_in_turn`, with the parameters `its_id`, `per_project`, `room` and (SQLite) `now`."""
-    now = freezes.now_parameter() if dialect == "sqlite" else clock.SERVER_TIME
+async def active(db: AsyncConnection) -> list[ActiveRun]:
+    """Return the active runs, oldest first. Those that carry live changes or are frozen do not wait for a worker."""
     own_project = literal("connection ") + cast(connections.c.id, Text)  # without a key of its own, it shares nothing
-    project = func.coalesce(func.nullif(connections.c.rate_limit_key, ""), own_project)
-    active = (
-        select(runs.c.id, runs.c.connection_id, runs.c.list_id, runs.c.created_at, runs.c.is_live, runs.c.worker_id)
-        .add_columns(runs.c.mapping_id, runs.c.phase)
-        .add_columns(project.label("project"))
+    query = (
+        select(runs.c.id, runs.c.attempt, runs.c.connection_id, runs.c.list_id, runs.c.worker_id)
+        .add_columns(runs.c.is_live, runs.c.phase)
+        .add_columns(func.coalesce(func.nullif(connections.c.rate_limit_key, ""), own_project).label("project"))
         .select_from(runs.join(connections, connections.c.id == runs.c.connection_id))
         .where(runs.c.status.in_([status.value for status in RunStatus if status.is_active]))
-        .cte("active")
+        .order_by(runs.c.created_at, runs.c.id)
     )
-    other = active.alias("other")
-    is_busy = (
-        select(other.c.id)
-        .where(
-            other.c.connection_id == active.c.connection_id,
-            other.c.list_id == active.c.list_id,
-            other.c.worker_id.is_not(None),
+    return [
+        ActiveRun(
+            row.id,
+            row.attempt,
+            (row.connection_id, row.list_id),
+            row.project,
+            row.worker_id is None and not row.is_live and row.phase != RunPhase.FROZEN.value,
+            row.is_live,
         )
-        .exists()
-    )
-    by_list = func.row_number().over(
-        partition_by=(active.c.connection_id, active.c.list_id), order_by=(active.c.created_at, active.c.id)
-    )
-    is_frozen = (
-        select(mappings.c.id)
-        .where(mappings.c.id == active.c.mapping_id, freezes.holds(FreezeHolds.BOTH, now))
-        .correlate(active)
-        .exists()
-    )
-    may_go = or_(active.c.phase != RunPhase.FROZEN.value, ~is_frozen)
-    waits = (active.c.worker_id.is_(None), ~active.c.is_live, ~is_busy, may_go)
-    waiting = select(active, by_list.label("place")).where(*waits).cte("waiting")
-    at_work = (
-        select(active.c.project, func.count().label("everywhere"))
-        .add_columns(func.sum(case((active.c.worker_id == bindparam("its_id"), 1), else_=0)).label("here"))
-        .where(active.c.worker_id.is_not(None), ~active.c.is_live)
-        .group_by(active.c.project)
-        .cte("at_work")
-    )
-    place = func.row_number().over(partition_by=waiting.c.project, order_by=(waiting.c.created_at, waiting.c.id))
-    turns = (
-        select(waiting.c.id)
-        .add_columns((place + func.coalesce(at_work.c.everywhere, 0)).label("turn"))
-        .add_columns((place + func.coalesce(at_work.c.here, 0)).label("turn_here"))
-        .select_from(waiting.outerjoin(at_work, at_work.c.project == waiting.c.project))
-        .where(waiting.c.place == 1)
-        .cte("turns")
-    )
-    return (
-        select(runs)
-        .select_from(runs.join(turns, turns.c.id == runs.c.id))
-        .where(turns.c.turn_here <= bindparam("per_project"))
-        .order_by(turns.c.turn, runs.c.created_at, runs.c.id)
-        .limit(bindparam("room", type_=Integer))
-    )
+        for row in await db.execute(query)
+        if row.worker_id is not None or not row.is_live
+    ]
+
+
+def next_in_turn(runs: Sequence[ActiveRun], room: int) -> list[ActiveRun]:
+    """Return up to `room` of these runs (oldest first) that a worker may take up, in the order in which it should.
+
+    A run comes before another if fewer runs of its project are at work or before it, so many runs of one project do not
+    keep the others waiting. Of one list there is at most one run, and none while another run of the list is at work.
+    """
+    at_work = [run for run in runs if not run.waits]
+    of_project = Counter(run.project for run in at_work if not run.is_live)
+    busy_lists = {run.list_key for run in at_work}
+    in_turn: list[tuple[int, ActiveRun]] = []
+    for run in runs:
+        if run.waits and run.list_key not in busy_lists:
+            busy_lists.add(run.list_key)
+            of_project[run.project] += 1
+            if of_project[run.project] <= RUNS_OF_PROJECT:
+                in_turn.append((of_project[run.project], run))
+    return [run for _, run in sorted(in_turn, key=lambda each: each[0])][:room]

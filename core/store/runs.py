@@ -475,6 +475,16 @@ async def assign_worker(db: AsyncConnection, run_id: str, worker: str) -> None:
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker_id=worker))
 
 
+async def claim(db: AsyncConnection, run_id: str, attempt: int, worker: str) -> bool:
+    """Claim an unclaimed run for this worker. Returns whether it was claimed."""
+    result = await db.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.attempt == attempt, runs.c.worker_id.is_(None))
+        .values(worker_id=worker)
+    )
+    return bool(result.rowcount)
+
+
 async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
     """Assign a run without a worker to this one, and lock its row until the transaction ends.
 

@@ -31,7 +31,7 @@ from core.models.run import RunRequest
 from core.runs import worker
 from core.runs.submission import submit
 from core.settings import Settings
-from core.store import run_turns, runs
+from core.store import runs
 from core.store.database import Database
 from tests.core.harness import LIST, Sync, decide
 
@@ -144,7 +144,7 @@ async def _claim(engine: Engine, run_id: str) -> None:
     async with engine.database.write() as db:
         run = await runs.by_id(db, run_id)
         assert run is not None
-        assert await run_turns.claim(db, run, engine.presence.id)
+        assert await runs.claim(db, run.id, run.attempt, engine.presence.id)
 
 
 def _write_report(job: Job, names: list[str]) -> None:

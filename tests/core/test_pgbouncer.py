@@ -12,11 +12,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from core.planning import batching
 from core.store.postgresql import connection_parameters
+from core.store.tables import runs
 from tests.core.databases import new_postgresql, without
 from tests.core.harness import OTHER_LIST, QUICK, RunStatus, people, syncing
+from tests.core.test_storage_worker import wait_until_done, working
 
 pytestmark = pytest.mark.extended
 
@@ -82,6 +85,11 @@ async def test_runs_behind_a_pooler(tmp_path: Path, pooled: str, monkeypatch: py
         assert again.counts == {"members": 400, "left": 200, "added": 200, "removed": 200, "unchanged": 200}
         assert other.run.status is RunStatus.SUCCEEDED
         assert sync.emails() == {f"p{n}@example.com" for n in range(200, 600)}
+        run_id = await sync.submit(sync.mirror_file(people(range(200, 600))))
+        async with sync.engine.database.write() as db:
+            await db.execute(update(runs).where(runs.c.id == run_id).values(worker_id=None))
+        async with working(sync):
+            await wait_until_done(sync, run_id)
     # the shared connections have no leftover state
     with psycopg.connect(pooled, autocommit=True) as shared:
         shared.prepare_threshold = None

@@ -13,7 +13,7 @@ from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.run import RunStatus, SyncMode
 from core.planning import batching
 from core.runs import cancellation, commands
-from core.store import run_turns
+from core.store import runs as stored_runs
 from tests.core.databases import sampled
 from tests.core.harness import until
 from tests.core.storage import is_lock_awaited
@@ -123,7 +123,8 @@ async def test_run_is_cancelled_while_it_is_claimed(world: World) -> None:
     run_id = await runs.queue(world, runs.write(world, SECOND), SyncMode.MIRROR, asks=True)
     assert run_id is not None
     async with world.engine.database.write() as db:
-        assert await run_turns.claim(db, await world.run(run_id), world.engine.presence.id)
+        run = await world.run(run_id)
+        assert await stored_runs.claim(db, run_id, run.attempt, world.engine.presence.id)
         cancelling = asyncio.create_task(commands.cancel(world.engine, run_id, by="U1", team_id=None))
         if not world.engine.database.is_sqlite:  # which waits before it begins to write
             await until(lambda: is_lock_awaited(world.engine.database))

@@ -22,7 +22,7 @@ from core.iterable import DataCenter, IterableList, RetryPolicy
 from core.models.run import Run
 from core.runs import worker
 from core.store import clock as stored_clock
-from core.store import file_sources, mappings, run_turns, runs
+from core.store import file_sources, mappings, run_queue, runs
 from core.store import schedules as stored_schedules
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping, MappingStatus
@@ -92,13 +92,8 @@ class World:
         await self.due_work.start()
         await self.due_work.finish()
         engine = self.sync.engine
-        async with engine.database.read() as db:
-            waiting = await run_turns.next_in_turn(db, engine.presence.id, 10, 10)
-        for run in waiting:
-            async with engine.database.write() as db:
-                is_claimed = await run_turns.claim(db, run, engine.presence.id)
-            if is_claimed:
-                await worker._execute_alone(engine, run.id)
+        for run_id in await run_queue.claim(engine.database, engine.presence.id, 10):
+            await worker._execute_alone(engine, run_id)
 
     async def steps(self, seconds: float, every: float = MINUTE_S) -> None:
         """Move the clock forward in steps."""
@@ -158,10 +153,6 @@ async def automated(
         monkeypatch.setattr(stored_clock, "expression", clock.expression)
         moved = bindparam("moved_time", callable_=clock, type_=Float)
         monkeypatch.setattr(stored_clock, "SERVER_TIME", moved)
-        run_turns._next_in_turn.cache_clear()  # on PostgreSQL, this query has the clock in it
         folder = directory / "exports"
         folder.mkdir()
-        try:
-            yield World(sync, clock, folder, mapping)
-        finally:
-            run_turns._next_in_turn.cache_clear()
+        yield World(sync, clock, folder, mapping)

@@ -20,8 +20,8 @@ from core.live.maintenance import run_maintenance
 from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.executor import execute
 from core.runs.submission import submit
-from core.runs.worker import MAX_CONCURRENT_RUNS, _claim_queued, _requeue_orphans
-from core.store import alerts, audit_log, connections, inbox, live_work, mappings, rejections, runs
+from core.runs.worker import MAX_CONCURRENT_RUNS, _requeue_orphans
+from core.store import alerts, audit_log, connections, inbox, live_work, mappings, rejections, run_queue, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
@@ -810,7 +810,7 @@ async def test_stopped_live_run_is_resumed_by_one_worker(tmp_path: Path, databas
                 assert run is not None
                 assert await runs.reopen(db, run, None) is not None
         await _requeue_orphans(service.engine)
-        assert await _claim_queued(service.engine, MAX_CONCURRENT_RUNS) == []
+        assert await run_queue.claim(service.engine.database, service.engine.presence.id, MAX_CONCURRENT_RUNS) == []
         async with working(service.engine):
             await service.settled()
         assert service.emails() == addresses(1)

@@ -50,7 +50,9 @@ async def add_mapping(
     return mapping
 
 
-async def add_run(database: Database, mapping: AudienceMapping, *, worker: str | None = None) -> str:
+async def add_run(
+    database: Database, mapping: AudienceMapping, *, worker: str | None = None, is_live: bool = False
+) -> str:
     """Store a run of a mapping and return its id."""
     run_id = runs.new_id()
     async with database.write() as db:
@@ -63,5 +65,6 @@ async def add_run(database: Database, mapping: AudienceMapping, *, worker: str |
             rate=5.0,
             request=RunRequest(path="audience.csv"),
             worker_id=worker,
+            is_live=is_live,
         )
     return run_id

@@ -36,9 +36,15 @@ async def empty(empty_database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether the code describes a table: it does not describe procrastinate's."""
+    return kind != "table" or not (name or "").startswith("procrastinate_")
+
+
 def differences(connection: Connection) -> list[object]:
     """The changes that Alembic would still make."""
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    options = {"compare_type": True, "compare_server_default": True, "include_name": _is_ours}
+    context = MigrationContext.configure(connection, opts=options)
     return list(compare_metadata(context, metadata))
 
 
@@ -86,7 +92,7 @@ async def test_files_are_named_after_revisions() -> None:
 async def test_differences_finds_a_missing_column(database: Database) -> None:
     """The comparison of the other tests finds a missing column."""
     async with database.write() as db:
-        await db.execute(text("ALTER TABLE runs DROP COLUMN phase"))
+        await db.execute(text("ALTER TABLE runs DROP COLUMN comment"))
     async with database.read() as db:
         assert await db.run_sync(differences) != []
 

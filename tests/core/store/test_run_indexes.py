@@ -81,7 +81,7 @@ async def test_runs_are_found_by_indexes(database: Database, explained: Callable
         "latest": ("created_at", lambda db: runs.latest(db, 100)),
         "latest of a mapping": ("mapping_id_created_at", lambda db: runs.latest_of(db, [mapping_id], 20)),
         "expired": ("finished_at", lambda db: runs.expired(db, RUNS + 1.0, RUNS - 1.0, 5)),
-        "next in turn": ("status", lambda db: run_turns.next_in_turn(db, "me", 40, 4)),
+        "active": ("status", run_turns.active),
     }
     for name, (index, query) in asked.items():
         plan = await explained(query)

@@ -13,7 +13,7 @@ from core.live import micro_batch
 from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs import commands, executor, undo, worker
 from core.runs.submission import submit
-from core.store import inbox, run_turns, runs
+from core.store import inbox, runs
 from core.store.mappings import MappingStatus
 from tests.core import harness
 from tests.core.harness import Decision, until
@@ -96,7 +96,7 @@ async def _execute_one(engine: Engine, run_id: str) -> None:
         run = await runs.by_id(db, run_id)
         assert run is not None
         if run.worker_id is None and run.status.is_active:
-            assert await run_turns.claim(db, run, engine.presence.id)
+            assert await runs.claim(db, run.id, run.attempt, engine.presence.id)
     await (micro_batch.execute(engine, run_id) if run.is_live else executor.execute(engine, run_id))
 
 

@@ -1,0 +1,47 @@
+"""The queue of runs, from which workers claim what they execute: one way on PostgreSQL, another on SQLite.
+
+Of one Iterable project, all processes together execute up to four runs at once, because they share its rate limit.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from core.store import run_turns, runs
+from core.store.database import Database
+
+
+async def claim(database: Database, worker: str, room: int) -> list[str]:
+    """Claim up to `room` queued runs for a worker, in turn. Returns their ids."""
+    if room <= 0:
+        return []
+    if not database.is_sqlite:
+        from core.store import job_queue  # SQLite does not need procrastinate
+
+        async with database.write() as db:
+            return await job_queue.claim(db, worker, room)
+    async with database.read() as db:
+        next_runs = run_turns.next_in_turn(await run_turns.active(db), room)
+    if not next_runs:
+        return []
+    async with database.write() as db:
+        return [run.id for run in next_runs if await runs.claim(db, run.id, run.attempt, worker)]
+
+
+@asynccontextmanager
+async def listening(database: Database, address: str, woken: asyncio.Event) -> AsyncIterator[None]:
+    """Set an event whenever any process queues a run, for the length of the block. SQLite can't notify.
+
+    `address` is that of the database. Behind a pooler there are no notifications, either.
+    """
+    if database.is_sqlite:
+        yield
+        return
+    from core.store import job_queue
+
+    task = asyncio.create_task(job_queue.listen(address, woken), name="listener")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
