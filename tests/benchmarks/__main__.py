@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.benchmarks import firehose as live_changes
-from tests.benchmarks import live_audiences
+from tests.benchmarks import live_audiences, workers
 from tests.benchmarks.audiences import Kind, write_download
 from tests.benchmarks.durable_postgresql import new_database, postgresql
 
@@ -32,6 +32,8 @@ BACKLOG = 100_000
 # The benchmark of live audiences: how many, changes a second in all, the wanted p50 and p99 in seconds; its duration.
 LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
 LIVE_SECONDS = 30.0
+# The benchmark of several workers: runs of one project, of 20 requests each.
+SHARED_RUNS, WORKERS = 24, 3
 
 
 class Bench:
@@ -209,6 +211,24 @@ def live(bench: Bench) -> None:
                 _print_figure("  later than a minute", f"{figures['late']:.0f} of {figures['changes']:.0f}", "0")
 
 
+def shared(bench: Bench) -> None:
+    """The share of one project's permitted requests that three processes use together, and one alone."""
+    with postgresql() as server:
+        for count in (1, WORKERS):
+            (directory := bench.directory / f"shared-{count}").mkdir()
+            figures = asyncio.run(
+                workers.measure_shared_rate(
+                    directory,
+                    new_database(server),
+                    workers=count,
+                    count=SHARED_RUNS,
+                    rate=PACED_RATE,
+                )
+            )
+            _print_figure(f"permitted requests used, {count} workers", f"{figures['share']:.1%}", ">= 97 %")
+            _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
+
+
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
@@ -217,6 +237,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "planning": planning,
     "firehose": firehose,
     "live": live,
+    "shared": shared,
     "acknowledge": acknowledge,
 }
 
