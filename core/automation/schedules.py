@@ -86,8 +86,10 @@ async def add(
 async def change(engine: Engine, schedule: Schedule, options: ScheduleOptions, *, by: str, team_id: str | None) -> None:
     """Replace when a schedule fires; its name stays. A paused one stays paused.
 
-    Raises ValidationError if an option is invalid, and ConflictError as `add` does.
+    Raises ValidationError if an option is invalid, ManagedByFileError if a file manages the schedule, and ConflictError
+    as `add` does.
     """
+    check_by_hand(f'the schedule "{schedule.name}"', schedule.managed, by)
     cron = times.check_cron(options.cron or "") if options.trigger is Trigger.CRON else None
     time_zone, quiet = times.check_time_zone(options.time_zone), _quiet_hours(options)
     async with engine.database.write() as db:

@@ -1,4 +1,4 @@
-"""Operations on the checks of lists: whether a list in Iterable is what was synced."""
+"""Operations on the checks of lists: whether a list in Iterable is what was synced, and its repair."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,8 +6,11 @@ from typing import Annotated
 from pydantic import Field
 
 from bot.web.api.operations import Call, Operations
-from bot.web.api.schemas import Schema, time_of
+from bot.web.api.schemas import Schema, Sent, Sync, time_of
+from bot.web.api.syncs import SENT_ONCE, described, idempotency_key
 from core.errors import NotFoundError
+from core.models.run import Repair, RunRequest, SyncMode
+from core.runs import commands
 from core.runs.verification import Depth, verify
 from core.store import list_checks
 from core.store.api_tokens import Scope
@@ -53,6 +56,14 @@ class Verification(Schema):
     check: ListCheck
 
 
+class RepairRequest(Sent):
+    """What a repair does."""
+
+    repairs: Annotated[
+        Repair, Field(description="`missing`: add people again who are missing. `both`: remove who is extra as well.")
+    ]
+
+
 @operations.add("GET", "/mappings/{mapping_id}/check", Scope.READ, result=ListCheck, errors=(404,))
 async def get_check(call: Call) -> ListCheck:
     """Get the last check of a mapping's list."""
@@ -73,3 +84,28 @@ async def verify_list(call: Call) -> Verification:
     _, mapping = await call.mapping(call.number("mapping_id"))
     result = await verify(call.engine, mapping.id, Depth.SIZES)
     return Verification(drift=result.is_drift, early=result.is_early, check=ListCheck.of(result.check))
+
+
+@operations.add(
+    "POST",
+    "/mappings/{mapping_id}/repair",
+    Scope.RUN,
+    body=RepairRequest,
+    result=Sync,
+    status=202,
+    headers=SENT_ONCE,
+    errors=(404, 409),
+)
+async def repair_list(call: Call, body: RepairRequest) -> Sync:
+    """Start the repair of a mapping's list: a sync that makes it what was synced to it, and needs approval."""
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    sync_id = await commands.start(
+        call.engine,
+        mapping,
+        RunRequest(path="", mode=SyncMode.DELTA, repairs=body.repairs),
+        by=call.actor,
+        channel=mapping.channel,
+        team_id=call.token.team_id,
+        once=idempotency_key(call, ["repair", mapping.id, body.repairs.value]),
+    )
+    return await described(call, sync_id)

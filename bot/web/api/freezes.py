@@ -8,11 +8,13 @@ from pydantic import Field
 from bot.web.api.operations import Call, Operations
 from bot.web.api.schemas import RfcTime, Schema, Sent, time_of
 from core.connections import freeze_commands
+from core.connections.freeze_commands import MOST_MINUTES
+from core.errors import ConflictError
 from core.store import freezes, mappings
 from core.store.api_tokens import Scope
 from core.store.freezes import EVERYTHING
 from core.store.freezes import Scope as FreezeScope
-from core.store.mappings import FreezeHolds
+from core.store.mappings import AudienceMapping, FreezeHolds
 
 operations = Operations("Freezes")
 
@@ -40,6 +42,28 @@ class FreezeRequest(Sent):
     holds: Annotated[FreezeHolds, Field(description="Which changes wait.")] = FreezeHolds.BOTH
 
 
+class CampaignFreezeRequest(Sent):
+    """How long before a campaign its list is frozen."""
+
+    minutes: Annotated[int, Field(ge=0, le=MOST_MINUTES, description="Minutes before each campaign to the list.")]
+    holds: Annotated[FreezeHolds, Field(description="Which changes wait.")] = FreezeHolds.BOTH
+
+
+class CampaignFreeze(Schema):
+    """Whether a mapping is frozen before campaigns to its list."""
+
+    mapping_id: int
+    minutes: Annotated[int | None, Field(description="Minutes before each campaign. None: campaigns don't freeze it.")]
+    holds: Annotated[FreezeHolds, Field(description="Which changes wait.")]
+
+    @classmethod
+    def of(cls, mapping: AudienceMapping) -> "CampaignFreeze":
+        """Describe the setting of a mapping."""
+        seconds = mapping.freeze_before_s
+        minutes = None if seconds is None else round(seconds / 60)
+        return cls(mapping_id=mapping.id, minutes=minutes, holds=mapping.freeze_holds)
+
+
 @operations.add("GET", "/freezes", Scope.READ, result=FreezePage)
 async def list_freezes(call: Call) -> FreezePage:
     """List the mappings that are frozen now, by hand or before a campaign."""
@@ -64,6 +88,37 @@ async def unfreeze_mapping(call: Call) -> FreezePage:
     return await _frozen(call)
 
 
+@operations.add("GET", "/mappings/{mapping_id}/campaign-freeze", Scope.READ, result=CampaignFreeze, errors=(404,))
+async def get_campaign_freeze(call: Call) -> CampaignFreeze:
+    """Get whether a mapping is frozen before campaigns to its list."""
+    return await _campaign_freeze(call)
+
+
+@operations.add(
+    "PUT",
+    "/mappings/{mapping_id}/campaign-freeze",
+    Scope.ADMIN,
+    body=CampaignFreezeRequest,
+    result=CampaignFreeze,
+    errors=(404, 409),
+)
+async def freeze_before_campaigns(call: Call, body: CampaignFreezeRequest) -> CampaignFreeze:
+    """Freeze a mapping from so many minutes before each campaign to its list until that has been sent."""
+    await _set_campaign_freeze(call, body.minutes, body.holds)
+    return await _campaign_freeze(call)
+
+
+@operations.add(
+    "DELETE", "/mappings/{mapping_id}/campaign-freeze", Scope.ADMIN, result=CampaignFreeze, errors=(404, 409)
+)
+async def end_campaign_freeze(call: Call) -> CampaignFreeze:
+    """Let campaigns not freeze a mapping. A freeze by hand stays."""
+    if (await _campaign_freeze(call)).minutes is None:
+        raise ConflictError("Campaigns don't freeze this mapping.", mapping_id=call.number("mapping_id"))
+    await _set_campaign_freeze(call, None, FreezeHolds.BOTH)
+    return await _campaign_freeze(call)
+
+
 @operations.add("POST", "/freeze", Scope.ADMIN, body=FreezeRequest, result=FreezePage)
 async def freeze_all(call: Call, body: FreezeRequest) -> FreezePage:
     """Freeze all mappings that the token sees."""
@@ -76,6 +131,17 @@ async def unfreeze_all(call: Call) -> FreezePage:
     """End the freeze of all mappings."""
     await _unfreeze(call, _everything(call))
     return await _frozen(call)
+
+
+async def _campaign_freeze(call: Call) -> CampaignFreeze:
+    return CampaignFreeze.of((await call.mapping(call.number("mapping_id")))[1])
+
+
+async def _set_campaign_freeze(call: Call, minutes: int | None, holds: FreezeHolds) -> None:
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    await freeze_commands.set_campaign_freeze(
+        call.engine, mapping.id, minutes, holds=holds, by=call.actor, team_id=call.token.team_id
+    )
 
 
 async def _frozen(call: Call) -> FreezePage:

@@ -69,11 +69,10 @@ class SchedulePage(Schema):
 _Time = Annotated[str, Field(pattern=r"^\d\d:\d\d$")]
 
 
-class ScheduleRequest(Sent):
-    """A new schedule."""
+class ScheduleTimes(Sent):
+    """When a schedule fires."""
 
     trigger: Trigger
-    name: Annotated[str, Field(max_length=80, description="Empty: made of the audience's name.")] = ""
     cron: Annotated[str | None, Field(max_length=100, description="For the trigger cron: five fields.")] = None
     time_zone: Annotated[str, Field(max_length=60)] = "UTC"
     after_mapping_id: Annotated[int | None, Field(ge=1, le=10**15, description="For the trigger after.")] = None
@@ -82,6 +81,12 @@ class ScheduleRequest(Sent):
     )
     quiet_from: Annotated[_Time | None, Field(description="Between these times of day it starts nothing.")] = None
     quiet_to: _Time | None = None
+
+
+class ScheduleRequest(ScheduleTimes):
+    """A new schedule."""
+
+    name: Annotated[str, Field(max_length=80, description="Empty: made of the audience's name.")] = ""
 
 
 class Source(Schema):
@@ -140,6 +145,15 @@ async def add_schedule(call: Call, body: ScheduleRequest) -> Schedule:
     return Schedule.of(added)
 
 
+@operations.add("PUT", "/schedules/{schedule_id}", Scope.ADMIN, body=ScheduleTimes, result=Schedule, errors=(404, 409))
+async def change_schedule(call: Call, body: ScheduleTimes) -> Schedule:
+    """Replace when a schedule fires. Its name stays, and a paused one stays paused."""
+    schedule = await _schedule(call)
+    options = ScheduleOptions(**body.model_dump())
+    await commands.change(call.engine, schedule, options, by=call.actor, team_id=call.token.team_id)
+    return Schedule.of(await _schedule(call))
+
+
 @operations.add("DELETE", "/schedules/{schedule_id}", Scope.ADMIN, result=Schedule, errors=(404, 409))
 async def remove_schedule(call: Call) -> Schedule:
     """Remove a schedule. The syncs that it has started stay."""
@@ -190,6 +204,15 @@ async def set_source(call: Call, body: SourceRequest) -> Source:
     options = SourceOptions(**body.model_dump())
     await sources.set_source(call.engine, mapping, options, by=call.actor, team_id=call.token.team_id, allowed=places)
     return await _source(call)
+
+
+@operations.add("DELETE", "/mappings/{mapping_id}/source", Scope.ADMIN, result=Source, errors=(404, 409))
+async def remove_source(call: Call) -> Source:
+    """Remove the source of a mapping. Its files are synced by hand then. Schedules need it: remove them first."""
+    removed = await _source(call)
+    _, mapping = await call.mapping(call.number("mapping_id"))
+    await sources.remove_source(call.engine, mapping, by=call.actor, team_id=call.token.team_id)
+    return removed
 
 
 async def _source(call: Call) -> Source:

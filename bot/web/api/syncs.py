@@ -7,7 +7,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from aiohttp import BodyPartReader, web
@@ -33,6 +33,8 @@ operations = Operations("Syncs")
 
 #: A request with the same key starts no second sync. A key is kept for a day.
 IDEMPOTENCY_KEY = "Idempotency-Key"
+#: The header of operations that take a key.
+SENT_ONCE = {IDEMPOTENCY_KEY: "A repeated request with the same key (up to 200 characters) starts no second sync."}
 #: How long a client that sends files may send nothing, in seconds.
 SILENCE_S = 60.0
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -55,7 +57,7 @@ _DECISION_ERRORS = {
     result=Sync,
     status=202,
     multipart=True,
-    headers={IDEMPOTENCY_KEY: "A repeated request with the same key (up to 200 characters) starts no second sync."},
+    headers=SENT_ONCE,
     errors=(404, 409),
 )
 async def start_sync(call: Call, body: SyncRequest, upload: Upload | None) -> Sync:
@@ -83,10 +85,10 @@ async def start_sync(call: Call, body: SyncRequest, upload: Upload | None) -> Sy
         dry_run=body.dry_run,
         adopts=body.adopts,
     )
-    once = _idempotency_key(call, body, upload)
+    once = idempotency_key(call, [body.model_dump(mode="json"), upload.digests if upload else []])
     start = partial(commands.start, by=call.actor, channel=mapping.channel, team_id=call.token.team_id, once=once)
     if upload is None:
-        return await _described(call, await start(call.engine, mapping, request))
+        return await described(call, await start(call.engine, mapping, request))
     upload.is_needed = True  # also if the request is cut off now: the sync may have been started
     try:
         run_id = await start(call.engine, mapping, request)
@@ -95,7 +97,7 @@ async def start_sync(call: Call, body: SyncRequest, upload: Upload | None) -> Sy
         raise
     run = await require_run(call.engine, run_id)
     upload.is_needed = run.request.path == addresses[0]  # otherwise an earlier request with this key has started it
-    return await _described(call, run_id)
+    return await described(call, run_id)
 
 
 @operations.add("GET", "/syncs", Scope.READ, query=SyncQuery, result=SyncPage)
@@ -127,7 +129,7 @@ async def get_sync(call: Call, query: WaitQuery) -> Sync:
     while run.status.is_active and (left := end - time.monotonic()) > 0 and not call.engine.stopping.is_set():
         await wait_for_any(min(_LOOK_EVERY_S, left), call.engine.stopping)
         run = await require_run(call.engine, run.id)
-    return await _described(call, run.id)
+    return await described(call, run.id)
 
 
 @operations.add("POST", "/syncs/{sync_id}/approve", Scope.APPROVE, body=DecisionRequest, result=Sync, errors=(404, 409))
@@ -174,7 +176,7 @@ async def cancel_sync(call: Call) -> Sync:
     """
     _, _, run = await call.run()
     await commands.cancel(call.engine, run.id, by=call.actor, team_id=call.token.team_id)
-    return await _described(call, run.id)
+    return await described(call, run.id)
 
 
 @operations.add("POST", "/syncs/{sync_id}/retry", Scope.RUN, result=Sync, status=202, errors=(404, 409))
@@ -182,7 +184,7 @@ async def retry_sync(call: Call) -> Sync:
     """Resume a sync that failed or was interrupted, from where it stopped."""
     _, _, run = await call.run()
     await commands.retry(call.engine, run.id, by=call.actor, team_id=call.token.team_id)
-    return await _described(call, run.id)
+    return await described(call, run.id)
 
 
 @operations.add("POST", "/syncs/{sync_id}/undo", Scope.RUN, result=Sync, status=202, errors=(404, 409))
@@ -191,7 +193,7 @@ async def undo_sync(call: Call) -> Sync:
     _, mapping, run = await call.run()
     channel = run.channel or mapping.channel
     undo_id = await undo.undo(call.engine, run.id, by=call.actor, channel=channel, team_id=call.token.team_id)
-    return await _described(call, undo_id)
+    return await described(call, undo_id)
 
 
 @operations.add("GET", "/syncs/{sync_id}/rejects", Scope.RUN, media="text/csv", errors=(404,))
@@ -264,23 +266,25 @@ async def read_upload(call: Call) -> tuple[bytes, Upload | None]:
     return document, upload if upload.addresses else None
 
 
-def _idempotency_key(call: Call, body: SyncRequest, upload: Upload | None) -> IdempotencyKey | None:
+def idempotency_key(call: Call, content: Sequence[object]) -> IdempotencyKey | None:
+    """Return the key of a request with this content (JSON), if it has one. Raises ValidationError if it is wrong."""
     key = call.request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
         raise ValidationError(f"{IDEMPOTENCY_KEY} has 1 to 200 printable ASCII characters, without spaces.")
-    content = json.dumps([body.model_dump(mode="json"), upload.digests if upload else []], sort_keys=True)
-    return IdempotencyKey(call.token.id, key, hashlib.sha256(content.encode()).hexdigest())
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return IdempotencyKey(call.token.id, key, digest)
 
 
 async def _decided(call: Call, run: Run, decision: Decision) -> Sync:
     if decision is not Decision.RECORDED:
         raise ConflictError(_DECISION_ERRORS[decision], run_id=run.id)
-    return await _described(call, run.id)
+    return await described(call, run.id)
 
 
-async def _described(call: Call, run_id: str) -> Sync:
+async def described(call: Call, run_id: str) -> Sync:
+    """Describe a sync as it is now."""
     run = await require_run(call.engine, run_id)
     async with call.engine.database.read() as db:
         return Sync.of(run, await rejections.by_reason(db, run_id))
