@@ -91,12 +91,12 @@ class Settings(BaseSettings):
         None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="address of an OpenTelemetry collector (OTLP over HTTP) that gets traces and metrics; needs the "
-        "extra `iterable-sync[otel]`",
+        "extra `otel`",
     )
     sentry_dsn: SecretStr | None = Field(
         None,
         validation_alias="SENTRY_DSN",
-        description="the DSN of a Sentry project that gets unexpected errors; needs the extra `iterable-sync[sentry]`",
+        description="the DSN of a Sentry project that gets unexpected errors; needs the extra `sentry`",
     )
     host: str = Field("127.0.0.1", description="address that the HTTP server listens at")
     port: int = Field(8080, ge=0, le=65535, description="port of the HTTP server; 0 for a free one")
