@@ -503,4 +503,4 @@ CREATE TABLE reports (
     );
 CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
-INSERT INTO alembic_version VALUES ('0036');
+INSERT INTO alembic_version VALUES ('0037');
