@@ -98,7 +98,7 @@ def routes_modal(connection: Connection, routes: Sequence[Route], team_id: str, 
     for route in routes[:_MOST_LISTED]:
         blocks += [section(_described(route)), actions(*_buttons(route, team_id))]
     if not routes:
-        blocks.append(section("There is no route yet."))
+        blocks.append(section("No routes yet."))
     blocks += [
         actions(button("Add a route", RouteAction.ADD, str(connection.id), style="primary")),
         context("Your operator adds webhooks and e-mail on the command line: `iterable-sync routes add`."),

@@ -436,7 +436,11 @@ CASES: Mapping[str, Case] = {
         ),
         Right.ADMINISTER,
     ),
-    **{each: Case(_button(each, _connection), Right.ADMINISTER) for each in ReportAction},
+    ReportAction.OPEN: Case(_button(ReportAction.OPEN, _connection), Right.ADMINISTER),
+    ReportAction.SEND: Case(
+        _in_modal(ReportAction.SEND, _connection, lambda t: ReportsMetadata(connection_id=t.connection_id), {}),
+        Right.ADMINISTER,
+    ),
     ReportCallback.SETTINGS: Case(
         _submission(
             ReportCallback.SETTINGS,
