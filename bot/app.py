@@ -24,6 +24,7 @@ from bot.features.routes import handlers as routes
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
 from bot.features.schedules import handlers as schedules
+from bot.features.tokens import handlers as tokens
 from bot.features.undo import handlers as undo
 from bot.features.uninstall import handlers as uninstall
 from bot.messages import recovery
@@ -44,6 +45,7 @@ FEATURES = (
     alerts,
     reports,
     routes,
+    tokens,
     undo,
     freezes,
     drift,

@@ -384,6 +384,31 @@ class RouteBlock(StrEnum):
     FALLBACK = "routes-fallback"
 
 
+class TokenCallback(StrEnum):
+    """Modals."""
+
+    LIST = "tokens-list"
+    CREATE = "tokens-create-form"
+
+
+class TokenAction(StrEnum):
+    """Buttons, with their values in brackets."""
+
+    OPEN = "tokens-open"
+    """[nothing]"""
+    ADD = "tokens-create-open"
+    """[nothing]"""
+    REVOKE = "tokens-revoke"
+    """[token id]"""
+
+
+class TokenBlock(StrEnum):
+    """Inputs."""
+
+    NAME = "tokens-name"
+    SCOPES = "tokens-scopes"
+
+
 class ReportCallback(StrEnum):
     """Modals."""
 

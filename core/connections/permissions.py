@@ -4,7 +4,8 @@ For a mapping with operators or approvers of its own, pass the connection that `
 returns. People in user groups count only if `Connection.group_members` has the group.
 """
 
-from core.models.people import mention
+from core.models.people import is_user, mention
+from core.store.api_tokens import ApiToken
 from core.store.connections import Connection
 
 
@@ -63,13 +64,20 @@ def unknown_groups(connection: Connection) -> str:
 
 
 def why_token_may_not_approve(
-    connection: Connection, token: str, asked_by: str | None, *, proposed_by: str | None
+    connection: Connection, token: ApiToken, asked_by: str | None, *, proposed_by: str | None
 ) -> str | None:
     """Return a sentence that says why an API token may not approve what `asked_by` requested, or None if it may.
 
-    Its scope permits it to approve; an admin gave it that scope.
+    Its scope permits it to approve; an admin gave it that scope. It is not for the requests of that admin.
     """
-    return None if connection.self_approval else _own_request(token, asked_by, proposed_by)
+    if connection.self_approval:
+        return None
+    if is_user(token.created_by) and token.created_by in (asked_by, proposed_by):
+        return (
+            "The person who created this token asked for this sync, or proposed its mapping, so another approver has "
+            "to decide it."
+        )
+    return _own_request(token.actor, asked_by, proposed_by)
 
 
 def _own_request(person: str, asked_by: str | None, proposed_by: str | None) -> str | None:

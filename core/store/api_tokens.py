@@ -23,11 +23,11 @@ class Scope(StrEnum):
     READ = "read"
     """See syncs, mappings, connections and alerts, without any person's data."""
     RUN = "run"
-    """Start, cancel, retry and undo syncs; fetch rejected members, and look people up."""
+    """Start, cancel, retry and undo syncs; repair lists; fetch rejected members, and look people up."""
     APPROVE = "approve"
     """Approve and decline syncs."""
     ADMIN = "admin"
-    """Pause and resume mappings; read the audit log."""
+    """Change mappings, sources, schedules, freezes, alert rules and routes; read the audit log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from slack_sdk.models.views import View
 
 from bot.features.home import rows
 from bot.features.home.page import PAGE_SIZE, SEARCH_MAX_LENGTH, HomePage, MappingPage
-from bot.features.ids import ConnectAction, HomeAction, HomeBlock, MappingAction, RunAction
+from bot.features.ids import ConnectAction, HomeAction, HomeBlock, MappingAction, RunAction, TokenAction
 from bot.features.status import sections
 from bot.features.status.workspace_status import Viewer, WorkspaceStatus
 from bot.ui.blocks import actions, button, context, field_of, header, section
@@ -96,7 +96,7 @@ def _buttons(overview: WorkspaceStatus, viewer: Viewer) -> list[Any]:
             buttons.append(button("Start a sync", RunAction.START, style="primary"))
         buttons.append(button("Map an audience", MappingAction.OPEN))
     if viewer.is_admin:
-        buttons.append(button("Connect a project", ConnectAction.OPEN))
+        buttons += [button("Connect a project", ConnectAction.OPEN), button("API tokens", TokenAction.OPEN)]
     return [*buttons, _refresh()]
 
 

@@ -28,6 +28,7 @@ from core.sources.fetch import check_allowed
 from core.store import rejections, runs
 from core.store.api_tokens import Scope
 from core.store.idempotency_keys import IdempotencyKey
+from core.store.mappings import MappingStatus
 
 operations = Operations("Syncs")
 
@@ -136,10 +137,12 @@ async def get_sync(call: Call, query: WaitQuery) -> Sync:
 async def approve_sync(call: Call, body: DecisionRequest) -> Sync:
     """Approve the plan of a sync that waits for approval.
 
-    A token may not approve a sync that it has started, unless the connection permits people to approve their own.
+    A token may not approve a sync that it or the person who created it has asked for, unless the connection permits
+    people to approve their own.
     """
     connection, mapping, run = await call.run()
-    if reason := why_token_may_not_approve(connection, call.actor, run.started_by, proposed_by=mapping.proposed_by):
+    proposed_by = mapping.proposed_by if mapping.status is MappingStatus.PROPOSED else None
+    if reason := why_token_may_not_approve(connection, call.token, run.asked_by, proposed_by=proposed_by):
         raise PermissionDeniedError(reason, run_id=run.id)
     decision = await approval.approve(
         call.engine,

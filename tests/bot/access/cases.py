@@ -43,6 +43,9 @@ from bot.features.ids import (
     ScheduleAction,
     ScheduleBlock,
     ScheduleCallback,
+    TokenAction,
+    TokenBlock,
+    TokenCallback,
     UndoAction,
     UndoCallback,
     plan_value,
@@ -95,6 +98,7 @@ class Target:
     alert_id: int
     schedule_id: int
     route_id: int
+    token_id: int
     audience: str
 
 
@@ -238,6 +242,14 @@ def _schedule(target: Target) -> int:
 
 def _route(target: Target) -> int:
     return target.route_id
+
+
+def _token(target: Target) -> int:
+    return target.token_id
+
+
+def _no_metadata(_target: Target) -> Metadata:
+    return Metadata()
 
 
 def _routes(target: Target) -> Metadata:
@@ -460,6 +472,21 @@ CASES: Mapping[str, Case] = {
             {RouteBlock.NAME: {"value": "ops"}, RouteBlock.CHANNEL: {"selected_conversation": "C01MARKETING"}},
         ),
         Right.ADMINISTER,
+    ),
+    TokenAction.OPEN: Case(_at_home(TokenAction.OPEN), Right.ADMINISTER, names_id=False),
+    TokenAction.ADD: Case(_in_modal(TokenAction.ADD, lambda _: "", _no_metadata, {}), Right.ADMINISTER, names_id=False),
+    TokenAction.REVOKE: Case(_in_modal(TokenAction.REVOKE, _token, _no_metadata, {}), Right.ADMINISTER),
+    TokenCallback.CREATE: Case(
+        _submission(
+            TokenCallback.CREATE,
+            _no_metadata,
+            {
+                TokenBlock.NAME: {"value": "airflow"},
+                TokenBlock.SCOPES: {"selected_options": [{"value": "read"}]},
+            },
+        ),
+        Right.ADMINISTER,
+        names_id=False,
     ),
     UndoAction.OPEN: Case(_button(UndoAction.OPEN, _run), Right.START),
     UndoCallback.UNDO: Case(_submission(UndoCallback.UNDO, lambda t: UndoMetadata(run_id=t.run_id)), Right.START),

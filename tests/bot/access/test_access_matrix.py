@@ -31,7 +31,19 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunPlan, RunRequest, RunStatus
-from core.store import alerts, approvals, connections, file_sources, lists, mappings, routes, runs, schedules
+from core.store import (
+    alerts,
+    api_tokens,
+    approvals,
+    connections,
+    file_sources,
+    lists,
+    mappings,
+    routes,
+    runs,
+    schedules,
+)
+from core.store.api_tokens import Scope
 from core.store.connections import project_of
 from core.store.file_sources import Existing
 from core.store.mappings import MappingStatus
@@ -61,7 +73,7 @@ REFUSALS = re.compile(
             "Only an approver of",
             "Only (an )?admins? (or|and) owners? of this workspace",
             "named operators and approvers",
-            "There is no (such )?(connection|mapping|run|alert|route)",
+            "There is no (such )?(connection|mapping|run|alert|route|token)",
             "No mapping is called",
             "for members of this workspace",
         )
@@ -160,7 +172,10 @@ class Bot:
                 sealed=None,
                 created_by=ADA,
             )
-        return Target(connection_id, mapping_id, run_id, alert.id, schedule_id, route.id, audience)
+            token = await api_tokens.add(
+                db, name=audience, team_id=team_id, digest=audience, last4="abcd", scopes=[Scope.READ], created_by=ADA
+            )
+        return Target(connection_id, mapping_id, run_id, alert.id, schedule_id, route.id, token.id, audience)
 
     async def is_refused(self, case: Case, person: Person, target: Target) -> bool:
         """Return whether the bot refuses a request, and remove the target if it doesn't.

@@ -20,7 +20,9 @@ from bot.features.runs import columns
 from bot.features.schedules import views as schedules
 from bot.features.schedules.form import ScheduleMetadata, When
 from bot.features.schedules.views import ListedSchedule
+from bot.features.tokens import views as tokens
 from bot.features.why import views as why
+from bot.ui.blocks import text_message
 from bot.ui.rule_words import RULE_WORDS
 from core.alerting import DRIFT
 from core.connections.manage import Connected
@@ -33,6 +35,7 @@ from core.runs.drift import OwnChanges, drift_message
 from core.sources.variants import Variant
 from core.store.alert_rules import Rule, RuleSetting, Settings
 from core.store.alerts import Alert
+from core.store.api_tokens import ApiToken, Scope
 from core.store.freezes import Freeze
 from core.store.list_checks import ListCheck
 from core.store.mappings import FreezeHolds, MappingStatus
@@ -64,6 +67,7 @@ def screens() -> dict[str, dict[str, Screen]]:
         "rules": _rules(),
         "ab-tests": _ab_tests(),
         "connections": _connections(),
+        "tokens": _tokens(),
         "drift": _drift(),
         "why": _why(),
     }
@@ -178,6 +182,19 @@ def _connections() -> dict[str, Screen]:
         "ask an admin": connect.ask_an_admin(),
         "mParticle": mparticle_views.mparticle_form(details, SHOP),
         "mParticle removed": mparticle_views.removed(SHOP),
+    }
+
+
+def _tokens() -> dict[str, Screen]:
+    airflow = ApiToken(1, "airflow", "T01FERNWAY", "k3Qz", frozenset({Scope.RUN, Scope.READ}), MAYA, AT, AT + DAY, None)
+    unused = replace(airflow, id=2, name="R&D", scopes=frozenset({Scope.ADMIN}), last_used_at=None)
+    return {
+        "list": tokens.token_list([airflow, unused]),
+        "no token": tokens.token_list([]),
+        "form": tokens.token_form(),
+        "created": tokens.created(airflow, "isync_0123456789k3Qz"),
+        "not shown": text_message(tokens.not_shown(airflow)),
+        "revoked": tokens.token_list([unused], tokens.revoked(airflow)),
     }
 
 

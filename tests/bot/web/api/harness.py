@@ -17,9 +17,11 @@ from core.connections import api_tokens
 from core.connections.environment import environment_connection
 from core.connections.lists import check_list
 from core.connections.mapping_lifecycle import propose
+from core.engine import Engine
 from core.iterable import DataCenter
 from core.runs import worker
 from core.store.api_tokens import Scope
+from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping, MappingStatus
 from tests.core.harness import LIST, Member, Sync, syncing
 
@@ -43,9 +45,11 @@ class Api:
     url: str
     session: aiohttp.ClientSession
 
-    async def token(self, *scopes: Scope, name: str = "program", team_id: str | None = None) -> str:
+    async def token(
+        self, *scopes: Scope, name: str = "program", team_id: str | None = None, by: str = COMMAND_LINE
+    ) -> str:
         """Create a token with these scopes (none: all), and return its secret."""
-        _, secret = await api_tokens.create(self.sync.engine, name, scopes or ALL, by="U1", team_id=team_id)
+        _, secret = await api_tokens.create(self.sync.engine, name, scopes or ALL, by=by, team_id=team_id)
         return secret
 
     async def call(self, token: str | None, method: str, path: str, **options: Any) -> Answer:
@@ -84,20 +88,28 @@ class Api:
 
 
 @asynccontextmanager
+async def served(engine: Engine, *, one_workspace: bool = True) -> AsyncIterator[str]:
+    """Serve the API of an engine for the length of the block. Yields the address of the server."""
+    server = web.Application()
+    router.add_routes(server, engine, one_workspace=one_workspace)
+    runner = web.AppRunner(server, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def api(directory: Path, database_url: str | None = None, *, one_workspace: bool = True) -> AsyncIterator[Api]:
     """Serve the API of a new engine, with a worker, for the length of the block."""
     async with syncing(directory, database_url) as sync:
         await source_fetchers.register(sync.engine)
-        server = web.Application()
-        router.add_routes(server, sync.engine, one_workspace=one_workspace)
-        runner = web.AppRunner(server, access_log=None)
-        await runner.setup()
         work = asyncio.create_task(worker.run_worker(sync.engine))
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            async with aiohttp.ClientSession() as session:
-                yield Api(sync, f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+            async with served(sync.engine, one_workspace=one_workspace) as url, aiohttp.ClientSession() as session:
+                yield Api(sync, url, session)
         finally:
-            await runner.cleanup()
             sync.engine.stopping.set()
             await work

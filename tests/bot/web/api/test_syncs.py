@@ -112,6 +112,9 @@ async def test_decisions(tmp_path: Path) -> None:
 
         own = await service.call(starter, "POST", f"{path}/approve", json=decision)
         assert (own.status, own.content["code"]) == (403, "forbidden")
+        admin = await service.token(Scope.APPROVE, name="of the proposer", by="U1")
+        own = await service.call(admin, "POST", f"{path}/approve", json=decision)
+        assert (own.status, "person who created this token" in own.content["detail"]) == (403, True)
         other_plan = await service.call(approver, "POST", f"{path}/approve", json={"plan_digest": "0"})
         assert other_plan.status == 409
         assert (await service.call(approver, "POST", f"{path}/approve", json=decision)).status == 200

@@ -1,0 +1,1 @@
+"""The tokens of the HTTP API, for admins."""
