@@ -18,7 +18,8 @@ _HEAD = f"""\
 Send a token with each request: `Authorization: Bearer isync_...`.
 [`iterable-sync tokens create`](cli.md#tokens) makes one, and so do admins with *API tokens* on the Home page. A token
 may send {REQUESTS_A_MINUTE} requests a minute to each process. A token of a workspace sees the connections of that
-workspace, as people in Slack do; a token without a workspace sees all. When a workspace removes the app, its tokens are revoked.
+workspace, as people in Slack do; a token without a workspace sees all. When a workspace removes the app, its tokens are
+revoked.
 
 """
 _SCOPES = """\
@@ -31,7 +32,7 @@ _SCOPE_TEXTS = {
     Scope.READ: "see syncs, mappings, connections and alerts, without any person's data",
     Scope.RUN: "start, cancel, retry and undo syncs, repair lists, get rejected members, look people up",
     Scope.APPROVE: "approve and decline syncs; its own only if the connection allows self-approval",
-    Scope.ADMIN: "change, pause, freeze and delete mappings; change sources, schedules, alert rules, routes; read the audit log",
+    Scope.ADMIN: "change, freeze and delete mappings, change sources, schedules, rules and routes, read the audit log",
 }
 _ERRORS = """
 ## Errors

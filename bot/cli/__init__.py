@@ -38,6 +38,7 @@ from bot.cli.commands import (
     schedules,
     serve,
     sources,
+    status,
     sync,
     sync_all,
     tokens,
@@ -94,6 +95,7 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(worker.worker)
+app.command()(status.status)
 app.command()(why.why)
 app.command()(verify.verify)
 app.command()(backup.backup)

@@ -49,6 +49,25 @@ class RunList:
 
 
 @dataclass(slots=True)
+class StatusReport:
+    """The open alerts, the runs that wait for approval and are under way, and the mappings of `status`."""
+
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    under_way: list[dict[str, Any]] = field(default_factory=list)
+    mappings: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the status could not be read."""
+        self.error = sentence
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(slots=True)
 class ConfigurationPlan:
     """The changes of `config plan` and `config apply`, what is not in the file, and notes."""
 

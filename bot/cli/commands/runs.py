@@ -130,7 +130,7 @@ async def _export(session: Session, chosen: RunFilter) -> ExitCode:
         last = None
         while page := await chosen.page(engine, _EXPORTED_AT_ONCE, last):
             for run in page:
-                print(json.dumps(_described(run)))
+                print(json.dumps(described(run)))
             last = page[-1]
     return ExitCode.OK
 
@@ -143,7 +143,7 @@ async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
         await engine.presence.reap_dead_workers()
         latest = await chosen.page(engine, limit)
     if session.terminal.as_json:
-        print_json(RunList([_described(run) for run in latest]))
+        print_json(RunList([described(run) for run in latest]))
         return ExitCode.OK
     if not latest and chosen != RunFilter():
         session.terminal.line("There are no such runs.")
@@ -289,7 +289,7 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
     return ExitCode.OK
 
 
-def _described(run: "Run") -> dict[str, Any]:
+def described(run: "Run") -> dict[str, Any]:
     """Return the fields of `runs show --json`, without those that say why and how, and with the run's times."""
     from bot.cli.render import utc
     from core.reporting.run_report import RunReport

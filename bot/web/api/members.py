@@ -1,8 +1,8 @@
 """Looking people up."""
 
 from bot.web.api.operations import Call, Operations
-from bot.web.api.schemas import MemberLookup, MemberOnList, MemberQuery
-from core.reporting.member_lookup import look_up_member
+from bot.web.api.schemas import MemberChange, MemberLookup, MemberOnList, MemberQuery, time_of
+from core.reporting.member_lookup import LastChange, look_up_member
 from core.store.api_tokens import Scope
 
 operations = Operations("Members")
@@ -28,6 +28,8 @@ async def look_up(call: Call, body: MemberQuery) -> MemberLookup:
             is_on_list=finding.is_on_list,
             rejected_because=finding.reason,
             sync_id=finding.run,
+            rejected_at=None if finding.when is None else time_of(finding.when),
+            last_change=_change(finding.change),
         )
         for finding in report.findings
     ]
@@ -36,3 +38,9 @@ async def look_up(call: Call, body: MemberQuery) -> MemberLookup:
         faults={each.connection.id: each.fault for each in report.answers if each.fault},
         forgotten_in=[each.connection.id for each in report.answers if each.is_forgotten or each.is_perhaps_forgotten],
     )
+
+
+def _change(change: LastChange | None) -> MemberChange | None:
+    if change is None:
+        return None
+    return MemberChange(is_added=change.is_added, sync_id=change.run_id, at=time_of(change.at))

@@ -22,6 +22,7 @@ from bot.web.api import (
     members,
     openapi,
     schedules,
+    status,
     syncs,
 )
 from bot.web.api.operations import PREFIX, Call, Operation
@@ -46,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         alert_routes,
         members,
         audit,
+        status,
     )
     for operation in module.operations.all
 )

@@ -288,6 +288,14 @@ class AlertPage(Schema):
     items: list[Alert]
 
 
+class MemberChange(Schema):
+    """The last change of a person for a mapping that is kept."""
+
+    is_added: Annotated[bool, Field(description="Whether the person was put on the list. False: taken off.")]
+    sync_id: str
+    at: datetime
+
+
 class MemberOnList(Schema):
     """What is known about a person for one mapping."""
 
@@ -299,6 +307,8 @@ class MemberOnList(Schema):
     is_on_list: Annotated[bool | None, Field(description="What Iterable says now (None: it could not be asked).")]
     rejected_because: str | None
     sync_id: Annotated[str | None, Field(description="The sync that rejected the person.")]
+    rejected_at: datetime | None
+    last_change: MemberChange | None
 
 
 class MemberLookup(Schema):

@@ -29,6 +29,10 @@ def test_undo_is_approved_as_it_was_printed(run: Commands, iterable: LocalIterab
 
     again = run.here("runs", "undo", undo_id).out.split()[1]
     run.here("runs", "resume", again)
+    assert f"iterable-sync runs approve {again}" in run.here("status").out
+    status = run.here("status", "--json").object
+    assert ([each["run_id"] for each in status["waiting"]], status["under_way"], status["alerts"]) == ([again], [], [])
+    assert [each["last_run"]["run_id"] for each in status["mappings"]] == [again]
     assert run.here("runs", "decline", again).code == ExitCode.OK
     assert run.here("runs", "approve", again, "--yes").code == ExitCode.BAD_INPUT
     assert iterable.emails(list_id) == set()
@@ -60,6 +64,7 @@ def test_paused_mapping(run: Commands, iterable: LocalIterable) -> None:
     run.here("mappings", "add", "--list", list_id)
     assert "is paused" in run.here("mappings", "pause", 1).out
     assert "is paused, not active" in run.here("mappings", "pause", 1).err
+    assert "Paused" in run.here("status").out
     refused = run.here("sync", file, "--list", list_id)
     assert refused.code == ExitCode.BAD_INPUT
     assert iterable.emails(list_id) == set()

@@ -86,6 +86,8 @@ async def test_other_workspaces(tmp_path: Path) -> None:
                 assert await send(service, operation, stranger, sync_id, mapping.id) == 404, operation.id
         for path in ("/syncs", "/mappings", "/connections", "/alerts", "/alert-routes"):
             assert (await service.call(stranger, "GET", path)).content["items"] == [], path
+        status = (await service.call(stranger, "GET", "/status")).content
+        assert status == {"alerts": [], "waiting": [], "under_way": [], "mappings": []}
         looked_up = await service.call(stranger, "POST", "/members/lookup", json={"identity": "p0@example.com"})
         assert looked_up.content == {"items": [], "faults": {}, "forgotten_in": []}
         audit = (await service.call(stranger, "GET", "/audit")).content["items"]

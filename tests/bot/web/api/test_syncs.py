@@ -110,6 +110,10 @@ async def test_decisions(tmp_path: Path) -> None:
         path = f"/syncs/{waiting['id']}"
         decision = {"plan_digest": waiting["plan"]["digest"], "comment": "checked"}
 
+        status = (await service.call(starter, "GET", "/status")).content
+        assert ([each["id"] for each in status["waiting"]], status["under_way"]) == ([waiting["id"]], [])
+        (state,) = status["mappings"]
+        assert (state["name"], state["status"], state["last_sync_id"]) == ("VIPs", "proposed", waiting["id"])
         own = await service.call(starter, "POST", f"{path}/approve", json=decision)
         assert (own.status, own.content["code"]) == (403, "forbidden")
         admin = await service.token(Scope.APPROVE, name="of the proposer", by="U1")
@@ -165,6 +169,7 @@ async def test_rejects_and_lookup(tmp_path: Path) -> None:
         looked_up = await service.call(token, "POST", "/members/lookup", json={"identity": "p1@example.com"})
         (on_list,) = looked_up.content["items"]
         assert (on_list["mapping_id"], on_list["is_synced"], on_list["is_on_list"]) == (mapping.id, True, True)
+        assert (on_list["last_change"]["is_added"], on_list["rejected_at"]) == (True, None)
         entries = (await service.call(token, "GET", "/audit?limit=200")).content["items"]
         actions = [entry["action"] for entry in entries]
         assert {"token.created", "run.started", "run.rejections_taken", "person.looked_up"} <= set(actions)
