@@ -60,6 +60,7 @@ async def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         await admin.fill(form, {TokenBlock.NAME: "dagster"})
         await admin.submit(form)
         await bot.slack.wait_for_message(admin.direct_message, "*dagster* was created, but Slack did not", timeout=LONG)
+        bot.slack.faults.clear()
         await admin.close()
 
         await admin.click(page, TokenAction.OPEN)
