@@ -60,7 +60,7 @@ def test_many_at_once(run: Commands) -> None:
     assert run.here("schedules", "run-now", "Shoppers 2").code == 0
     assert run.here("schedules", "remove", "Shoppers 2").code == 0
     assert run.here("schedules", "resume", "Shoppers 2").code == 2
-    assert "after mapping 2 has succeeded" in run.here("schedules", "list").out
+    assert "after mapping 2 succeeds" in run.here("schedules", "list").out
     by_hand = run.here("mappings", "set-source", "1", "--by-hand")
     assert by_hand.code == 2
     assert "Remove them first" in by_hand.err
