@@ -16,6 +16,7 @@ from core.engine import Engine
 from core.errors import ConflictError, NoApiKeyError, NotFoundError, SettingsError, ValidationError
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter, InvalidApiKeyError, IterableList
+from core.iterable.errors import LIST_CODES
 from core.models.people import check_people
 from core.store import audit_log, connections, mappings, runs
 from core.store.audit_log import AuditAction
@@ -240,12 +241,14 @@ async def change(
         if changed.data_center != known.data_center:
             await connections.change(db, known.id, key_rejected_at=None)
             await alerting.resolve(db, known.id, None)
+            await runs.retry_failed(db, (*_KEY_CODES, *LIST_CODES), connection_id=known.id)
         old, new = _settings(before), _settings(dataclasses.replace(before, **settings))
         changes = {name: (old[name], new[name]) for name in new if old[name] != new[name]}
         if changes:
             old_values = {name: pair[0] for name, pair in changes.items()}
             new_values = {name: pair[1] for name, pair in changes.items()}
             await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=old_values, after=new_values)
+    engine.due.set()
     return changes
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.automation.list_watch import CHECK_EVERY_S
 from core.automation.source_watcher import FAILED_S
-from core.connections.manage import connect, replace_key
+from core.connections.manage import change, connect, replace_key
 from core.errors import ConflictError, SettingsError, SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter, ListNotFoundError, UnavailableError
@@ -143,7 +143,7 @@ async def test_run_is_retried_when_its_list_is_back(tmp_path: Path, monkeypatch:
 
 @pytest.mark.extended
 async def test_restored_list_and_new_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that failed because of its list is retried when its schedule fires; because of a key, with the new key."""
+    """A run is retried when its schedule fires if its list was wrong, and at once with a new key or data center."""
     async with automated(tmp_path, None, monkeypatch) as world:
         world.sync.iterable.faults.set(
             [Fault("error", path=SUBSCRIBE, status=400, code="BadParams", msg="error.lists.invalidListId")]
@@ -172,6 +172,11 @@ async def test_restored_list_and_new_key(tmp_path: Path, monkeypatch: pytest.Mon
         async with world.sync.engine.database.write() as db:
             await db.exec_driver_sql(f"UPDATE runs SET connection_id = {saved.connection.id}")
         await replace_key(world.sync.engine, saved.connection, world.sync.iterable.key)
+        (run,) = await world.runs()
+        assert run.retry_at == world.clock.at
+        async with world.sync.engine.database.write() as db:
+            await db.exec_driver_sql("UPDATE runs SET retry_at = NULL, error_code = 'list_gone'")
+        await change(world.sync.engine, saved.connection, by="U1", team_id=None, data_center=DataCenter.EU)
         (run,) = await world.runs()
         assert run.retry_at == world.clock.at
 
