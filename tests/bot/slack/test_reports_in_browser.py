@@ -1,4 +1,4 @@
-"""What an admin sees in a real browser: the form of reports, the weekly report with charts, alert rules and routes.
+"""What an admin sees in a real browser: reports with charts, alert rules, alert routes, API tokens.
 
 With ITERABLE_SYNC_SCREENSHOTS=docs/images it keeps the screenshots of the documentation.
 """
@@ -78,6 +78,7 @@ async def test_reports(tmp_path: Path) -> None:
         await look_at_report(screen)
         await look_at_rules(screen)
         await look_at_routes(screen)
+        await look_at_tokens(screen)
         async with bot.engine.database.read() as db:
             (made,) = await reports.made_since(db, 0.0)
         await page.set_viewport_size({"width": 700, "height": 900})
@@ -168,4 +169,21 @@ async def look_at_routes(screen: Screen) -> None:
     await screen.press("Add")
     await expect(screen.modal).to_contain_text("PagerDuty, https://events.pagerduty.com")
     await screen.picture("alert-routes", screen.modal)
+    await screen.press("Close")
+
+
+async def look_at_tokens(screen: Screen) -> None:
+    """The form that creates an API token, the token, and the list."""
+    await screen.page.get_by_role("button", name="API tokens").click()
+    await screen.modal.get_by_role("button", name="Create a token").click()
+    await screen.modal.get_by_label("Name", exact=True).fill("airflow")
+    for scope in ("Read See", "Run Start"):
+        await screen.modal.get_by_role("checkbox", name=scope).check()
+    await screen.picture("api-token-form", screen.modal)
+    await screen.press("Create")
+    await expect(screen.modal).to_contain_text("isync_")
+    await screen.press("Done")
+    await screen.page.get_by_role("button", name="API tokens").click()
+    await expect(screen.modal).to_contain_text("never used")
+    await screen.picture("api-tokens", screen.modal)
     await screen.press("Close")
