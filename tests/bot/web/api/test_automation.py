@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from core.store import audit_log
+from core.store import audit_log, managed
 from core.store.api_tokens import Scope
+from core.store.managed import Managed
 from tests.bot.web.api.harness import api
 from tests.core.harness import LIST, addresses, people
 
@@ -37,6 +38,12 @@ async def test_schedules_freezes_and_checks(tmp_path: Path) -> None:
         assert (await service.call(token, "POST", f"{of_schedule}/pause")).content["is_paused"]
         assert (await service.call(token, "POST", f"{of_schedule}/pause")).status == 409
         assert not (await service.call(token, "POST", f"{of_schedule}/resume")).content["is_paused"]
+        async with service.sync.engine.database.write() as db:
+            await managed.put(db, Managed.SCHEDULE, added.content["id"], "{}")
+        refused = await service.call(token, "PUT", of_schedule, json=weekly)
+        assert (refused.status, refused.content["code"]) == (409, "managed_by_file")
+        async with service.sync.engine.database.write() as db:
+            await managed.put(db, Managed.SCHEDULE, added.content["id"], None)
         runner = await service.token(Scope.RUN, name="runner")
         assert (await service.call(runner, "POST", f"{of_schedule}/run-now")).status == 200
         assert (await service.call(token, "DELETE", of_schedule)).status == 200

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from bot.web.api import syncs
+from core.models.run import SCHEDULE_PREFIX, RunRequest
+from core.runs import commands
 from core.settings import UPLOADS
 from core.store import audit_log
 from core.store.api_tokens import Scope
@@ -127,6 +129,20 @@ async def test_decisions(tmp_path: Path) -> None:
         assert (late.status, late.content["sync_id"]) == (409, waiting["id"])
 
         other = await service.mapping("Gold", OTHER_LIST, MappingStatus.PROPOSED)
+        path = str(service.sync.mirror_file(people(range(2))))
+        scheduled = await commands.start(
+            service.sync.engine,
+            other,
+            RunRequest(path=path, on_behalf_of="token:approver"),
+            by=f"{SCHEDULE_PREFIX}Daily",
+            channel=None,
+            team_id=None,
+        )
+        waiting = await service.finished(starter, scheduled)
+        decision = {"plan_digest": waiting["plan"]["digest"]}
+        own = await service.call(approver, "POST", f"/syncs/{scheduled}/approve", json=decision)
+        assert (waiting["status"], own.status) == ("needs_approval", 403), "it chose the source of the schedule"
+        assert (await service.call(starter, "POST", f"/syncs/{scheduled}/cancel")).status == 200
         started = await service.upload(starter, people(range(2)), mapping_id=other.id)
         waiting = await service.finished(starter, started.content["id"])
         declined = await service.call(
