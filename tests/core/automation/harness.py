@@ -92,6 +92,7 @@ class World:
         await self.due_work.start()
         await self.due_work.finish()
         engine = self.sync.engine
+        await worker._end_freezes(engine)
         for run_id in await run_queue.claim(engine.database, engine.presence.id, 10):
             await worker._execute_alone(engine, run_id)
 
