@@ -20,6 +20,7 @@ _AT_ROOT = {
     "SECURITY.md": "SECURITY.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "manifest.yml": "manifest.yml",
+    "manifest-usergroups.yml": "manifest-usergroups.yml",
     "LICENSE": "LICENSE.txt",
 }
 _LINK = re.compile(r"(\]\()([^)\s#]+)")
