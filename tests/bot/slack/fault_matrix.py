@@ -342,6 +342,11 @@ async def _alert_recovery(scene: Scene) -> Look:
     await scene.start(mapping, path="/nowhere/audience.csv")
     await scene.wait_for_end(RunStatus.FAILED)
     await scene.bot.slack.wait_for(lambda: scene.seen("*Sync failing:").count(";") == 1, LONG)
+
+    def has_links() -> bool:
+        return all("/archives/" in str(message.blocks) for _, message in scene.messages("*Sync failing:"))
+
+    await scene.bot.slack.wait_for(has_links, LONG)  # the alerts are edited when the run's message is posted
     scene.strike(ALERTS)
     await scene.start(mapping)
     await scene.wait_for_end()
