@@ -23,6 +23,8 @@ from tests.benchmarks.firehose import server
 PROFILES = 5
 #: Changes that are not delivered this long after the last one was posted are counted as this late.
 PATIENCE_S = 60.0
+#: The time after which a message that was refused for now is sent again (seconds).
+RETRY_S = 0.5
 #: The time between two looks at the local Iterable (seconds).
 POLL_S = 0.1
 
@@ -98,9 +100,12 @@ async def _post(session: aiohttp.ClientSession, url: str, lists: list[int], rate
 
 
 async def _send(session: aiohttp.ClientSession, url: str, body: bytes) -> None:
-    async with session.post(url, data=body) as answer:
-        assert answer.status == 200, await answer.text()
-        await answer.read()
+    for _ in range(round(PATIENCE_S / RETRY_S)):
+        async with session.post(url, data=body) as answer:
+            if answer.status == 200:
+                return
+            assert answer.status in {429, 503}, await answer.text()  # mParticle sends it again
+        await asyncio.sleep(RETRY_S)
 
 
 async def _until_sent(iterable: Running, people: int) -> None:
