@@ -304,14 +304,14 @@ def main() -> None:
     for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "pydantic_settings"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
-        tests = record_tests(Path(folder))
-    children = []
-    for number in range(options.jobs):
-        if (child := os.fork()) == 0:
-            judge(sample[number :: options.jobs], tests, options.log)
-            os._exit(0)
-        children.append(child)
-    failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0]
+        tests = record_tests(Path(folder))  # reads coverage's data from the folder, whenever it is asked
+        children = []
+        for number in range(options.jobs):
+            if (child := os.fork()) == 0:
+                judge(sample[number :: options.jobs], tests, options.log)
+                os._exit(0)
+            children.append(child)
+        failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0]
     if failed:
         sys.exit("A process of the campaign failed.")
     options.report.write_text(report(options.log, len(sample), len(candidates), options.seed))
