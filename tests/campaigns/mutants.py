@@ -322,7 +322,9 @@ def main() -> None:
     for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "pydantic_settings"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
-        tests = record_tests(options.record or Path(folder))  # reads coverage's data from the folder, whenever it is asked
+        tests = record_tests(
+            options.record or Path(folder)
+        )  # reads coverage's data from the folder, whenever it is asked
         children = []
         for number in range(options.jobs):
             if (child := os.fork()) == 0:
