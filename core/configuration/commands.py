@@ -9,8 +9,8 @@ from typing import Any
 from core.configuration import document, people, snapshot
 from core.configuration.application import Application
 from core.configuration.items import Items, items_of
-from core.configuration.loading import LoadedFile, load
-from core.configuration.matching import match
+from core.configuration.loader import LoadedFile, load
+from core.configuration.mapping_matches import match
 from core.configuration.model import ConfigurationFile
 from core.configuration.plan import Change, Plan, compare
 from core.configuration.problems import ConfigurationError, Problem

@@ -1,6 +1,6 @@
 """People in the configuration file: by their ids in Slack, their email addresses, or the handles of user groups."""
 
-from core.configuration.loading import LoadedFile
+from core.configuration.loader import LoadedFile
 from core.configuration.model import ConfigurationFile, Connection, Mapping
 from core.configuration.problems import Problem
 from core.configuration.snapshot import split_name

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from core.configuration.items import Item, ItemName, Items
-from core.configuration.loading import LoadedFile
+from core.configuration.loader import LoadedFile
 from core.configuration.model import Mapping, Source
 from core.configuration.problems import Problem
 from core.configuration.record import Record, digest_of

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 
 from core.configuration.items import Item, ItemName
-from core.configuration.loading import LoadedFile
+from core.configuration.loader import LoadedFile
 from core.configuration.model import Connection as ConnectionEntry
 from core.configuration.model import Mapping as MappingEntry
 from core.configuration.plan import Action, Plan

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.configuration import document
-from core.configuration.loading import load
+from core.configuration.loader import load
 from core.configuration.problems import ConfigurationError
 from tests.examples import examples
 

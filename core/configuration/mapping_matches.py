@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.configuration.items import ItemName
-from core.configuration.loading import LoadedFile
+from core.configuration.loader import LoadedFile
 from core.configuration.model import Mapping
 from core.configuration.problems import Problem
 from core.configuration.record import Record
