@@ -65,7 +65,8 @@ async def send_now(engine: Engine, connection_id: int, kind: ReportKind, *, by: 
     """Make the report of a connection up to now, for Slack and the routes that want it. Audited."""
     async with engine.database.write() as db:
         settings = await reports.settings(db, connection_id)
-        report = await _make(db, settings, kind, await clock.now(db))
+        report = await team_report.make(db, connection_id, kind, settings.time_zone, await clock.now(db))
+        await _store(db, settings, report)
         await audit_log.add(
             db,
             team_id=team_id,
@@ -94,18 +95,15 @@ async def _make_of_days(db: AsyncConnection, settings: ReportSettings, kind: Rep
     while (later := _next(settings, kind, due_at)) <= now:
         due_at = later
     end = team_report.midnight(due_at, settings.time_zone)
-    if kind is ReportKind.DAILY:
-        report = await team_report.make(db, settings.connection_id, kind, settings.time_zone, end)
-        if not (report.syncs or report.failed):
-            return
-    await _make(db, settings, kind, end)
-
-
-async def _make(db: AsyncConnection, settings: ReportSettings, kind: ReportKind, end: float) -> Report:
     report = await team_report.make(db, settings.connection_id, kind, settings.time_zone, end)
+    if kind is ReportKind.WEEKLY or report.syncs or report.failed:
+        await _store(db, settings, report)
+
+
+async def _store(db: AsyncConnection, settings: ReportSettings, report: Report) -> None:
+    """Store a report for Slack, and its deliveries to routes."""
     await reports.add(db, settings.connection_id, report, settings.channel, _KEPT_S)
     await outbox.report_made(db, settings.connection_id, report)
-    return report
 
 
 def _next(settings: ReportSettings, kind: ReportKind, after: float) -> float:
