@@ -9,24 +9,15 @@ from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.models.run import Run, RunStatus
 from core.store import alerts, audit_log, clock
-from core.store.alert_rules import Rule
+from core.store.alert_kinds import AlertKind
 from core.store.alerts import AlertOutcome
 from core.store.audit_log import AuditAction
 
-#: The code of the alert about live changes that wait too long. No run opens or closes it: maintenance closes it once
-#: the backlog is gone (core/live/maintenance.py).
-BACKLOG = Rule.BACKLOG.value
-#: The code of the alert that mParticle sends nothing for a live audience that was busy. Maintenance closes it as well.
-SILENCE = "silence"
-#: The code of the alert that no new file has come for longer than usual. The look at a source that finds one closes it.
-LATE_FILE = "late_file"
-#: The code of the alert that a list differs from what was synced. The next check that finds it equal closes it.
-DRIFT = Rule.DRIFT.value
-#: The code of the alert that ended runs can't be written to the run log. The first that is written closes it.
-RUN_LOG = "run_log"
-#: The codes of alerts that a run's success does not close by itself: rules, and what maintenance finds.
-NOT_OF_FAILURES = frozenset({SILENCE, LATE_FILE, RUN_LOG, *Rule})
-# An alert that no person has caused is shown at most once in so many seconds for a mapping.
+# Who closes an alert: the next success of the mapping closes a failure (`run_succeeded`). The rules close theirs
+# (core/notifications/rule_watch.py), maintenance closes those about backlogs and silence (core/live), the look at a
+# source that finds a file a late one's, the next check of a list a drift, the first written run that of the run log.
+
+# An alert that no person has caused is shown at most once in so many seconds for a mapping and kind.
 SHOWN_EVERY_S = 3600.0
 SNOOZE_S = 24 * 3600.0
 
@@ -44,12 +35,13 @@ async def open_or_repeat(
     """Open an alert for a mapping, or count another occurrence of the open alert if it has the same code.
 
     The alert is about the connection instead of the mapping if `mapping_id` is None or if an error of this code makes
-    every mapping of the connection fail. An open alert with another code is superseded. Unless it is urgent, an alert
-    is shown an hour after the one before it at the earliest.
+    every mapping of the connection fail. An open alert of the same kind with another code is superseded. Unless it is
+    urgent, an alert is shown an hour after the one of its kind before it at the earliest.
     """
     if code in WHOLE_CONNECTION_CODES:
         mapping_id = None
-    current = await alerts.open_of(db, connection_id, mapping_id)
+    kind = AlertKind.of(code)
+    current = await alerts.open_of(db, connection_id, mapping_id, kind)
     if current is not None and current.code == code:
         await alerts.change(db, current.id, occurrences=current.occurrences + 1, run_id=run_id, message=message)
         return
@@ -58,7 +50,7 @@ async def open_or_repeat(
     show_at = 0.0
     if not is_urgent:
         now = await clock.now(db)
-        last = await alerts.last_shown_at(db, connection_id, mapping_id, now - SHOWN_EVERY_S)
+        last = await alerts.last_shown_at(db, connection_id, mapping_id, kind, now - SHOWN_EVERY_S)
         show_at = 0.0 if last is None else last + SHOWN_EVERY_S
     await alerts.open_(
         db,
@@ -72,19 +64,23 @@ async def open_or_repeat(
     )
 
 
-async def resolve(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> None:
-    """Close the open alert of a mapping, or (None) of the connection as a whole."""
-    current = await alerts.open_of(db, connection_id, mapping_id)
+async def resolve(db: AsyncConnection, connection_id: int, mapping_id: int | None, kind: AlertKind) -> None:
+    """Close the open alert of a kind of a mapping, or (None) of the connection as a whole."""
+    current = await alerts.open_of(db, connection_id, mapping_id, kind)
     if current is not None:
+        await alerts.close(db, current.id, AlertOutcome.RESOLVED)
+
+
+async def resolve_all(db: AsyncConnection, connection_id: int, mapping_id: int) -> None:
+    """Close the open alerts of a mapping that ends."""
+    for current in await alerts.all_open_of(db, connection_id, mapping_id):
         await alerts.close(db, current.id, AlertOutcome.RESOLVED)
 
 
 async def run_succeeded(db: AsyncConnection, run: Run) -> None:
     """Close the alerts about failures of the run's mapping and of its connection: both work again."""
     for mapping_id in (run.mapping_id, None):
-        current = await alerts.open_of(db, run.connection_id, mapping_id)
-        if current is not None and current.code not in NOT_OF_FAILURES:
-            await alerts.close(db, current.id, AlertOutcome.RESOLVED)
+        await resolve(db, run.connection_id, mapping_id, AlertKind.FAILURE)
 
 
 async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: str | None) -> None:
@@ -101,22 +97,17 @@ async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: s
 
 
 async def run_log_failed(db: AsyncConnection, run: Run, message: str) -> None:
-    """Open or repeat the alert that the run log can't be written, for the connection of a run that waits for it.
-
-    There is no such alert while the connection itself has one.
-    """
-    known = await alerts.open_with_code(db, RUN_LOG)
+    """Open or repeat the alert that the run log can't be written, for the connection of a run that waits for it."""
+    known = await alerts.open_with_code(db, AlertKind.RUN_LOG)
     connection_id = run.connection_id if known is None else known.connection_id
-    current = await alerts.open_of(db, connection_id, None)
-    if current is None or current.code == RUN_LOG:
-        await open_or_repeat(
-            db, connection_id=connection_id, mapping_id=None, run_id=None, code=RUN_LOG, message=message
-        )
+    await open_or_repeat(
+        db, connection_id=connection_id, mapping_id=None, run_id=None, code=AlertKind.RUN_LOG.value, message=message
+    )
 
 
 async def run_log_written(db: AsyncConnection) -> None:
     """Close the alert that the run log can't be written."""
-    known = await alerts.open_with_code(db, RUN_LOG)
+    known = await alerts.open_with_code(db, AlertKind.RUN_LOG)
     if known is not None:
         await alerts.close(db, known.id, AlertOutcome.RESOLVED)
 

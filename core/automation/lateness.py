@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.store import alerts, file_sources
+from core.store.alert_kinds import AlertKind
 from core.store.mappings import AudienceMapping
 
 # What is usual is taken from so many files, the newest ones, and unknown with fewer than MIN_FILES.
@@ -28,21 +29,19 @@ def late_after(arrivals: Sequence[float]) -> float | None:
 
 async def watch_lateness(db: AsyncConnection, mapping: AudienceMapping, now: float) -> None:
     """Open an alert if no file has come for longer than usual, and close it when one comes. `now` is in UTC seconds."""
-    known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-    if known is not None and known.code != alerting.LATE_FILE:
-        return
+    known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.LATE_FILE)
     arrivals = await file_sources.arrivals(db, mapping.id, USUAL_FILES)
     limit = late_after(arrivals)
     if known is not None:
         if arrivals and arrivals[0] > known.opened_at:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.LATE_FILE)
     elif limit is not None and now - arrivals[0] > limit:
         await alerting.open_or_repeat(
             db,
             connection_id=mapping.connection_id,
             mapping_id=mapping.id,
             run_id=None,
-            code=alerting.LATE_FILE,
+            code=AlertKind.LATE_FILE.value,
             message=(
                 f"No new file of audience {mapping.label} has come for {_length(now - arrivals[0])}. The longest wait "
                 f"so far was {_length(limit / FACTOR)}. Check in mParticle, or in the program that writes the files, "

@@ -20,6 +20,7 @@ from core.runs.submission import enqueue, record_start
 from core.sources.fetch import name_of, without_secrets
 from core.sources.file_catalog import ListedAudience, list_audiences, time_in_name
 from core.store import alerts, clock, connections, file_sources, mappings, runs
+from core.store.alert_kinds import AlertKind
 from core.store.audit_log import COMMAND_LINE, OPERATORS
 from core.store.connections import Connection
 from core.store.file_sources import Existing, FileSource, FileStatus
@@ -216,9 +217,9 @@ async def _end(look: _Look) -> None:
             db, look.mapping.id, look.claimed, look_at=look_at, looked_at=now, failures=0, error_code=None
         )
         if look.source.error_code is not None:
-            known = await alerts.open_of(db, look.connection.id, look.mapping.id)
+            known = await alerts.open_of(db, look.connection.id, look.mapping.id, AlertKind.FAILURE)
             if known is not None and known.code == look.source.error_code and known.run_id is None:
-                await alerting.resolve(db, look.connection.id, look.mapping.id)
+                await alerting.resolve(db, look.connection.id, look.mapping.id, AlertKind.FAILURE)
         await watch_lateness(db, look.mapping, now)
 
 

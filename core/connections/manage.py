@@ -19,6 +19,7 @@ from core.iterable import DataCenter, InvalidApiKeyError, IterableList
 from core.iterable.errors import LIST_CODES
 from core.models.people import check_people
 from core.store import audit_log, connections, mappings, runs
+from core.store.alert_kinds import AlertKind
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection, ConnectionChanges, ConnectionSettings, project_of
 from core.store.forgotten_files import delete_files
@@ -194,7 +195,7 @@ async def replace_key(
             previous_key_digests=_former_keys(engine, current, api_key),
             project_type=current.project_type or project_type,
         )
-        await alerting.resolve(db, known.id, None)
+        await alerting.resolve(db, known.id, None, AlertKind.FAILURE)
         await runs.retry_failed(db, _KEY_CODES, connection_id=known.id)
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
@@ -240,7 +241,7 @@ async def change(
         await connections.change(db, known.id, **settings)
         if changed.data_center != known.data_center:
             await connections.change(db, known.id, key_rejected_at=None)
-            await alerting.resolve(db, known.id, None)
+            await alerting.resolve(db, known.id, None, AlertKind.FAILURE)
             await runs.retry_failed(db, (*_KEY_CODES, *LIST_CODES), connection_id=known.id)
         old, new = _settings(before), _settings(dataclasses.replace(before, **settings))
         changes = {name: (old[name], new[name]) for name in new if old[name] != new[name]}

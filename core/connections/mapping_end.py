@@ -72,7 +72,7 @@ async def archive_in(
         bulk_removal_cursor=None,
         live_offer=offer,
     )
-    await alerting.resolve(db, mapping.connection_id, mapping_id)
+    await alerting.resolve_all(db, mapping.connection_id, mapping_id)
     after = {"state": MappingStatus.ARCHIVED.value} | ({"dropped": dropped} if dropped else {})
     await _audit(db, mapping, AuditAction.MAPPING_ARCHIVED, by, team_id, after=after)
 

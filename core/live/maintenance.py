@@ -12,6 +12,7 @@ from core.live.micro_batch import can_deliver, delivery_filter
 from core.live.silence import watch_silence
 from core.privacy import erasure
 from core.store import alert_rules, alerts, freezes, inbox, live_mappings, live_work, mappings, processed_messages
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -48,7 +49,7 @@ async def watch(engine: Engine) -> None:
         live = await live_work.upkeep(db, time.time(), int(before * 1000))
         has_old_ids = await processed_messages.any_before(db, before)
     for upkeep in live:
-        if can_deliver(upkeep.mapping) and (upkeep.oldest is not None or upkeep.alert == alerting.BACKLOG):
+        if can_deliver(upkeep.mapping) and (upkeep.oldest is not None or upkeep.has_backlog_alert):
             await _watch(engine, upkeep.mapping)
         if upkeep.mapping.status is MappingStatus.ACTIVE and upkeep.mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, upkeep.mapping)
@@ -63,22 +64,23 @@ async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
         freeze = await freezes.of_mapping(db, mapping.id)
         allowed = delivery_filter(mapping, 0.0, None if freeze is None else freeze.holds)
         oldest = await inbox.oldest(db, mapping.id, allowed)
-        known = await alerts.open_of(db, mapping.connection_id, mapping.id)
+        known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.BACKLOG)
+        is_failing = await alerts.is_failing(db, mapping.connection_id, mapping.id)
     limit = engine.settings.firehose_backlog_alert_s if rule.threshold is None else rule.threshold * 60
     is_late = rule.is_on and oldest is not None and now - oldest > limit
-    if is_late and known is None:
+    if is_late and known is None and not is_failing:  # a failure explains that they wait
         async with engine.database.write() as db:
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=alerting.BACKLOG,
+                code=AlertKind.BACKLOG.value,
                 message=await _backlog_message(db, mapping, now - (oldest or now)),
             )
-    elif not is_late and known is not None and known.code == alerting.BACKLOG:
+    elif not is_late and known is not None:
         async with engine.database.write() as db:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.BACKLOG)
 
 
 async def _backlog_message(db: AsyncConnection, mapping: AudienceMapping, age: float) -> str:

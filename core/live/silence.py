@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from core import alerting
 from core.engine import Engine
 from core.store import alerts, live_mappings
+from core.store.alert_kinds import AlertKind
 from core.store.live_mappings import Traffic
 from core.store.mappings import AudienceMapping
 
@@ -34,10 +35,10 @@ async def watch_silence(engine: Engine, mapping: AudienceMapping, now: float) ->
     `now` is in UTC seconds.
     """
     async with engine.database.read() as db:
-        known = await alerts.open_of(db, mapping.connection_id, mapping.id)
+        known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.SILENCE)
         days = await live_mappings.traffic(db, mapping.id, live_mappings.day_of(now - (USUAL_DAYS - 1) * _DAY_S))
     last = max((each.last_received_at for each in days if each.last_received_at is not None), default=None)
-    if last is None or (known is not None and known.code != alerting.SILENCE):
+    if last is None:
         return
     if known is not None:
         if last > known.opened_at:
@@ -51,7 +52,7 @@ async def watch_silence(engine: Engine, mapping: AudienceMapping, now: float) ->
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=alerting.SILENCE,
+                code=AlertKind.SILENCE.value,
                 message=_message(mapping, now - last, limit / FACTOR),
             )
 
@@ -61,7 +62,7 @@ async def _end(engine: Engine, mapping: AudienceMapping, last: float) -> None:
         # the silence that was alerted is not the usual one
         day = await live_mappings.day_now(db, mapping.id, last)
         await live_mappings.set_day(db, mapping.id, day, longest_silence_s=0.0)
-        await alerting.resolve(db, mapping.connection_id, mapping.id)
+        await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.SILENCE)
 
 
 def _message(mapping: AudienceMapping, silent: float, usual: float) -> str:

@@ -74,7 +74,7 @@ class EventRun(_Part):
 
 
 class EventAlert(_Part):
-    """An alert. `key` is the same for all alerts of a mapping (or connection); at most one of them is open."""
+    """An alert. At most one is open with a `key`: that of its mapping (or connection) and of what it is about."""
 
     id: int
     key: str

@@ -28,7 +28,7 @@ async def send(route: RouteSecrets, delivery_id: str, event: str) -> Answer:
     if parsed.type is EventType.TEST:
         answer = await _post(route, "trigger", delivery_id, parsed)
         return await _post(route, "resolve", delivery_id, parsed) if answer.is_taken else answer
-    if parsed.alert is None or parsed.alert.outcome == "replaced":  # another alert has the same key
+    if parsed.alert is None or parsed.alert.outcome == "replaced":  # another alert of the same key is open
         raise DeliverySkippedError
     action = "trigger" if parsed.type is EventType.ALERT_OPENED else "resolve"
     return await _post(route, action, f"iterable-sync:{parsed.alert.key}", parsed)

@@ -1,6 +1,6 @@
 """Applies alert rules: to a run that has succeeded, to runs at work, and to mappings that are not synced any longer.
 
-At most one alert is open for a mapping. A failure comes before a rule, and what was alerted first before what follows.
+A mapping has at most one open alert about its last run. It is not overdue while a failure is open that explains it.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,12 @@ from core.models.run import Run
 from core.notifications import rules
 from core.notifications.rules import LAST_RUNS
 from core.store import alert_rules, alerts, clock, freezes, mappings, rejections, run_history, watched_mappings
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule, Settings
 from core.store.alerts import Alert
 from core.store.mappings import AudienceMapping
 from core.store.rejections import EXCLUDED
 from core.store.run_history import PastRun
-
-# The rules that the end of a run decides.
-_OF_RUN = (Rule.REJECTED_SHARE, Rule.NEW_REASON, Rule.DEVIATION, Rule.RUN_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +36,14 @@ async def check_run(db: AsyncConnection, run: Run) -> None:
     """
     if run.undo_of is not None or run.request.repairs is not None:
         return
-    known = await alerts.open_of(db, run.connection_id, run.mapping_id)
-    if known is not None and known.code not in (*_OF_RUN, Rule.OVERDUE):
-        return
+    await alerting.resolve(db, run.connection_id, run.mapping_id, AlertKind.OVERDUE)
+    known = await alerts.open_of(db, run.connection_id, run.mapping_id, AlertKind.RUN_RULE)
     settings = await alert_rules.settings(db, run.connection_id, run.mapping_id)
     broken = await _broken(db, run, known, settings)
     if broken:
         await _open(db, run.connection_id, run.mapping_id, broken, f"Run {run.id}:")
     elif known is not None:
-        await alerting.resolve(db, run.connection_id, run.mapping_id)
+        await alerting.resolve(db, run.connection_id, run.mapping_id, AlertKind.RUN_RULE)
 
 
 async def _broken(db: AsyncConnection, run: Run, known: Alert | None, settings: Settings) -> list[_Broken]:
@@ -97,7 +94,7 @@ async def watch_mappings(engine: Engine) -> None:
     for alert in overdue:
         if alert.mapping_id not in watched:
             async with engine.database.write() as db:
-                await alerting.resolve(db, alert.connection_id, alert.mapping_id)
+                await alerting.resolve(db, alert.connection_id, alert.mapping_id, AlertKind.OVERDUE)
     for mapping_id, is_automatic in watched.items():
         async with engine.database.read() as db:
             needs_change = await _overdue_change(db, mapping_id, is_automatic=is_automatic) is not None
@@ -121,8 +118,8 @@ async def _overdue_change(db: AsyncConnection, mapping_id: int, *, is_automatic:
     mapping = await mappings.by_id(db, mapping_id)
     if mapping is None:
         return None
-    known = await alerts.open_of(db, mapping.connection_id, mapping_id)
-    if known is not None and known.code != Rule.OVERDUE:
+    known = await alerts.open_of(db, mapping.connection_id, mapping_id, AlertKind.OVERDUE)
+    if known is None and await alerts.is_failing(db, mapping.connection_id, mapping_id):
         return None
     setting = (await alert_rules.settings(db, mapping.connection_id, mapping_id)).get(Rule.OVERDUE)
     now = await clock.now(db)
@@ -148,7 +145,7 @@ async def _watch_overdue(db: AsyncConnection, mapping_id: int, *, is_automatic: 
         return
     connection_id = change.mapping.connection_id
     if change.sentence is None:
-        await alerting.resolve(db, connection_id, mapping_id)
+        await alerting.resolve(db, connection_id, mapping_id, AlertKind.OVERDUE)
     else:
         await _open(db, connection_id, mapping_id, [_Broken(Rule.OVERDUE, change.sentence)])
 
@@ -158,7 +155,7 @@ async def _watch_time(engine: Engine, run: Run) -> None:
         setting = (await alert_rules.settings(db, run.connection_id, run.mapping_id)).get(Rule.RUN_TIME)
         now = await clock.now(db)
         history = await run_history.last(db, run.mapping_id, run.mode, LAST_RUNS, before=now)
-        known = await alerts.open_of(db, run.connection_id, run.mapping_id)
+        known = await alerts.open_of(db, run.connection_id, run.mapping_id, AlertKind.RUN_RULE)
     took = now - (run.started_at or now) - run.approval_wait_s
     sentence = rules.run_time(took, history, setting) if setting.is_on and known is None else None
     if sentence is not None:

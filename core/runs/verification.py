@@ -24,6 +24,7 @@ from core.runs.audience_sizes import AudienceSize, audience_size
 from core.runs.drift import NONE, OwnChanges, differs, drift_message, limit_of, own_changes
 from core.runs.list_people import CHECK_EVERY_S, SETTLES_S, people_on_list, with_enough_memory
 from core.store import alert_rules, alerts, audit_log, clock, connections, ledger, list_checks, lists, mappings, runs
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule, RuleSetting
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
@@ -220,18 +221,18 @@ async def _store(
             sampled=check.sampled,
             others=check.others,
         )
-        known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-        if is_drift and rule.is_on and (known is None or known.code == alerting.DRIFT):
+        known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.DRIFT)
+        if is_drift and rule.is_on:
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=alerting.DRIFT,
+                code=AlertKind.DRIFT.value,
                 message=message,
             )
-        elif not (is_drift and rule.is_on) and known is not None and known.code == alerting.DRIFT:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+        elif known is not None:
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.DRIFT)
 
 
 def _message(check: ListCheck, audience: AudienceSize | None, *, list_differs: bool) -> str:
@@ -267,11 +268,11 @@ async def accept(engine: Engine, mapping_id: int, *, by: str, team_id: str | Non
         if check is None or check.extra is None:
             raise ConflictError("No check has counted who is extra on this list. Verify it first.")
         await list_checks.record(db, connection.id, mapping.list_id, others=check.extra)
-        known = await alerts.open_of(db, mapping.connection_id, mapping.id)
+        known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.DRIFT)
         rule = (await alert_rules.settings(db, connection.id, mapping.id)).get(Rule.DRIFT)
         limit = _limit(rule, check.ours or 0, check.in_iterable or 0)
-        if known is not None and known.code == alerting.DRIFT and (check.missing or 0) <= limit:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+        if known is not None and (check.missing or 0) <= limit:
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.DRIFT)
         await audit_log.add(
             db,
             team_id=team_id,

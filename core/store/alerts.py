@@ -1,13 +1,14 @@
-"""Alerts: failures that have not recovered; at most one is open for a mapping or for a connection."""
+"""Alerts: failures that have not recovered; at most one of a kind is open for a mapping or for a connection."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Text, case, cast, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Text, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import clock, outbox
+from core.store.alert_kinds import OF_ONE_CODE, RUN_RULES, AlertKind
 from core.store.rows import by_key
 from core.store.slack_messages import DONE
 from core.store.tables import alerts, slack_messages
@@ -82,13 +83,38 @@ async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
     return None if row is None else _from_row(row)
 
 
-async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> Alert | None:
-    """Find the open alert of a mapping, or (None) of the connection as a whole."""
+async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None, kind: AlertKind) -> Alert | None:
+    """Find the open alert of a kind of a mapping, or (None) of the connection as a whole."""
     query = select(alerts).where(
-        alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
+        alerts.c.connection_id == connection_id,
+        alerts.c.mapping_id == mapping_id,
+        alerts.c.closed_at.is_(None),
+        _is_of(kind),
     )
     row = (await db.execute(query)).mappings().first()
     return None if row is None else _from_row(row)
+
+
+async def is_failing(db: AsyncConnection, connection_id: int, mapping_id: int) -> bool:
+    """Return whether an alert about a failure of a mapping, or of its whole connection, is open."""
+    for of_mapping in (mapping_id, None):
+        if await open_of(db, connection_id, of_mapping, AlertKind.FAILURE) is not None:
+            return True
+    return False
+
+
+async def all_open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> list[Alert]:
+    """Return the open alerts of a mapping, or (None) of the connection as a whole."""
+    query = select(alerts).where(
+        alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
+    )
+    return [_from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+def _is_of(kind: AlertKind) -> ColumnElement[bool]:
+    if kind.codes is None:
+        return alerts.c.code.not_in(RUN_RULES | OF_ONE_CODE)
+    return alerts.c.code.in_(kind.codes)
 
 
 async def open_with_code(db: AsyncConnection, code: str) -> Alert | None:
@@ -114,12 +140,16 @@ async def to_follow(db: AsyncConnection) -> list[Alert]:
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
 
-async def last_shown_at(db: AsyncConnection, connection_id: int, mapping_id: int | None, since: float) -> float | None:
-    """Return when an alert of a mapping was shown last (or will be), if that is later than `since`; else None."""
+async def last_shown_at(
+    db: AsyncConnection, connection_id: int, mapping_id: int | None, kind: AlertKind, since: float
+) -> float | None:
+    """Return when an alert of a kind of a mapping was shown last (or will be), if that is later than `since`; else
+    None."""
     shown_at = case((alerts.c.show_at > alerts.c.opened_at, alerts.c.show_at), else_=alerts.c.opened_at)
     query = select(func.max(shown_at)).where(
         alerts.c.connection_id == connection_id,
         alerts.c.mapping_id == mapping_id,
+        _is_of(kind),
         shown_at > since,
         or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= shown_at),
     )

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import freezes, mappings
+from core.store.alert_kinds import AlertKind
 from core.store.inbox import joins_as_another
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 from core.store.tables import alerts, connections, inbox, runs
@@ -57,13 +58,14 @@ async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int)
 class Upkeep:
     """A live mapping that maintenance looks at.
 
-    `oldest` is since when the oldest change waits that may be delivered, whether or not a run carries it. `alert` is
-    the code of the mapping's open alert. `has_old` is whether records of delivered changes have expired.
+    `oldest` is since when the oldest change waits that may be delivered, whether or not a run carries it.
+    `has_backlog_alert` is whether an alert about that is open. `has_old` is whether records of delivered changes have
+    expired.
     """
 
     mapping: AudienceMapping
     oldest: float | None
-    alert: str | None
+    has_backlog_alert: bool
     has_old: bool
 
 
@@ -73,7 +75,10 @@ async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep
     `now` is the time by the clock of the changes; records of changes before `before_ms` have expired.
     """
     rows = (await db.execute(_UPKEEP, {"now": now, "before_ms": before_ms})).mappings()
-    return [Upkeep(mappings.from_row(row), row["oldest"], row["alert"], bool(row["has_old"])) for row in rows]
+    return [
+        Upkeep(mappings.from_row(row), row["oldest"], bool(row["has_backlog_alert"]), bool(row["has_old"]))
+        for row in rows
+    ]
 
 
 def _upkeep() -> Select[Any]:
@@ -81,13 +86,16 @@ def _upkeep() -> Select[Any]:
     of_mapping = mappings_table.c
     held = _held()
     is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
-    alert = select(alerts.c.code).where(*is_open, alerts.c.closed_at.is_(None)).limit(1).scalar_subquery()
+    of_backlog = (alerts.c.code == AlertKind.BACKLOG.value, alerts.c.closed_at.is_(None))
+    has_alert = select(alerts.c.id).where(*is_open, *of_backlog).exists()
     is_old = (inbox.c.pending_since.is_(None), inbox.c.event_ms < bindparam("before_ms", type_=BigInteger))
     has_old = select(inbox.c.member_key).where(inbox.c.mapping_id == of_mapping.id, *is_old).exists()
     audiences = (
         select(mappings_table)
         .add_columns(
-            case((_is_deliverable(), _oldest(held))).label("oldest"), alert.label("alert"), has_old.label("has_old")
+            case((_is_deliverable(), _oldest(held))).label("oldest"),
+            has_alert.label("has_backlog_alert"),
+            has_old.label("has_old"),
         )
         .where(of_mapping.is_live)
         .subquery()
@@ -95,7 +103,7 @@ def _upkeep() -> Select[Any]:
     return select(audiences).where(
         or_(
             audiences.c.oldest.is_not(None),
-            audiences.c.alert.is_not(None),
+            audiences.c.has_backlog_alert,
             audiences.c.has_old,
             audiences.c.disconnected_at.is_not(None),
         )

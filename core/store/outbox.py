@@ -25,6 +25,7 @@ from core.models.events import (
 from core.models.reports import Report, ReportKind
 from core.models.run import Run, RunStatus
 from core.store import clock, connections, deliveries, mappings, routes
+from core.store.alert_kinds import AlertKind
 from core.store.deliveries import DeliveryStatus
 from core.store.mappings import AudienceMapping
 from core.store.routes import Route, RouteKind
@@ -188,7 +189,9 @@ def _alert(alert: dict[str, Any]) -> EventAlert:
 
 
 def _key(alert: dict[str, Any]) -> str:
-    return f"alert:{alert['connection_id']}:{alert['mapping_id'] or 'all'}"
+    of_mapping = f"alert:{alert['connection_id']}:{alert['mapping_id'] or 'all'}"
+    kind = AlertKind.of(alert["code"])
+    return of_mapping if kind is AlertKind.FAILURE else f"{of_mapping}:{kind.value}"
 
 
 async def _add(

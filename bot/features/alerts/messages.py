@@ -12,9 +12,9 @@ from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.services import Services
 from bot.ui.formatting import slack_user
-from core.alerting import DRIFT
 from core.runs.drift import NONE, own_changes
 from core.store import alerts, clock, list_checks, mappings, routes, runs
+from core.store.alert_kinds import AlertKind
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
 from core.store.list_checks import ListCheck
@@ -79,7 +79,7 @@ class AlertMessageProvider:
 
 async def _check_of(db: AsyncConnection, alert: Alert, mapping: AudienceMapping | None) -> ListCheck | None:
     """Return the check of the list that an alert is about, if the list differs."""
-    if alert.code != DRIFT or mapping is None:
+    if alert.code != AlertKind.DRIFT or mapping is None:
         return None
     return await list_checks.of_list(db, mapping.connection_id, mapping.list_id)
 

@@ -11,9 +11,9 @@ from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section, text_message
 from bot.ui.formatting import cut, duration, escape, moment, person, plural, run_words
 from bot.ui.rule_words import RULE_WORDS
-from core.alerting import DRIFT, LATE_FILE, RUN_LOG, SILENCE
 from core.iterable import InvalidApiKeyError
 from core.runs.drift import NONE, OwnChanges
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
@@ -63,12 +63,12 @@ class AlertView:
     @property
     def is_silence(self) -> bool:
         """Whether nothing failed, but mParticle sends nothing."""
-        return self.alert.code == SILENCE
+        return self.alert.code == AlertKind.SILENCE
 
     @property
     def is_drift(self) -> bool:
         """Whether nothing failed, but the list differs from what was synced."""
-        return self.alert.code == DRIFT
+        return self.alert.code == AlertKind.DRIFT
 
     @property
     def is_rule(self) -> bool:
@@ -80,9 +80,9 @@ class AlertView:
         """What is wrong with the subject, in a few words (mrkdwn)."""
         if self.is_rule:
             return f"{RULE_WORDS[Rule(self.alert.code)].heading}: {self.what}"
-        if self.alert.code == LATE_FILE:
+        if self.alert.code == AlertKind.LATE_FILE:
             return f"No new file: {self.what}"
-        if self.alert.code == RUN_LOG:
+        if self.alert.code == AlertKind.RUN_LOG:
             return "The run log can't be written"
         if self.is_drift:
             return f"The list differs: {self.what}"
@@ -91,7 +91,7 @@ class AlertView:
     @property
     def sign(self) -> str:
         """The emoji that shows the severity."""
-        is_fault = not (self.is_drift or self.is_silence or self.is_rule or self.alert.code == LATE_FILE)
+        is_fault = not (self.is_drift or self.is_silence or self.is_rule or self.alert.code == AlertKind.LATE_FILE)
         return ":rotating_light:" if is_fault else ":warning:"
 
     @property
@@ -99,9 +99,9 @@ class AlertView:
         """What is well again, in a few words (mrkdwn)."""
         if self.is_rule:
             return f"{RULE_WORDS[Rule(self.alert.code)].recovered}: {self.what}"
-        if self.alert.code == LATE_FILE:
+        if self.alert.code == AlertKind.LATE_FILE:
             return f"A new file arrived: {self.what}"
-        if self.alert.code == RUN_LOG:
+        if self.alert.code == AlertKind.RUN_LOG:
             return "The run log is written again"
         if self.is_drift:
             return f"The list matches again: {self.what}"
@@ -138,13 +138,13 @@ def _advice(view: AlertView) -> str:
         return what_to_do(view.run_view)
     if view.is_silence:
         advice = _SILENCE_ADVICE
-    elif view.alert.code == LATE_FILE:
+    elif view.alert.code == AlertKind.LATE_FILE:
         advice = _LATE_FILE_ADVICE
     elif view.is_rule:
         advice = (
             f"{RULE_WORDS[Rule(view.alert.code)].advice} An admin can change the rule: *Alert rules* on the Home page."
         )
-    elif view.alert.code == RUN_LOG:
+    elif view.alert.code == AlertKind.RUN_LOG:
         advice = _RUN_LOG_ADVICE
     else:
         advice = _LIVE_ADVICE if view.is_live else _SOURCE_ADVICE

@@ -43,6 +43,7 @@ from core.store import (
     runs,
     schedules,
 )
+from core.store.alert_kinds import AlertKind
 from core.store.api_tokens import Scope
 from core.store.connections import project_of
 from core.store.file_sources import Existing
@@ -157,7 +158,7 @@ class Bot:
             await approvals.set_digest(db, run, RunPlan(), PLAN_DIGEST, is_approved=False)
             subject: Json = {"connection_id": connection_id, "mapping_id": mapping_id, "run_id": run_id}
             await alerting.open_or_repeat(db, **subject, code="failed", message="It failed.")
-            alert = await alerts.open_of(db, connection_id, mapping_id)
+            alert = await alerts.open_of(db, connection_id, mapping_id, AlertKind.FAILURE)
             assert alert is not None
             schedule_id = await _schedule(db, connection_id, mapping_id)
             route = await routes.add(

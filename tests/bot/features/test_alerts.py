@@ -13,6 +13,7 @@ from core.notifications import routes
 from core.notifications.route_address import RouteOptions
 from core.runs import commands
 from core.store import alert_rules, audit_log, run_log
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule, RuleSetting
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping
@@ -130,8 +131,8 @@ async def test_snooze_ends_with_its_outage(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "Muted for everyone" in bot.slack.render(message), LONG)
         await fail_run(bot, tmp_path, mapping)  # for another reason
         async with bot.engine.database.write() as db:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
-            await alerting.resolve(db, mapping.connection_id, None)
+            for mapping_id in (mapping.id, None):
+                await alerting.resolve(db, mapping.connection_id, mapping_id, AlertKind.FAILURE)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "Muted" not in bot.slack.render(message), LONG)
         async with bot.engine.database.write() as db:  # one alert an hour is shown
@@ -162,7 +163,7 @@ async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=alerting.SILENCE,
+                code=AlertKind.SILENCE.value,
                 message="Silent for 20 hours.",
             )
         bot.services.wake()
@@ -173,7 +174,7 @@ async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
         assert "[I'm on it] [Snooze 24 h] [Pause]" in shown
         assert "[Retry now]" not in shown
         async with bot.engine.database.write() as db:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.SILENCE)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "*Changes arrive again: SpringShoppers*" in bot.slack.render(message), LONG)
 
@@ -216,7 +217,7 @@ async def test_alert_goes_to_another_channel(tmp_path: Path) -> None:
         message = await bot.slack.wait_for_message("marketing", "Unusual numbers", timeout=LONG)
         await alert(bot, "Unusual numbers")
         async with bot.engine.database.write() as db:
-            await alerting.resolve(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.RUN_RULE)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "The numbers are as usual" in bot.slack.render(message), LONG)
         await bot.slack.wait_for(lambda: replies(bot, message), LONG)

@@ -10,6 +10,7 @@ from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.slack import admins, submission
 from core.models.run import RunRequest, RunStatus
 from core.store import alerts, audit_log, connections
+from core.store.alert_kinds import AlertKind
 from core.store.connections import Connection
 from sandbox.iterable import Fault
 from sandbox.slack.workspace.models import View
@@ -257,7 +258,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (changed,) = await saved_connections(bot)
         assert (changed.key_last4, changed.key_rejected_at) == ("7777", None)
         async with bot.engine.database.read() as db:
-            assert await alerts.open_of(db, connection.id, None) is None
+            assert await alerts.open_of(db, connection.id, None, AlertKind.FAILURE) is None
         (entry,) = await entries(bot, connection)
         assert entry.action is audit_log.AuditAction.KEY_REPLACED
         assert NEW not in repr(entry)

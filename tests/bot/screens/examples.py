@@ -29,12 +29,12 @@ from bot.features.status.views import HistoryItem, history_message, history_moda
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
 from bot.features.undo.views import UndoCandidate, undo_modal
 from bot.features.why.views import USAGE
-from core.alerting import SILENCE
 from core.iterable import UnavailableError
 from core.models.reports import Changes, Report, ReportedAlert, ReportedMapping, ReportedReason, ReportKind
 from core.models.run import CancelReason, RunCounters, RunStatus
 from core.reporting.preview import PlanPreview
 from core.reporting.progress import Progress
+from core.store.alert_kinds import AlertKind
 from core.store.alerts import Alert, AlertOutcome
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST, LiveOffer, MappingStatus
@@ -151,7 +151,9 @@ def _alerts() -> dict[str, Screen]:
         return AlertView(changed, SHOP, MAPPING, run_view, run_link=LINK)
 
     closed = replace(fault, closed_at=AT + 300, outcome=AlertOutcome.RESOLVED)
-    silence = replace(fault, run_id=None, code=SILENCE, message="mParticle has sent nothing for 20 hours.")
+    silence = replace(
+        fault, run_id=None, code=AlertKind.SILENCE.value, message="mParticle has sent nothing for 20 hours."
+    )
     return {
         "failing": alert(shown(fault)),
         "snoozed": alert(shown(replace(fault, acknowledged_by=AMIR, snoozed_until=AT + DAY))),

@@ -24,7 +24,6 @@ from bot.features.tokens import views as tokens
 from bot.features.why import views as why
 from bot.ui.blocks import text_message
 from bot.ui.rule_words import RULE_WORDS
-from core.alerting import DRIFT
 from core.connections.manage import Connected
 from core.connections.mapping_end import DeletionSummary
 from core.iterable.models import IterableList
@@ -33,6 +32,7 @@ from core.models.run import RunStatus
 from core.reporting.member_lookup import LastChange, MemberFinding, MemberReport
 from core.runs.drift import OwnChanges, drift_message
 from core.sources.variants import Variant
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule, RuleSetting, Settings
 from core.store.alerts import Alert
 from core.store.api_tokens import ApiToken, Scope
@@ -202,7 +202,7 @@ def _drift() -> dict[str, Screen]:
     check = ListCheck(1, 42, AT + DAY, AT, AT - DAY, 4700, 4712, 4725, missing=3, extra=15)
 
     def shown(changed: ListCheck, own: OwnChanges) -> Screen:
-        fault = Alert(1, 1, 1, None, DRIFT, drift_message(changed), 0, AT, None, None, None, None)
+        fault = Alert(1, 1, 1, None, AlertKind.DRIFT.value, drift_message(changed), 0, AT, None, None, None, None)
         return alert(AlertView(fault, SHOP, MAPPING, None, changed, own))
 
     return {

@@ -112,7 +112,7 @@ async def test_day(tmp_path: Path, database_url: str, monkeypatch: pytest.Monkey
         async with engine.database.read() as db:
             of_lapsed = await runs.latest_of(db, [lapsed.id], 10)
             stored = (await db.execute(select(alerts_table).where(alerts_table.c.mapping_id == world.mapping.id))).all()
-            assert await alerts.open_of(db, world.mapping.connection_id, world.mapping.id) is None
+            assert not await alerts.all_open_of(db, world.mapping.connection_id, world.mapping.id)
         assert len(of_lapsed) == 1
         assert [row.code for row in stored] == ["unavailable"], [row.message for row in stored]
         assert world.clock.at > DAY_S

@@ -16,6 +16,7 @@ from core.runs.automatic_retry import JITTER, WAITS_S, wait_before_retry
 from core.runs.run_end import PAUSED_AFTER
 from core.sources.fetch import FetchError
 from core.store import alerts, audit_log, mappings
+from core.store.alert_kinds import AlertKind
 from core.store.alerts import Alert
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
@@ -30,7 +31,7 @@ SUBSCRIBE = "/api/lists/subscribe"
 async def open_alert(world: World) -> Alert | None:
     """The open alert of the mapping."""
     async with world.sync.engine.database.read() as db:
-        return await alerts.open_of(db, world.mapping.connection_id, world.mapping.id)
+        return await alerts.open_of(db, world.mapping.connection_id, world.mapping.id, AlertKind.FAILURE)
 
 
 async def test_outage_is_outlasted(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

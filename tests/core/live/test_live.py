@@ -23,6 +23,7 @@ from core.runs.submission import submit
 from core.runs.worker import MAX_CONCURRENT_RUNS, _requeue_orphans
 from core.store import alerts, audit_log, connections, inbox, live_work, mappings, rejections, run_queue, runs
 from core.store import live_mappings as store
+from core.store.alert_kinds import AlertKind
 from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
@@ -732,7 +733,7 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         async def is_late() -> bool:
             await run_maintenance(service.engine)
             async with service.engine.database.read() as db:
-                return await alerts.open_of(db, mapping.connection_id, mapping.id) is not None
+                return await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.BACKLOG) is not None
 
         await until(is_late)
         await run_maintenance(service.engine)
@@ -745,7 +746,7 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await micro_batch.execute(service.engine, run_id)
         await run_maintenance(service.engine)
         async with service.engine.database.read() as db:
-            assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
+            assert await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.BACKLOG) is None
 
 
 async def test_file_does_not_close_a_backlog_alert(tmp_path: Path, database_url: str) -> None:

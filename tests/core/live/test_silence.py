@@ -7,6 +7,7 @@ import pytest
 
 from core.live.silence import unusual_after, watch_silence
 from core.store import alerts, live_mappings
+from core.store.alert_kinds import AlertKind
 from core.store.alerts import Alert
 from core.store.live_mappings import Traffic
 from core.store.mappings import AudienceMapping
@@ -42,7 +43,7 @@ def test_what_is_unusual(days: list[Traffic], limit: float | None) -> None:
 async def open_alert(service: Live, mapping: AudienceMapping) -> Alert | None:
     """The open alert of a mapping."""
     async with service.engine.database.read() as db:
-        return await alerts.open_of(db, mapping.connection_id, mapping.id)
+        return await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.SILENCE)
 
 
 async def test_silence_is_alerted_until_changes_come(tmp_path: Path, database_url: str) -> None:

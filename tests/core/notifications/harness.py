@@ -13,6 +13,7 @@ from core.notifications import routes
 from core.notifications.dispatcher import Dispatcher
 from core.notifications.route_address import RouteOptions
 from core.store import deliveries
+from core.store.alert_kinds import AlertKind
 from core.store.audit_log import COMMAND_LINE
 from core.store.deliveries import Delivery
 from core.store.routes import RouteKind
@@ -60,7 +61,7 @@ class Notified:
                     message="It does not work.",
                 )
             else:
-                await alerting.resolve(db, mapping.connection_id, mapping.id)
+                await alerting.resolve(db, mapping.connection_id, mapping.id, AlertKind.of(code))
 
 
 @asynccontextmanager

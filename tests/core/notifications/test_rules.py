@@ -1,6 +1,7 @@
 """Alert rules: what is unusual opens one alert and closes it again; a new mapping is left alone."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from core.notifications.rule_settings import set_rules
 from core.notifications.rule_watch import watch_mappings
 from core.notifications.rules import FEWEST_RUNS
 from core.store import alert_rules, alerts, audit_log
+from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import DEFAULT, Rule, RuleSetting
 from core.store.alerts import Alert
 from core.store.run_history import PastRun
@@ -77,8 +79,7 @@ def test_overdue_after() -> None:
 async def opened(world: World) -> list[Alert]:
     """All alerts of the mapping, oldest first."""
     async with world.sync.engine.database.read() as db:
-        (last,) = (await alerts.open_of(db, world.mapping.connection_id, world.mapping.id),)
-        every = [await alerts.by_id(db, number) for number in range(1, (last.id if last else 20) + 1)]
+        every = [await alerts.by_id(db, number) for number in range(1, 20)]
     return [each for each in every if each is not None]
 
 
@@ -117,7 +118,7 @@ async def test_runs_and_rules(tmp_path: Path, database_url: str, monkeypatch: py
             await watch_mappings(world.sync.engine)
         *_, alert = await opened(world)
         assert (alert.id, alert.code) == (2, Rule.OVERDUE)
-        assert alert.show_at == (await opened(world))[0].opened_at + HOUR_S
+        assert alert.show_at == 0.0  # the alert an hour ago was about something else
         world.write("next.csv", range(148))
         await world.steps(3 * MINUTE_S)
         assert [each.closed_at is not None for each in await opened(world)] == [True, True]
@@ -134,23 +135,46 @@ async def test_runs_and_rules(tmp_path: Path, database_url: str, monkeypatch: py
         assert (await opened(world))[-1].closed_at is not None
 
 
-async def test_failures_come_first(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While an alert about a failure is open, no rule opens another one."""
+async def open_alert(world: World, code: str, *, of_connection: bool = False) -> None:
+    """Open an alert of the mapping, or of its connection, or repeat it."""
+    mapping_id = None if of_connection else world.mapping.id
+    subject: dict[str, Any] = {"connection_id": world.mapping.connection_id, "mapping_id": mapping_id}
+    async with world.sync.engine.database.write() as db:
+        await alerting.open_or_repeat(db, **subject, run_id=None, code=code, message="It does not work.")
+
+
+@pytest.mark.parametrize("of_connection", [False, True])
+async def test_failure_explains_an_overdue_mapping(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, *, of_connection: bool
+) -> None:
+    """While an alert about a failure of a mapping or its connection is open, the mapping is not overdue as well."""
     async with automated(tmp_path, database_url, monkeypatch) as world:
         await set_rule(world, Rule.OVERDUE, RuleSetting(threshold=1))
-        async with world.sync.engine.database.write() as db:
-            await alerting.open_or_repeat(
-                db,
-                connection_id=world.mapping.connection_id,
-                mapping_id=world.mapping.id,
-                run_id=None,
-                code="boom",
-                message="It does not work.",
-            )
+        await open_alert(world, "boom", of_connection=of_connection)
         world.clock.at += DAY_S
         await watch_mappings(world.sync.engine)
         (alert,) = await opened(world)
         assert alert.code == "boom"
+
+
+async def test_alerts_hide_no_other_kind(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure, drift and a missing file are open together; a success closes the failure alone, a failure of another
+    code takes the place of the first.
+    """
+    async with automated(tmp_path, database_url, monkeypatch) as world:
+        await world.source()
+        await world.schedule()
+        await world.step()
+        for code in ("boom", AlertKind.DRIFT, AlertKind.LATE_FILE, AlertKind.DRIFT, "crash"):
+            await open_alert(world, code)
+        assert [(each.code, each.occurrences) for each in await opened(world) if each.closed_at is None] == [
+            ("drift", 1),
+            ("late_file", 0),
+            ("crash", 0),
+        ]
+        world.write("a.csv", range(3))
+        await world.steps(3 * MINUTE_S)
+        assert [each.code for each in await opened(world) if each.closed_at is None] == ["drift"]
 
 
 async def test_settings(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

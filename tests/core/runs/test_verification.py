@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core import alerting
 from core.connections.mparticle import connect_mparticle
 from core.models.run import GuardName, Repair, SyncMode
 from core.mparticle.models import Pod
@@ -15,6 +14,7 @@ from core.runs import verification, worker
 from core.runs.undo import undo
 from core.runs.verification import Depth, accept, verify, verify_due_lists
 from core.store import alerts, connections, list_checks, mappings
+from core.store.alert_kinds import AlertKind
 from core.store.tables import list_checks as checks_table
 from core.store.tables import runs as runs_table
 from sandbox.mparticle.lifecycle import running
@@ -53,7 +53,7 @@ def meddle(sync: Sync, removed: Iterable[int] = (), added: Iterable[int] = ()) -
 async def open_alert(sync: Sync) -> alerts.Alert | None:
     """The open alert of the mapping."""
     async with sync.engine.database.read() as db:
-        return await alerts.open_of(db, 1, 1)
+        return await alerts.open_of(db, 1, 1, AlertKind.DRIFT)
 
 
 async def repaired(sync: Sync, repairs: Repair) -> Outcome:
@@ -82,7 +82,7 @@ async def test_drift_is_reported_once_and_repaired(sync: Sync) -> None:
 
     alert = await open_alert(sync)
     assert alert is not None
-    assert (alert.code, alert.occurrences) == (alerting.DRIFT, 1)
+    assert (alert.code, alert.occurrences) == (AlertKind.DRIFT, 1)
     assert alert.message.endswith(
         "30 people who were synced to it are missing, and 15 people on it were not synced to it."
     )
