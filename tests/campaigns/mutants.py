@@ -80,6 +80,9 @@ OPERATORS = (
     "core/ReplaceComparisonOperator_IsNot_Is",
 )
 
+#: The files of a record, in its folder.
+DATA_FILE, TIMES_FILE = ".coverage", "times.xml"
+
 #: Tests that take longer than this, and ten times as long as they take on unchanged code, are ended: the mutant loops,
 #: and counts as killed.
 LIMIT_S = 300
@@ -142,13 +145,16 @@ class MutatedModule(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 class TestMap:
     """The tests that execute each line, with how long each takes. Tests that failed on unchanged code are left out."""
 
-    def __init__(self, data_file: Path, times_file: Path) -> None:
-        """Read coverage's data with a context per test, and pytest's times in JUnit's format."""
+    def __init__(self, folder: Path) -> None:
+        """Read coverage's data with a context per test, and pytest's times in JUnit's format.
+
+        For use in this process only: coverage erases data that a forked process reads on.
+        """
         from coverage import CoverageData
 
-        self._data = CoverageData(str(data_file))
+        self._data = CoverageData(str(folder / DATA_FILE))
         self._data.read()
-        cases = [case for case in ET.parse(times_file).iter("testcase") if case.find("failure") is None]
+        cases = [case for case in ET.parse(folder / TIMES_FILE).iter("testcase") if case.find("failure") is None]
         self._seconds = {f"{case.get('file')}::{case.get('name')}": float(case.get("time") or 0) for case in cases}
 
     def tests_of(self, path: str, line: int) -> list[str]:
@@ -182,16 +188,16 @@ def header_lines(path: str, line: int) -> range:
     return innermost
 
 
-def record_tests(folder: Path) -> TestMap:
-    """Run all tests once under coverage, and return which test executes which line. Uses an earlier record, if any.
+def record_tests(folder: Path) -> None:
+    """Run all tests once under coverage, and record which test executes which line. Keeps an earlier record, if any.
 
     Exits if more than a few tests fail.
     """
     settings = folder / "coverage.ini"
     settings.write_text("[run]\nsource = core\nconcurrency = thread, greenlet\n")
-    data, times = folder / ".coverage", folder / "times.xml"
+    data, times = folder / DATA_FILE, folder / TIMES_FILE
     if times.exists():
-        return TestMap(data, times)
+        return
     command = [sys.executable, "-m", "pytest", *TESTS, "-q", "-p", "no:cacheprovider", "--cov", "--cov-context=test"]
     command += [f"--cov-config={settings}", "--cov-report=", f"--junit-xml={times}", "-o", "junit_family=xunit1"]
     command += [f"--maxfail={FAILURES + 1}", *(f"--deselect={test}" for test in TOO_QUICK)]
@@ -200,7 +206,6 @@ def record_tests(folder: Path) -> TestMap:
     if failed > FAILURES:
         times.unlink()
         sys.exit("Tests fail on unchanged code, so every mutant would count as killed.")
-    return TestMap(data, times)
 
 
 def all_mutants() -> Iterator[Mutant]:
@@ -254,8 +259,17 @@ def run_tests(path: str, source: str, tests: Sequence[str], limit_s: float) -> s
     return "timed out"
 
 
-def judge(mutants: Sequence[Mutant], tests: TestMap, log: Path) -> None:
+def check_unchanged(path: str, record: Path) -> None:
+    """Try an unchanged module as if it were a mutant. Exits if that is killed: then every mutant would be."""
+    source = (ROOT / path).read_text()
+    quickest = TestMap(record).tests_of(path, 1)[:5]
+    if not quickest or run_tests(path, source, quickest, LIMIT_S) != "survived":
+        sys.exit(f"The tests of {path} fail here on unchanged code.")
+
+
+def judge(mutants: Sequence[Mutant], record: Path, log: Path) -> None:
     """Run mutants one after another, and write a line of JSON for each."""
+    tests = TestMap(record)
     with log.open("a") as file:
         for mutant in mutants:
             source, diff = mutate(mutant)
@@ -318,17 +332,17 @@ def main() -> None:
     candidates = [mutant for mutant in all_mutants() if options.only in mutant.path]
     sample = random.Random(options.seed).sample(candidates, min(options.sample, len(candidates)))
     options.log.write_text("")
-    # Imported once here, so that no mutant has to import them.
-    for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "pydantic_settings"):
+    # Imported once here, so that no mutant has to import them. pytest refuses plugins that are imported before it starts.
+    for name in ("pytest", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "pydantic_settings"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
-        tests = record_tests(
-            options.record or Path(folder)
-        )  # reads coverage's data from the folder, whenever it is asked
+        record = options.record or Path(folder)
+        record_tests(record)
+        check_unchanged(sample[0].path, record)
         children = []
         for number in range(options.jobs):
             if (child := os.fork()) == 0:
-                judge(sample[number :: options.jobs], tests, options.log)
+                judge(sample[number :: options.jobs], record, options.log)
                 os._exit(0)
             children.append(child)
         failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0]
