@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,18 +159,17 @@ class TestMap:
         self._seconds = {f"{case.get('file')}::{case.get('name')}": float(case.get("time") or 0) for case in cases}
 
     def tests_of(self, path: str, line: int) -> list[str]:
-        """Return the tests that execute a line, the quickest first.
+        """Return the tests that execute a line: those named after its module first, then the quickest.
 
         A line that runs at import only has the tests that execute anything else of its module.
         """
         contexts_by_line = self._data.contexts_by_lineno(str(ROOT / path))
         executing = {context for number in header_lines(path, line) for context in contexts_by_line.get(number, [])}
-        tests = self._tests(executing)
-        return tests or self._tests({context for contexts in contexts_by_line.values() for context in contexts})
-
-    def _tests(self, contexts: set[str]) -> list[str]:
-        names = {context.rpartition("|")[0] for context in contexts} & self._seconds.keys()
-        return sorted(names, key=lambda name: (self._seconds[name], name))
+        everything = {context for contexts in contexts_by_line.values() for context in contexts}
+        names = {context.rpartition("|")[0] for context in executing} & self._seconds.keys()
+        names = names or {context.rpartition("|")[0] for context in everything} & self._seconds.keys()
+        own = f"test_{Path(path).stem}"
+        return sorted(names, key=lambda name: (own not in name.partition("::")[0], self._seconds[name], name))
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long tests take on unchanged code, in seconds."""
@@ -232,8 +232,43 @@ def mutate(mutant: Mutant) -> tuple[str, str]:
     return after, "\n".join(line for line in lines if line[0] in "+-@" and not line.startswith(("+++", "---")))
 
 
-def run_tests(path: str, source: str, tests: Sequence[str], limit_s: float) -> str:
-    """Run the tests in a child process with a module replaced, for a time in seconds. Returns the outcome."""
+class FirstFailure:
+    """A plugin of pytest that writes the name of the first test that fails into a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note a failed test, and one whose fixture failed."""
+        if report.failed and not self._file.exists():
+            self._file.write_text(report.nodeid)
+
+
+def outcome_of(path: str, source: str, tests: Sequence[str], limit_s: float) -> str:
+    """Run the tests on a mutant, and the one that failed once more: on a busy machine it may have failed by itself.
+
+    Returns the outcome, as of `run_tests`.
+    """
+    left = list(tests)
+    with tempfile.TemporaryDirectory() as folder:
+        failure = Path(folder) / "failure"
+        while (outcome := run_tests(path, source, left, limit_s, failure)) == "killed" and failure.exists():
+            failed = failure.read_text()
+            failure.unlink()
+            if run_tests(path, source, [failed], limit_s, failure) != "survived" or failed not in left:
+                return outcome
+            failure.unlink(missing_ok=True)
+            left = left[left.index(failed) + 1 :]
+            if not left:
+                return "survived"
+        return outcome
+
+
+def run_tests(path: str, source: str, tests: Sequence[str], limit_s: float, failure: Path) -> str:
+    """Run the tests in a child process with a module replaced, for a time in seconds, until one fails.
+
+    Returns the outcome, and writes the name of the failed test into the file `failure`.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -246,7 +281,9 @@ def run_tests(path: str, source: str, tests: Sequence[str], limit_s: float) -> s
             os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
             import pytest
 
-            code = pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not extended", *tests])
+            code = pytest.main(
+                ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not extended", *tests], [FirstFailure(failure)]
+            )
         os._exit(int(code))
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -263,7 +300,7 @@ def check_unchanged(path: str, record: Path) -> None:
     """Try an unchanged module as if it were a mutant. Exits if that is killed: then every mutant would be."""
     source = (ROOT / path).read_text()
     quickest = TestMap(record).tests_of(path, 1)[:5]
-    if not quickest or run_tests(path, source, quickest, LIMIT_S) != "survived":
+    if not quickest or outcome_of(path, source, quickest, LIMIT_S) != "survived":
         sys.exit(f"The tests of {path} fail here on unchanged code.")
 
 
@@ -277,9 +314,7 @@ def judge(mutants: Sequence[Mutant], record: Path, log: Path) -> None:
             start = time.monotonic()
             executing = tests.tests_of(mutant.path, line)
             limit_s = max(LIMIT_S, 10 * tests.seconds(executing))
-            outcome = run_tests(mutant.path, source, executing, limit_s) if executing else "survived"
-            if outcome == "killed":  # on a busy machine, a test may have failed by itself
-                outcome = run_tests(mutant.path, source, executing, limit_s)
+            outcome = outcome_of(mutant.path, source, executing, limit_s) if executing else "survived"
             verdict = Verdict(mutant, diff, outcome, round(time.monotonic() - start, 1))
             print(json.dumps(asdict(verdict)), file=file, flush=True)
             print(f"{verdict.outcome:9} {verdict.seconds:6.1f} s  {mutant.path}:{line}  {mutant.operator}", flush=True)
