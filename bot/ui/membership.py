@@ -14,18 +14,18 @@ def state_of(finding: MemberFinding, identity: str) -> str:
     """
     if finding.identity is None:
         if finding.is_on_list:
-            return "On the list in Iterable now, but not by a sync from here: another tool or a person put them on it."
-        addition = ", and Iterable says the same" if finding.is_on_list is False else ", as far as it is synced here"
+            return "On the list in Iterable, but not through a sync from here: another tool or a person added them."
+        addition = ", and Iterable says the same" if finding.is_on_list is False else ", according to the syncs here"
         return f"Not on the list{addition}."
     if finding.is_on_list is None:
         return f"On the list, as {identity}." if finding.certain else _LOST.format(identity=identity)
     if finding.is_on_list:
-        return f"On the list, as {identity}. Iterable confirms it now."
+        return f"On the list, as {identity}. Iterable confirms it."
     if not finding.certain:
-        return f"Not on the list in Iterable now. A sync sent them as {identity}, and the next one settles it."
+        return f"Not on the list in Iterable. A sync sent them as {identity}, and the next one settles it."
     return (
-        f"Synced to the list as {identity}, but Iterable says that they are not on it now: another tool or a person "
-        "took them off, or it was less than a few minutes ago."
+        f"Synced to the list as {identity}, but Iterable says that they are not on it: another tool or a person "
+        "removed them, or they were added only minutes ago."
     )
 
 

@@ -62,10 +62,12 @@ def unknown_type(connection: Connection) -> str:
     correct = f"choose the project type of {connection.label} in its settings."
     if connection.data_center is DataCenter.EU:
         return (
-            "Iterable does not tell the type of this project, and its EU data center has no email-based projects. To "
-            f"sync, {correct} It is userID-based or hybrid."
+            "Iterable does not say which type this project has, and its EU data center has no email-based projects. "
+            f"To sync, {correct} It is userID-based or hybrid."
         )
-    return f"Iterable does not tell the type of this project, so it counts as email-based. If it is not, {correct}"
+    return (
+        f"Iterable does not say which type this project has, so it counts as email-based. If that is wrong, {correct}"
+    )
 
 
 async def _note_refusal(engine: Engine, connection: Connection) -> None:

@@ -33,7 +33,8 @@ class IterableError(SyncError):
     ) -> None:
         self.status = status
         self.api_code = api_code
-        details = ", ".join(str(part) for part in (status, api_code) if part is not None)
+        parts = (None if status is None else f"HTTP {status}", api_code)
+        details = ", ".join(part for part in parts if part is not None)
         answer = f" ({details})" if details else ""
         default = f"{self.says} {self.remedy}".strip()
         super().__init__(message or default.format(list_id=list_id, answer=answer), list_id=list_id)

@@ -68,7 +68,7 @@ def report_lines(report: Report) -> list[str]:
     if report.reasons:
         lines.append(f"Not synced: {'; '.join(reason_lines(report))}.")
     tasks = report.tasks()
-    lines += ["Needs someone:", *(f"- {each}" for each in tasks)] if tasks else ["Nothing needs you."]
+    lines += ["Needs attention:", *(f"- {each}" for each in tasks)] if tasks else ["Nothing needs attention."]
     return lines
 
 

@@ -39,7 +39,7 @@ def render(report: Report, title: str) -> str:
 
 
 def _tasks(tasks: Sequence[str]) -> str:
-    return _list("Needs someone", tasks) if tasks else "<p>Nothing needs you.</p>"
+    return _list("Needs attention", tasks) if tasks else "<p>Nothing needs attention.</p>"
 
 
 def _list(heading: str, lines: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from core.models.percent import percent
 from core.store.alert_rules import RuleSetting
 from core.store.run_history import PastRun
 
@@ -32,19 +33,19 @@ _HOUR_S = 3600.0
 def rejected_share(run: PastRun, history: Sequence[PastRun], setting: RuleSetting) -> str | None:
     """Return a sentence if too many members of a run were rejected, else None."""
     share = run.rejected_share
-    text = f"{run.rejected:,} of {run.size:,} members were rejected ({share:.0%})"
+    text = f"{run.rejected:,} of {run.size:,} people were rejected ({percent(share)})"
     if setting.threshold is not None:
         limit = setting.threshold / 100
-        return f"{text}. The limit is {limit:.0%}." if share > limit else None
+        return f"{text}. The limit is {percent(limit)}." if share > limit else None
     if len(history) < FEWEST_RUNS or run.rejected < REJECTED_PEOPLE:
         return None
     usual = statistics.median(past.rejected_share for past in history)
     is_unusual = share > max(REJECTED_FACTOR * usual, REJECTED_SHARE)
-    return f"{text}. In the last {len(history)} syncs it was {usual:.0%}." if is_unusual else None
+    return f"{text}. In the last {len(history)} syncs it was {percent(usual)}." if is_unusual else None
 
 
 def new_reason(counts: Mapping[str, int], known: set[str], runs: int, setting: RuleSetting) -> str | None:
-    """Return a sentence if members were rejected for reasons that are not among those `known` of so many runs."""
+    """Return a sentence if people were rejected for reasons that are not among those `known` of so many runs."""
     least = NEW_REASON_PEOPLE if setting.threshold is None else setting.threshold
     if runs < (FEWEST_RUNS if setting.threshold is None else 1):
         return None

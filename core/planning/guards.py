@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from core.identity import ProjectType
 from core.models.data_fields import fields_text
 from core.models.exclusions import exclusions_text, load
+from core.models.percent import percent
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
 from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
@@ -213,8 +214,8 @@ def check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -
     limit = MASS_REMOVAL_SHARE if mapping.max_removed_share is None else mapping.max_removed_share
     if ledger_size > MASS_REMOVAL_FROM and to_remove > limit * ledger_size:
         message = (
-            f"{to_remove:,} of {ledger_size:,} people would be removed ({to_remove / ledger_size:.0%}), "
-            f"more than {limit:.0%}."
+            f"{to_remove:,} of {ledger_size:,} people would be removed ({percent(to_remove / ledger_size)}), "
+            f"more than {percent(limit)}."
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
     if mapping.removal_policy is RemovalPolicy.ASK and to_remove:

@@ -30,9 +30,9 @@ DELETED = (
 #: What a person should know when an audience is mapped and it is not known yet what will feed it.
 WHEN_MAPPED = (
     "People leave the list only if the source says so. A full download always does. mParticle's bucket output does if "
-    "Include Audience Deletes is on (it is off by default), and its Kinesis output, for people whose email or customer "
-    "id changes, unless Send Remove On Identity Change is off. A standard audience never does. After an audience is "
-    "deleted in mParticle, its people stay on the list, unless its output says that they left."
+    "Include Audience Deletes is on (it is off by default). Its Kinesis output reports people whose email or customer "
+    "id changes unless Send Remove On Identity Change is off. A standard audience never says who left. If an audience "
+    "is deleted in mParticle, its people stay on the list unless its output says that they left."
 )
 
 

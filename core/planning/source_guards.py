@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from core.models.percent import percent
 from core.models.run import Guard, GuardName
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping, MappingStatus
@@ -51,8 +52,8 @@ def check_additions(mapping: AudienceMapping, *, to_add: int, ledger_size: int) 
     share = MAX_ADDED_SHARE if mapping.max_added_share is None else mapping.max_added_share
     if to_add <= limit or to_add <= share * ledger_size:
         return []
-    base = f" to the {ledger_size:,} that were synced before ({to_add / ledger_size:.0%})" if ledger_size else ""
-    message = f"{to_add:,} people would be added{base}, more than {share:.0%} and more than {limit:,}."
+    base = f" to the {ledger_size:,} that were synced before ({percent(to_add / ledger_size)})" if ledger_size else ""
+    message = f"{to_add:,} people would be added{base}, more than {percent(share)} and more than {limit:,}."
     return [Guard(name=GuardName.MASS_ADDITION, message=message)]
 
 
@@ -67,7 +68,7 @@ def check_size(size: int, history: History) -> list[Guard]:
         return []
     message = (
         f"The audience has {size:,} people. In the last {len(sizes)} syncs it had about {mean:,.0f}, so this is "
-        f"{distance / mean:.0%} {'more' if size > mean else 'fewer'}."
+        f"{percent(distance / mean)} {'more' if size > mean else 'fewer'}."
     )
     return [Guard(name=GuardName.UNUSUAL_SIZE, message=message)]
 

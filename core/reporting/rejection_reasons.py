@@ -70,7 +70,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     FailureReason.CONFLICT: Explanation(
         "In Iterable the email and the user id belong to two different people.",
         "Merge the two users in Iterable, or correct the identity in mParticle.",
-        "with an email and a user id of two people",
+        "whose email and user id belong to two different people",
     ),
     FailureReason.FORGOTTEN: Explanation(
         "Deleted under GDPR in Iterable: can't be added again.",

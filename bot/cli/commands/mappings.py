@@ -12,6 +12,7 @@ from bot.cli.exit_codes import ExitCode
 from bot.cli.mparticle_sizes import audiences_of, size_in_mparticle
 from bot.cli.session import Session, run_command
 from core.errors import InputError
+from core.models.percent import percent
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -286,7 +287,7 @@ def limits_text(mapping: "AudienceMapping") -> str:
 
     number = MAX_ADDED if mapping.max_added is None else mapping.max_added
     share = MAX_ADDED_SHARE if mapping.max_added_share is None else mapping.max_added_share
-    return f"more than {number:,} people and more than {share:.0%} of those who were synced before"
+    return f"more than {number:,} people and more than {percent(share)} of those who were synced before"
 
 
 def removal_limit_text(mapping: "AudienceMapping") -> str:
@@ -294,7 +295,7 @@ def removal_limit_text(mapping: "AudienceMapping") -> str:
     from core.planning.guards import MASS_REMOVAL_SHARE
 
     share = MASS_REMOVAL_SHARE if mapping.max_removed_share is None else mapping.max_removed_share
-    return f"more than {share:.0%} of those who were synced before"
+    return f"more than {percent(share)} of those who were synced before"
 
 
 def status_text(mapping: "AudienceMapping") -> str:

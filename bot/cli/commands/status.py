@@ -77,7 +77,7 @@ def _show(session: Session, current: "Status") -> None:
     for run in current.under_way:
         terminal.line(f"Run {run.id} of {run.audience or 'an audience'}: {run_status(run).lower()}")
     if not (current.alerts or current.waiting or current.under_way):
-        terminal.line("Nothing needs you, and no run is under way.")
+        terminal.line("Nothing needs attention, and no sync is in progress.")
     rows = [
         (
             str(each.mapping.id),

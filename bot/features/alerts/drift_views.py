@@ -12,7 +12,7 @@ from core.store.list_checks import ListCheck
 
 def drift_blocks(check: ListCheck | None, own: OwnChanges, heading: str, why: str) -> list[Block]:
     """Return the report of a check. `own` is what this program has changed; `heading` and `why` are mrkdwn."""
-    blocks: list[Block] = [section(f"*{heading}*\n{why}")]
+    blocks: list[Block] = [section(f"{heading}\n{why}")]
     if check is None:
         return blocks
     pairs = [("Synced by us", _count(check.ours)), ("On the list in Iterable", _count(check.in_iterable))]
@@ -27,7 +27,7 @@ def _since(check: ListCheck, own: OwnChanges) -> str:
         return "The list itself is as it was synced."
     if check.matched_at is None:
         return f"This is the first check. {REST}"
-    since = f"It matched last {moment(check.matched_at)}."
+    since = f"Last matched {moment(check.matched_at)}."
     if not own.runs:
         return f"{since} {NONE_OF_OURS}"
     lines = [f"• {_change(run)}" for run in own.runs]

@@ -65,7 +65,7 @@ def rules_modal(metadata: RulesMetadata, ref: MappingRef, settings: Settings) ->
     """Return the modal with a rule of the mapping in each input."""
     blocks: list[Block] = [
         section(ref.label),
-        context("Leave a rule blank to use its default, type a limit of your own, or type *off*."),
+        context("By default, a rule compares with the earlier syncs. Type a limit of your own, or *off*."),
     ]
     for rule in rules_of(ref):
         name, unit = RULE_NAMES[rule]

@@ -122,7 +122,7 @@ def alert(view: AlertView) -> Message:
         return _closed(view)
     text = f"{view.heading}. {why}"
     if view.is_drift:
-        heading = f"{view.sign} {view.heading}"
+        heading = f"{view.sign} *{view.heading}*"
         report = drift_blocks(view.check, view.own_changes, heading, why)
         return Message(text, [*report, context(*_state(view)), *_rows(view)])
     lines = [f"{view.sign} *{view.heading}*", why]

@@ -68,7 +68,9 @@ def register(app: AsyncApp, services: Services) -> None:
     @app.action(ApprovalAction.DECLINE_HERE)
     async def decline_here(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        instead = await _as_view(_decide(services, body, approves=False))
+        is_group = body["view"]["callback_id"] == ApprovalCallback.REVIEW_TOGETHER
+        decide = _decide_together if is_group else _decide
+        instead = await _as_view(decide(services, body, approves=False))
         await change_modal(client, Actor.of(body), body["view"]["id"], instead or views.decided(approved=False))
 
     @app.action(ApprovalAction.DETAILS)

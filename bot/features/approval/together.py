@@ -59,6 +59,9 @@ def review(group: Sequence[RunView], *, has_changed: bool = False) -> dict[str, 
         section(f"*Heads-up:* {JOURNEYS[0].lower()}{JOURNEYS[1:]}"),
         context("Each variant gets its own sync. The control and variants without a list are not synced."),
         views.comment_field(),
+        actions(
+            button("Decline all", ApprovalAction.DECLINE_HERE, label="Decline all the variants of the A/B test"),
+        ),
     ]
     return modal(
         _TITLE,

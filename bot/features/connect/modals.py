@@ -34,7 +34,7 @@ PROJECT_TYPES = {
     ProjectType.USER_ID: ("userID-based", "A user id is a person. Two people may have the same email."),
     ProjectType.HYBRID: ("hybrid", "Emails and user ids are both unique."),
 }
-_WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is needed."
+_WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. Use a server-side key."
 
 
 def connect_form(
@@ -99,7 +99,7 @@ def _name(details: ConnectionForm) -> InputBlock:
 
 def _key() -> InputBlock:
     element = PlainTextInputElement(action_id=ConnectBlock.KEY, max_length=500)
-    hint = f"{_WHERE_KEYS_ARE} It is stored encrypted, and shown afterwards only by its last four characters."
+    hint = f"{_WHERE_KEYS_ARE} It is stored encrypted, and only its last four characters are shown later."
     return field_of("API key", ConnectBlock.KEY, element, hint=hint)
 
 
@@ -141,20 +141,20 @@ def _project_type(details: ConnectionForm) -> InputBlock:
         initial_option=options[details.project_type] if details.project_type else None,
     )
     hint = (
-        "What tells two people apart in Iterable, as Iterable has answered. Change it only if the project's settings "
-        "in Iterable say another; the next sync of each list then asks for approval."
+        "How Iterable tells people apart, as its API has answered. Change it only if the project's settings in "
+        "Iterable say otherwise. The next sync of each list then needs approval."
     )
     return field_of("Project type", ConnectBlock.PROJECT_TYPE, element, hint=hint, optional=True)
 
 
 def _merging(details: ConnectionForm) -> InputBlock:
-    own = option("Merge a placeholder's profile into the profile that has the address already", "yes")
+    own = option("Merge placeholder profiles into existing profiles with the address", "yes")
     box = CheckboxesElement(
         action_id=ConnectBlock.MERGING, options=[own], initial_options=[own] if details.merges_profiles else None
     )
     hint = (
-        "Applies when a person with a placeholder address gets a real one. Iterable moves the events and data into the "
-        "other profile and deletes the placeholder's. This can't be undone. If off, both profiles remain."
+        "Applies when a person with a placeholder address gets a real one. Iterable moves events and data to the "
+        "existing profile and deletes the placeholder. This can't be undone. If off, both profiles remain."
     )
     return field_of("Merging", ConnectBlock.MERGING, box, hint=hint, optional=True)
 
@@ -184,7 +184,7 @@ def _channel(details: ConnectionForm) -> InputBlock:
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
     return field_of(
-        "Channel for alerts",
+        "Alert channel",
         ConnectBlock.CHANNEL,
         element,
         hint="Notified when a sync fails and when it recovers.",

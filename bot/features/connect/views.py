@@ -122,13 +122,11 @@ def admins_only(action: str) -> Message:
 
 def ask_an_admin() -> Message:
     """Return the message for a person who is no admin if nothing is connected yet."""
-    text = (
-        "Nothing is connected to Iterable yet, so nothing can be synced. An admin or owner of this workspace can do it."
-    )
+    text = "No Iterable project is connected yet. An admin or owner of this workspace can connect one."
     ask = (
         "Ask one of them to type `/iterable-sync connect`. They need:\n"
         "• a server-side API key of the Iterable project, and whether it is in the US or the EU\n"
-        "• who approves syncs (you can be one of them), and the channel for alerts"
+        "• who approves syncs (you can be one of them), and the alert channel"
     )
     return Message(f"{text} Ask one of them to type `/iterable-sync connect`.", [section(text), section(ask)])
 
@@ -140,7 +138,7 @@ _SETTING_WORDS = {
     "project_type": "project type",
     "merge_profiles": "merging of profiles",
     "rate": "rate",
-    "alert_channel": "channel for alerts",
+    "alert_channel": "alert channel",
     "operators": "who may start syncs",
     "approvers": "approvers",
     "self_approval": "self-approval",

@@ -73,7 +73,7 @@ def _campaigns(ref: MappingRef) -> Block:
     element = StaticSelectElement(
         action_id=FreezeBlock.CAMPAIGNS, options=list(options.values()), initial_option=options[chosen]
     )
-    hint = "Starts by itself before Iterable sends a campaign to this list, and ends when it is sent."
+    hint = "Starts automatically before Iterable sends a campaign to this list, and ends when it is sent."
     return field_of("Before campaigns", FreezeBlock.CAMPAIGNS, element, hint=hint)
 
 
@@ -100,7 +100,7 @@ def frozen_sentence(ref: MappingRef | None, freeze: Freeze | None) -> str:
     verb = "is" if ref is not None else "are"
     kind = "" if freeze.holds is FreezeHolds.BOTH else f" for {freeze.holds.value}"
     until = until_words(freeze)
-    return f":double_vertical_bar: {what} {verb} frozen{kind} {until}. Syncs wait, and continue by themselves."
+    return f":double_vertical_bar: {what} {verb} frozen{kind} {until}. Syncs wait, then continue automatically."
 
 
 def before_campaigns_sentence(ref: MappingRef) -> str:

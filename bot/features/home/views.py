@@ -30,7 +30,7 @@ def _welcome(viewer: Viewer) -> list[Block]:
         "Iterable Sync keeps Iterable lists equal to mParticle audiences, and shows what changes before it does."
     )
     if viewer.is_admin:
-        next_step = "Start by connecting an Iterable project: its API key, the approvers, and a channel for alerts."
+        next_step = "Start by connecting an Iterable project: its API key, the approvers, and an alert channel."
         buttons = [button("Connect a project", ConnectAction.OPEN, style="primary"), _refresh()]
     else:
         next_step = (

@@ -23,7 +23,6 @@ from bot.ui.status_words import MAPPING_STATUSES
 from core.models.data_fields import fields_text
 from core.models.exclusions import exclusions_text
 from core.planning.guards import changes_text
-from core.planning.removal_limits import WHEN_MAPPED
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 COMMENT_MAX = 500
@@ -65,8 +64,8 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
         hints = ["Add the audience to see what would change. Nothing is sent until an approver approves it."]
         if mapping.replaces is not None:
             hints.append("Approving it ends the syncs of this audience to its former list.")
-        if mapping.removal_policy is not RemovalPolicy.KEEP and mapping.mode != "add":
-            hints.append(WHEN_MAPPED)
+        if depends_on_source(mapping):
+            hints.append("People leave the list only if the source says so: see *Review*.")
         return Message(text, [section(text), *details(ref), actions(*buttons), context(*hints)])
     declined = mapping.status is MappingStatus.DECLINED
     if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:
@@ -102,6 +101,11 @@ def _live_proposal(ref: MappingRef, buttons: list[Any], waiting: int) -> Message
     return Message(f"{notification}. {waits}." if waits else notification, [*blocks, actions(*buttons)])
 
 
+def depends_on_source(mapping: AudienceMapping) -> bool:
+    """Return whether it depends on the files of a mapping who leaves its list."""
+    return not mapping.is_live and mapping.removal_policy is not RemovalPolicy.KEEP and mapping.mode != "add"
+
+
 def moved(ref: MappingRef) -> Message:
     """Return the message after a mapping was paused or resumed, with a button back."""
     if ref.mapping.status is MappingStatus.PAUSED:
@@ -114,8 +118,8 @@ def moved(ref: MappingRef) -> Message:
 # In the middle of a sentence.
 _STATES = {
     MappingStatus.PROPOSED: "not approved yet",
-    MappingStatus.ACTIVE: "active already",
-    MappingStatus.PAUSED: "paused already",
+    MappingStatus.ACTIVE: "already active",
+    MappingStatus.PAUSED: "already paused",
     MappingStatus.DECLINED: "declined",
     MappingStatus.ARCHIVED: "archived",
 }

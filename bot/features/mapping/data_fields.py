@@ -29,7 +29,8 @@ _TEXT_MAX = 3000
 # Slack's limit for the value of an option.
 _OPTION_MAX = 75
 _HOW = "Each column becomes a field on the profile in Iterable, under the same name. Empty cells change nothing."
-_APPROVAL = "None by default. Your choice needs approval; until then, live changes wait."
+_APPROVAL = "None by default. Your choice needs approval."
+_LIVE_WAITS = "Until then, live changes wait."
 
 
 class FieldsMetadata(Metadata):
@@ -52,7 +53,11 @@ def form(metadata: FieldsMetadata, ref: MappingRef, columns: Sequence[str]) -> d
     fields = ref.mapping.fields
     return modal(
         "Data fields",
-        [section(f"{ref.label}\n{_HOW}"), _menu(columns, fields) if columns else _text(fields), context(_APPROVAL)],
+        [
+            section(f"{ref.label}\n{_HOW}"),
+            _menu(columns, fields) if columns else _text(fields),
+            context(f"{_APPROVAL} {_LIVE_WAITS}" if ref.mapping.is_live else _APPROVAL),
+        ],
         callback=MappingCallback.FIELDS,
         submit="Propose",
         close="Cancel",

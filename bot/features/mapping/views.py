@@ -15,7 +15,7 @@ from slack_sdk.models.blocks.block_elements import (
 )
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.mapping.cards import COMMENT_MAX, MODES, REMOVALS, details
+from bot.features.mapping.cards import COMMENT_MAX, MODES, REMOVALS, depends_on_source, details
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping_lookup import NAME_MAX, MappingRef
 from bot.features.permissions import deciders
@@ -35,6 +35,7 @@ from bot.ui.modal_state import UploadedFile
 from bot.ui.status_words import MAPPING_STATUSES
 from core.connections.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.connections.permissions import has_stand_ins
+from core.planning.removal_limits import WHEN_MAPPED
 from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
@@ -99,6 +100,8 @@ def review_modal(ref: MappingRef) -> dict[str, Any]:
         blocks.append(section("Updates continuously from mParticle. Changes wait until it is approved."))
         if has_stand_ins(ref.connection):
             blocks.append(context(deciders(ref.connection)))
+    if depends_on_source(mapping):
+        blocks.append(context(WHEN_MAPPED))
     if mapping.list_id == NO_LIST:
         blocks.append(list_input(ref.connection.id))
     blocks += [
@@ -123,7 +126,12 @@ def review_modal(ref: MappingRef) -> dict[str, Any]:
     needs_list = mapping.list_id == NO_LIST
     metadata = ReviewMetadata(mapping_id=mapping.id, connection_id=ref.connection.id, needs_list=needs_list)
     return modal(
-        "Review a mapping", blocks, callback=MappingCallback.REVIEW, submit="Approve", close="Later", metadata=metadata
+        "Review a mapping",
+        blocks,
+        callback=MappingCallback.REVIEW,
+        submit="Approve",
+        close="Not now",
+        metadata=metadata,
     )
 
 
@@ -201,7 +209,7 @@ def _removals() -> InputBlock:
 def _addition_limits() -> list[Block]:
     number = PlainTextInputElement(action_id=MappingBlock.MAX_ADDED, max_length=9, placeholder=f"{MAX_ADDED:,}")
     share = PlainTextInputElement(
-        action_id=MappingBlock.MAX_ADDED_SHARE, max_length=9, placeholder=f"{MAX_ADDED_SHARE:.0%}".rstrip("%")
+        action_id=MappingBlock.MAX_ADDED_SHARE, max_length=9, placeholder=f"{100 * MAX_ADDED_SHARE:.0f}"
     )
     hint = "A sync that adds more people than this needs approval."
     share_hint = "In percent of the people who were synced before. Approval is needed above both limits."

@@ -20,7 +20,7 @@ from bot.ui.people_inputs import GroupChoice, people_inputs, read_people
 from core.connections import mapping_settings
 
 _ACTION = "choose the operators and approvers of a mapping"
-_OWN = "Who is chosen here counts for this mapping, instead of the people of its connection."
+_OWN = "People you choose here replace those of the connection for this mapping."
 
 
 class PeopleMetadata(Metadata):
@@ -78,7 +78,7 @@ def form(ref: MappingRef, groups: list[GroupChoice]) -> dict[str, Any]:
             hint="Leave blank for those of the connection.",
             optional=True,
         ),
-        context("Previous approvers and the channel for alerts get a message."),
+        context("Previous approvers and the alert channel are notified."),
     ]
     metadata = PeopleMetadata(mapping_id=mapping.id, operators=mapping.operators, approvers=mapping.approvers)
     return modal("People", blocks, callback=MappingCallback.PEOPLE, submit="Save", close="Cancel", metadata=metadata)
@@ -106,5 +106,5 @@ def people_words(ref: MappingRef) -> str:
     """Return who may start the syncs of a mapping, and who approves them (mrkdwn)."""
     operators = ", ".join(map(person, ref.connection.operators)) or "everyone"
     approvers = ", ".join(map(person, ref.connection.approvers)) or "no one yet"
-    own = "" if ref.mapping.operators or ref.mapping.approvers else " They are those of the connection."
+    own = "" if ref.mapping.operators or ref.mapping.approvers else " Same as for the connection."
     return f"Operators: {operators}. Approvers: {approvers}.{own}"

@@ -40,6 +40,8 @@ from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 LEAVE, REMOVE = "leave", "remove"
+_APPROVAL = "Changes to these two settings need approval. The approver sees the numbers of the next sync."
+_APPROVAL_OF_ONE = "A change to this setting needs approval. The approver sees what would change."
 _LIMITS = "Only approvers can change the limits."
 
 
@@ -56,7 +58,7 @@ def edit_modal(metadata: ManagementMetadata, ref: MappingRef, *, may_set_limits:
         _channel(mapping),
         *([] if mapping.is_live else [_mode(mapping)]),
         _removals(mapping),
-        context("Changes of these two settings need approval. The approver sees the numbers of the next sync."),
+        context(_APPROVAL_OF_ONE if mapping.is_live else _APPROVAL),
         *_limits(mapping, may_set_limits=may_set_limits),
         divider(),
         section(f"*Excluded:* {escape(exclusions_text(mapping.exclusions)) or 'no one'}", accessory=_exclusions(ref)),

@@ -109,7 +109,7 @@ def reports_modal(connection: Connection, settings: ReportSettings, mail_routes:
     )
 
 
-_NO_ROUTES = "To send reports by e-mail, your operator adds a route of mail with the event `report.weekly`."
+_NO_ROUTES = "To send reports by email, your operator adds an email route with the event `report.weekly`."
 
 
 def working() -> dict[str, Any]:

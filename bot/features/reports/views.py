@@ -25,7 +25,7 @@ def report_message(report: Report, connection: str) -> Message:
         blocks.append(section("\n".join(["*Lists*", *_mapping_lines(report)])))
     if report.reasons:
         lines = [f"• {plural(each.count, 'person', 'people')} {escape(each.people)}" for each in report.reasons]
-        blocks.append(section("\n".join(["*Who could not be synced*", *lines])))
+        blocks.append(section("\n".join(["*Who couldn't be synced*", *lines])))
     blocks.append(section(_tasks(report)))
     blocks.append(
         context(f"Days begin at midnight in {report.time_zone}. An admin changes this report on the Home page.")
@@ -84,5 +84,5 @@ def _mapping_line(mapping: ReportedMapping) -> str:
 def _tasks(report: Report) -> str:
     tasks = report.tasks()
     if not tasks:
-        return ":white_check_mark: Nothing needs you."
-    return "\n".join([":raised_hand: *Needs someone*", *(f"• {escape(task)}" for task in tasks)])
+        return ":white_check_mark: Nothing needs attention."
+    return "\n".join([":raised_hand: *Needs attention*", *(f"• {escape(task)}" for task in tasks)])

@@ -21,6 +21,8 @@ from core.store.connections import Connection
 from core.store.routes import Route, RouteKind
 
 _WHAT = "change alert routes"
+# Slack's words for a channel that the app is not in: https://docs.slack.dev/reference/methods/chat.postMessage
+_OUTSIDE = ("not_in_channel", "channel_not_found")
 _TEST = "Test of Iterable Sync: alerts will appear here."
 
 
@@ -111,5 +113,6 @@ async def _test(services: Services, client: AsyncWebClient, actor: Actor, route:
     try:
         await client.chat_postMessage(channel=route.target, text=_TEST)
     except ERRORS as error:
-        return f"Slack answered {classify(error).word}"
+        word = classify(error).word
+        return views.NOT_IN_CHANNEL if word in _OUTSIDE else f"Slack answered {word}"
     return None

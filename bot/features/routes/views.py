@@ -28,11 +28,21 @@ _MOST_LISTED = 40
 _KINDS = {
     RouteKind.SLACK: "Slack",
     RouteKind.PAGERDUTY: "PagerDuty",
-    RouteKind.EMAIL: "E-mail",
+    RouteKind.EMAIL: "Email",
     RouteKind.WEBHOOK: "Webhook",
+}
+# What a route gets, by the pattern of its events. Others are shown as they are.
+_EVENTS = {
+    "*": "everything",
+    "alert.*": "alerts",
+    "report.*": "reports",
+    "run.*": "syncs",
+    "mapping.*": "changes to mappings",
 }
 _REGIONS = {"us": "US", "eu": "EU"}
 _FALLBACK = "fallback"
+#: Why a test failed if the app is not in the channel.
+NOT_IN_CHANNEL = "this app is not in that channel. Type `/invite @iterable-sync` there"
 
 
 class RoutesMetadata(Metadata):
@@ -70,9 +80,9 @@ class RouteForm:
     def problems(self) -> dict[str, str]:
         """Return error messages by block id."""
         if sum(map(bool, (self.channel, self.person, self.key))) != 1:
-            return {RouteBlock.CHANNEL: "Choose a channel or a person, or give PagerDuty's key: one of the three."}
+            return {RouteBlock.CHANNEL: "Choose one of the three: a channel, a person, or PagerDuty's routing key."}
         if self.is_fallback and not self.key:
-            return {RouteBlock.FALLBACK: "A fallback is for when Slack is away, so it can't be in Slack."}
+            return {RouteBlock.FALLBACK: "A fallback is for outages of Slack, so it can't be in Slack."}
         return {}
 
     @property
@@ -91,17 +101,16 @@ class RouteForm:
 def routes_modal(connection: Connection, routes: Sequence[Route], team_id: str, note: str = "") -> dict[str, Any]:
     """Return the list. `note` (mrkdwn) says what became of a test or a change."""
     blocks: list[Block] = [section(note)] if note else []
-    channel = f"<#{connection.alert_channel}>" if connection.alert_channel else "no alert channel"
-    blocks.append(
-        context(f"Alerts of {escape(connection.label)} appear in {channel}. Routes send them to other places, too.")
-    )
+    name, channel = escape(connection.label), connection.alert_channel
+    where = f"Alerts of {name} appear in <#{channel}>." if channel else f"{name} has no alert channel."
+    blocks.append(context(f"{where} Routes send its alerts to other places, too."))
     for route in routes[:_MOST_LISTED]:
         blocks += [section(_described(route)), actions(*_buttons(route, team_id))]
     if not routes:
         blocks.append(section("No routes yet."))
     blocks += [
         actions(button("Add a route", RouteAction.ADD, str(connection.id), style="primary")),
-        context("Your operator adds webhooks and e-mail on the command line: `iterable-sync routes add`."),
+        context("Your operator adds webhooks and email on the command line: `iterable-sync routes add`."),
     ]
     metadata = RoutesMetadata(connection_id=connection.id)
     return modal("Alert routes", blocks, callback=RouteCallback.LIST, metadata=metadata)
@@ -110,7 +119,8 @@ def routes_modal(connection: Connection, routes: Sequence[Route], team_id: str, 
 def _described(route: Route) -> str:
     target = _place(route)
     fallback = " · only if Slack has not shown an alert for 5 minutes" if route.is_fallback else ""
-    return f"*{escape(route.name)}*: {_KINDS[route.kind]}, {target}\n{', '.join(route.events)}{fallback}"
+    events = ", ".join(_EVENTS.get(each, f"`{escape(each)}`") for each in route.events)
+    return f"*{escape(route.name)}*: {_KINDS[route.kind]}, {target}\nGets {events}{fallback}"
 
 
 def _place(route: Route) -> str:
@@ -123,9 +133,7 @@ def _buttons(route: Route, team_id: str) -> list[Any]:
     test = button("Test", RouteAction.TEST, str(route.id), label=f"Test the route {route.name}")
     if route.team_id != team_id:
         return [test]
-    question = confirmation(
-        "Remove the route?", f"{escape(route.name)} gets no alert from then on.", "Remove", "Keep it"
-    )
+    question = confirmation("Remove the route?", f"{escape(route.name)} gets no more alerts.", "Remove", "Keep it")
     label = f"Remove the route {route.name}"
     return [test, button("Remove", RouteAction.REMOVE, str(route.id), style="danger", confirm=question, label=label)]
 
@@ -142,7 +150,7 @@ def add_form(connection: Connection) -> dict[str, Any]:
     )
     key = PlainTextInputElement(action_id=RouteBlock.KEY, max_length=64)
     blocks: list[Block] = [
-        context(f"Sends the alerts of {escape(connection.label)}. Fill in a channel, a person or PagerDuty's key."),
+        context(f"Sends the alerts of {escape(connection.label)}. Choose a channel, a person, or PagerDuty."),
         field_of("Name", RouteBlock.NAME, PlainTextInputElement(action_id=RouteBlock.NAME, max_length=NAME_MAX_LENGTH)),
         field_of("Channel", RouteBlock.CHANNEL, channel, optional=True),
         field_of("Person", RouteBlock.PERSON, UserSelectElement(action_id=RouteBlock.PERSON), optional=True),

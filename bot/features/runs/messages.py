@@ -5,33 +5,39 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.features.runs import reminders
 from bot.features.runs.list_sizes import ListSizeFetcher
 from bot.features.runs.progress_messages import progress, waiting
-from bot.features.runs.result_messages import finished, result_message
+from bot.features.runs.result_messages import result_message
 from bot.features.runs.run_reader import RunViewReader
-from bot.features.runs.run_view import RunView, comment
+from bot.features.runs.run_view import RunView
+from bot.features.runs.thread_replies import (
+    RUN_KEY,
+    ApprovalMessages,
+    cancelled_by,
+    finished_key,
+    key_of,
+    question_key,
+    replies_in,
+)
 from bot.messages import fallback
-from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
+from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.services import Services
-from bot.ui.blocks import Message, text_message
-from bot.ui.formatting import person, slack_user
+from bot.ui.formatting import slack_user
 from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
 from core.settings import FETCHED
 from core.store import audit_log, mappings, runs
-from core.store.audit_log import PROGRAM, AuditAction, AuditEntry
+from core.store.audit_log import AuditEntry
 from core.store.database import to_the_end
 from core.store.slack_messages import MessageStatus, SlackMessage
 
 # How often all runs are searched for final messages that are not shown yet, in seconds: the query reads all runs.
 SWEEP_EVERY_S = 60.0
-_RUN = "run:"
 
 _KINDS = {
     RunStatus.QUEUED: MessageKind.PLANNING,
@@ -39,33 +45,6 @@ _KINDS = {
     RunStatus.NEEDS_APPROVAL: MessageKind.CARD,
     RunStatus.RUNNING: MessageKind.PROGRESS,
 }
-_ACTIONS = {
-    AuditAction.RUN_APPROVED: "approved this sync",
-    AuditAction.RUN_DECLINED: "declined this sync",
-    AuditAction.RUN_CANCELLED: "cancelled this sync",
-    AuditAction.RUN_RETRIED: "retried this sync",
-    AuditAction.RETRY_STOPPED: "stopped the automatic retries of this sync",
-    AuditAction.RUN_UNDO_ASKED: "asked to undo this sync",
-}
-
-
-class ApprovalMessages(Protocol):
-    """Builds the messages of a run that waits for approval. The approval feature implements it."""
-
-    def card(self, view: RunView, /) -> Message:
-        """The run's message while it waits."""
-
-    def card_of_several(self, group: Sequence[RunView], /) -> Message:
-        """The one message of several runs while they wait for one decision."""
-
-    def ask(self, view: RunView, /) -> Message:
-        """The reply that mentions the approvers."""
-
-    def changed(self, view: RunView, /) -> Message:
-        """The reply that mentions them again, because the plan changed."""
-
-    def reminder(self, view: RunView, /) -> Message:
-        """The reply that reminds them."""
 
 
 class RunMessageProvider:
@@ -105,7 +84,7 @@ class RunMessageProvider:
                 run.channel or channels.get(run.mapping_id) or slack_user(run.asked_by) or view.connection.alert_channel
             )
             if target is not None:
-                subjects.append(self._subject(view, target, history))
+                subjects.append(self._subject(replace(view, cancelled_by=cancelled_by(history)), target, history))
         return subjects
 
     async def after_read(self) -> None:
@@ -126,8 +105,8 @@ class RunMessageProvider:
             keys=[
                 key,
                 _direct_key(key),
-                _question_key(key),
-                _finished_key(key),
+                question_key(key),
+                finished_key(key),
                 *(f"audit:{entry.id}" for entry in entries),
             ],
             desired_state=partial(self._desired_state, view, target, entries),
@@ -141,9 +120,8 @@ class RunMessageProvider:
         is_held = view.run.is_scheduled and key_of(view.run.id) not in stored
         if is_held and self._services.engine.settings.is_quiet(self._clock()):
             return DesiredState([], is_final=False)  # posted when the quiet hours are over
-        messages = desired_messages(view, target, entries, stored, self._approval)
-        if not self._services.engine.settings.mentions_requester:
-            messages = [each for each in messages if each.key != _finished_key(key_of(view.run.id))]
+        mentions = self._services.engine.settings.mentions_requester
+        messages = desired_messages(view, target, entries, stored, self._approval, mentions=mentions)
         is_final = messages[0].kind is MessageKind.FINAL
         return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
 
@@ -156,8 +134,8 @@ class RunMessageProvider:
             return
         for entry_id, subject in await audit_log.subjects_since(db, self._last_entry):
             self._last_entry = entry_id
-            if subject.startswith(_RUN):
-                self._unfinished.add(subject.removeprefix(_RUN))
+            if subject.startswith(RUN_KEY):
+                self._unfinished.add(subject.removeprefix(RUN_KEY))
 
 
 def as_shown(views: Mapping[str, RunView]) -> dict[str, RunView]:
@@ -176,24 +154,9 @@ def as_shown(views: Mapping[str, RunView]) -> dict[str, RunView]:
     return shown
 
 
-def key_of(run_id: str) -> str:
-    """Return the key of a run's main message."""
-    return f"{_RUN}{run_id}"
-
-
 def _direct_key(key: str) -> str:
     """Return the key of the direct message to the person who started the run."""
     return f"{key}:dm"
-
-
-def _question_key(key: str) -> str:
-    """Return the key of the reply that mentions the approvers."""
-    return f"{key}:ask"
-
-
-def _finished_key(key: str) -> str:
-    """Return the key of the reply that mentions who asked for the run when it has ended."""
-    return f"{key}:finished"
 
 
 def message_kind(run: Run) -> MessageKind:
@@ -209,8 +172,10 @@ def desired_messages(
     entries: Sequence[AuditEntry],
     stored: Mapping[str, SlackMessage],
     approval: ApprovalMessages,
+    *,
+    mentions: bool,
 ) -> list[DesiredMessage]:
-    """Return the messages of a run, the main message first.
+    """Return the messages of a run, the main message first. `mentions`: a reply mentions who started it when it ends.
 
     The person who started the run gets a direct message as well if Slack rejected the main message.
     """
@@ -236,7 +201,8 @@ def desired_messages(
         messages.append(DesiredMessage(_direct_key(key), team_id, starter or target, kind, noted, is_urgent))
     thread = thread_of(main) or thread_of(direct)
     if thread is not None:
-        messages += _replies(view, target, entries, thread, approval)
+        is_mentioned = mentions and not thread.channel.startswith("D")
+        messages += replies_in(view, target, entries, thread, approval, mentions=is_mentioned)
     return messages
 
 
@@ -246,39 +212,10 @@ def _stored_kind(stored: SlackMessage | None, kind: MessageKind) -> str:
     return MessageKind.DONE if is_done else kind
 
 
-def _replies(
-    view: RunView, target: str, entries: Iterable[AuditEntry], thread: Thread, approval: ApprovalMessages
-) -> list[DesiredMessage]:
-    contents: dict[str, Message | None] = {f"audit:{entry.id}": _reply(view, entry, approval) for entry in entries}
-    if view.run.status is RunStatus.NEEDS_APPROVAL:
-        contents = {_question_key(key_of(view.run.id)): approval.ask(view), **contents}
-    if not thread.channel.startswith("D"):
-        contents[_finished_key(key_of(view.run.id))] = finished(view)
-    return [
-        DesiredMessage(key, view.connection.team_id, target, MessageKind.REPLY, content, thread=thread)
-        for key, content in contents.items()
-        if content is not None
-    ]
-
-
-def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Message | None:
-    """Return the reply that reports an audit entry; None for entries that are not reported."""
-    if entry.action is AuditAction.RUN_REMINDED:
-        return approval.reminder(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
-    if entry.action is AuditAction.RUN_PLAN_CHANGED:
-        return approval.changed(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
-    action = _ACTIONS.get(entry.action)
-    if action is None or (entry.action is AuditAction.RUN_RETRIED and entry.actor == PROGRAM):
-        return None
-    remark = (entry.after or {}).get("comment")
-    text = f"{person(entry.actor)} {action}{f': “{comment(remark)}”' if remark else '.'}"
-    return text_message(text)
-
-
 async def _entries(db: AsyncConnection, followed: Iterable[Run]) -> dict[str, list[AuditEntry]]:
     """Return the audit entries of these runs by run id."""
     by_run: dict[str, list[AuditEntry]] = defaultdict(list)
     if subjects := [key_of(run.id) for run in followed]:
         for entry in await audit_log.of(db, subjects):
-            by_run[entry.subject.removeprefix(_RUN)].append(entry)
+            by_run[entry.subject.removeprefix(RUN_KEY)].append(entry)
     return by_run

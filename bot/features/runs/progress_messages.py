@@ -68,7 +68,7 @@ def phase_words(run: Run) -> str:
 def _freeze(view: RunView) -> str:
     if view.freeze is None or not view.run.is_frozen:
         return ""
-    return f":double_vertical_bar: {freeze_words(view.freeze)}. The sync continues by itself."
+    return f":double_vertical_bar: {freeze_words(view.freeze)}. The sync then continues automatically."
 
 
 def _waiting_changes(progress: Progress) -> str:

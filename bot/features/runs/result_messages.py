@@ -58,7 +58,7 @@ def summary(view: RunView) -> Message:
     title, lines = f"Synced {view.what}", [f":white_check_mark: *Synced {view.what}*", done]
     if report.members and report.rejected == report.members:  # The run succeeded, but a person would not say so.
         title = f"No one could be synced: {view.what}"
-        lines = [f":warning: *{title}*", done]
+        lines = [f":warning: *{title}*", *([] if done == NO_CHANGES else [done])]
     elif size := _size(view):
         lines = [f":white_check_mark: {size}", f"Synced {view.what}: {done}"]
     if report.merged:
@@ -73,16 +73,18 @@ def summary(view: RunView) -> Message:
     buttons += _undo_button(view)
     facts = [f"Took {duration(report.duration_s)}", *links(view)]
     small = context(" · ".join(facts), *origin(view))
-    text = f"{title}: {done}. {rejected}".rstrip()
+    text = f"{title}{'' if done == NO_CHANGES and rejected else f': {done}'}. {rejected}".rstrip()
     return Message(text, [*blocks, *notes(view), small, *_row(buttons)])
 
 
 def finished(view: RunView) -> Message | None:
     """Return the reply that mentions who asked for a run when it has ended; None if a program did, or if they are
-    notified otherwise: by the alert about a failure, or because they cancelled it."""
+    notified otherwise: by the alert about a failure, or by the reply that names who declined or cancelled it."""
     starter = slack_user(view.run.started_by)
-    if starter is None or view.run.status not in (RunStatus.SUCCEEDED, RunStatus.PLANNED):
+    if starter is None or view.run.status not in (RunStatus.SUCCEEDED, RunStatus.PLANNED, RunStatus.EXPIRED):
         return None
+    if view.run.status is RunStatus.EXPIRED:
+        return text_message(f"{person(starter)} no one approved {view.what} in time. Nothing was sent.")
     if view.run.status is RunStatus.PLANNED:
         return text_message(f"{person(starter)} the preview of {view.what} is ready.")
     rejected = f" {rejected_words(view.report.rejected)}." if view.report.rejected else ""
@@ -104,16 +106,19 @@ def failure(view: RunView) -> Message:
 
 def cancelled(view: RunView) -> Message:
     """Return the message of a run that a person cancelled, or that another run replaced."""
-    why = f"\n{reason(view.run.error)}" if view.run.error else ""
-    head = f"Sync cancelled: {view.what}"
-    lines = f":no_entry_sign: *{head}*{why}\n*Progress so far:* {before(view)}"
+    head, so_far = f"Sync cancelled: {view.what}", f"*Progress so far:* {before(view)}"
+    if view.cancelled_by is not None:
+        so_far = f"Cancelled by {person(view.cancelled_by)} - {_before_it(view)}"
+    why = [reason(view.run.error)] if view.run.error else []
+    lines = [f":no_entry_sign: *{head}*", *why, so_far]
     if rejected := rejected_line(view):
-        lines += f"\n{rejected}"
+        lines.append(rejected)
     buttons = [*_see_why(view)]
     if view.run.undo_of is None:
         buttons.append(_button("Run again", RunAction.AGAIN, view))
     buttons += _undo_button(view)
-    return Message(f"{head}.{why.replace(chr(10), ' ')}", [section(lines), context(*origin(view)), *_row(buttons)])
+    text = " ".join([f"{head}.", *why, *([so_far] if view.cancelled_by is not None else [])])
+    return Message(text, [section("\n".join(lines)), context(*origin(view)), *_row(buttons)])
 
 
 def declined(view: RunView) -> Message:
@@ -190,6 +195,13 @@ def before(view: RunView) -> str:
     left = run.counters.missing
     rest = f", {number(left)} left to sync" if left > 0 else ""
     return f"{done_words(view)}{rest}."
+
+
+def _before_it(view: RunView) -> str:
+    """Return what a run had done before a person cancelled it, for the middle of a sentence (mrkdwn)."""
+    if view.has_changed_something:
+        return before(view)
+    return "the list is unchanged." if not view.run.requests else "no change that Iterable has confirmed."
 
 
 def what_to_do(view: RunView) -> str:

@@ -59,6 +59,8 @@ class RunView:
     """The connection's access to mParticle, which says where its audiences are."""
     previous: PreviousSync | None = None
     """The successful sync before, for a run that succeeded."""
+    cancelled_by: str | None = None
+    """Who cancelled the run (an actor of the audit log); None if no one did."""
 
     @cached_property
     def report(self) -> RunReport:

@@ -142,11 +142,15 @@ def _described(listed: ListedSchedule) -> str:
     if not state and _has_next(schedule) and schedule.next_due_at is not None:
         state = f"Next {moment(schedule.next_due_at)}"
     last = f"Last {moment(schedule.last_fired_at)}" if schedule.last_fired_at is not None else "Not run yet"
-    facts = " · ".join(part for part in (state, last, f"added by {person(schedule.created_by)}") if part)
+    facts = " · ".join(part for part in (state, last, f"Added by {person(schedule.created_by)}") if part)
     return (
-        f"*{escape(schedule.name)}*: {listed.ref.label}\n{escape(phrase(schedule, listed.after))}, "
+        f"*{escape(schedule.name)}*: {listed.ref.label}\n{_sentence(escape(phrase(schedule, listed.after)))}, "
         f"from `{escape(cut(listed.address, 150))}`\n{facts}"
     )
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _has_next(schedule: Schedule) -> bool:

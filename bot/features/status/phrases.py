@@ -134,7 +134,7 @@ def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> 
     if status.waiting:
         parts.append(f"{number(status.waiting)} {waiting_for}")
     if status.last_accepted_at is not None:
-        parts.append(f"last accepted {moment(status.last_accepted_at)}")
+        parts.append(f"last change {moment(status.last_accepted_at)}")
     return ", ".join(parts)
 
 
@@ -182,9 +182,10 @@ def _message_link(each: RunInProgress) -> str:
 def waiting_lines(each: RunInProgress) -> str:
     """Return a run that waits for approval: numbers, requester, and the guards that stopped it."""
     lines = f"{target_line(each.mapped)} · {counts_line(each.run)}"
-    lines += f"\nRequested by {person(each.run.started_by)}, waiting since "
+    lines += f"\nStarted by {person(each.run.started_by)}, waiting since "
     lines += moment(each.run.finished_at or each.run.created_at) + _message_link(each)
-    guards = " ".join(guard.message for guard in open_guards(each.run))
+    listed, name = f"list {each.run.list_id}", each.mapped.list_name
+    guards = " ".join(guard.message.replace(listed, name) for guard in open_guards(each.run))
     return f"{lines}\n{escape(guards)}" if guards else lines
 
 
@@ -208,9 +209,7 @@ def connection_line(connection: Connection, account: MParticleAccount | None, op
         if connection.requests_per_second
         else "no limit of requests"
     )
-    alerts_text = (
-        f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
-    )
+    alerts_text = f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no alert channel"
     project = f", {connection.project_type.label}" if connection.project_type else ""
     user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
     settings = f"{connection.data_center.upper()}{project}, {user_id}, {rate}, {key}{alerts_text}"

@@ -35,7 +35,7 @@ _ROOM = 11
 def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
     """Return the status of the workspace."""
     if not overview.connections:
-        text = "Nothing is connected to Iterable yet. An admin connects a project with `/iterable-sync connect`."
+        text = "No Iterable project is connected yet. An admin connects one with `/iterable-sync connect`."
         return text_message(text)
     parts = [
         sections.alerts(overview, viewer),
@@ -76,13 +76,15 @@ def history_message(
     if not past:
         text = f"No syncs{scope} yet. Start one with `/iterable-sync`."
         return text_message(text)
-    blocks: list[Block] = [header(f"Latest {plural(len(past), 'sync', 'syncs')}" + (f" of {title}" if title else ""))]
+    blocks: list[Block] = [
+        header((f"Latest {len(past)} syncs" if len(past) > 1 else "Latest sync") + (f" of {title}" if title else ""))
+    ]
     if row is not None and (line := phrases.trend_lines(row)):
         blocks += [section(line), *_chart(row)]
     blocks += [_past(each, person_id, is_named=row is None) for each in past]
     last = past[0]
-    latest = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
-    text = f"{plural(len(past), 'sync', 'syncs')}{scope}. Latest: {latest}."
+    outcome = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
+    text = f"{plural(len(past), 'sync', 'syncs')}{scope}. Latest: {outcome}."
     return Message(text, blocks)
 
 

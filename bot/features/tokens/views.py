@@ -44,7 +44,7 @@ def token_list(tokens: Sequence[ApiToken], note: str = "") -> dict[str, Any]:
     for token in tokens[:_MOST_LISTED]:
         blocks += [section(_described(token)), actions(_revoke(token))]
     if not tokens:
-        blocks.append(section("There is no token yet."))
+        blocks.append(section("No tokens yet."))
     if len(tokens) > _MOST_LISTED:
         blocks.append(context(f"The first {_MOST_LISTED} of {len(tokens)}. `iterable-sync tokens list` shows all."))
     blocks.append(actions(button("Create a token", TokenAction.ADD, style="primary")))
@@ -52,7 +52,7 @@ def token_list(tokens: Sequence[ApiToken], note: str = "") -> dict[str, Any]:
 
 
 def _described(token: ApiToken) -> str:
-    used = "never used" if token.last_used_at is None else f"used last {moment(token.last_used_at)}"
+    used = "never used" if token.last_used_at is None else f"last used {moment(token.last_used_at)}"
     return (
         f"*{escape(token.name)}*: {', '.join(_in_order(token.scopes))}\n"
         f"Ends with `{token.last4}`, {used}. Created by {person(token.created_by)}, {moment(token.created_at)}."
@@ -65,7 +65,7 @@ def _in_order(scopes: frozenset[Scope]) -> list[str]:
 
 def _revoke(token: ApiToken) -> Any:
     question = confirmation(
-        "Revoke the token?", f"Requests with {escape(token.name)} are refused from then on.", "Revoke", "Keep it"
+        "Revoke the token?", f"Requests with {escape(token.name)} are refused immediately.", "Revoke", "Keep it"
     )
     label = f"Revoke the token {token.name}"
     return button("Revoke", TokenAction.REVOKE, str(token.id), style="danger", confirm=question, label=label)

@@ -39,13 +39,12 @@ class UndoCandidate:
 def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
     """Return the modal: what a run did, and what an undo means."""
     run, counters = candidate.run, candidate.run.counters
+    done = (("Added", counters.added), ("Updated", counters.updated), ("Removed", counters.removed))
     blocks: list[Block] = [
         section(f"Run `{run.id}`: {candidate.label} (list {run.list_id})"),
         *fields(
             [
-                ("Added", number(counters.added)),
-                ("Updated", number(counters.updated)),
-                ("Removed", number(counters.removed)),
+                *[(name, number(count)) for name, count in done if count],
                 ("Ended", moment(run.finished_at or run.created_at)),
                 ("Started by", person(run.started_by)),
                 *([("Approved by", person(run.decided_by))] if run.decided_by else []),
@@ -58,7 +57,7 @@ def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
         context("*Preview* shows what would change. Nothing is sent until an approver approves it."),
     ]
     return modal(
-        "Undo a run",
+        "Undo a sync",
         blocks,
         callback=UndoCallback.UNDO,
         submit="Preview",
@@ -69,7 +68,7 @@ def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
 
 def working(metadata: UndoMetadata) -> dict[str, Any]:
     """Return the modal that is shown while the preview is being queued."""
-    return notice("Undo a run", f"Preparing the undo of run `{metadata.run_id}`…")
+    return notice("Undo a sync", f"Preparing the undo of run `{metadata.run_id}`…")
 
 
 def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def _meanings(run: Run) -> list[str]:
         lines.append(f"{plural(run.merged, 'profile')} that it merged: merged for good. Iterable can't separate them.")
     if run.status is not RunStatus.SUCCEEDED:
         lines.append("It did not finish, and it can't be resumed after an undo. Answers that were lost count as done.")
-    lines.append("People changed by another run since are left alone.")
+    lines.append("People changed by another sync since are left alone.")
     return lines
 
 

@@ -38,7 +38,7 @@ async def look_up(services: Services, actor: Actor, typed: str) -> Message:
     """Look a person up by an address or an id. Raises InputError if nothing is connected."""
     seen = await services.connections(actor)
     if not seen:
-        raise InputError("Nothing is connected to Iterable yet, so no one is known here.")
+        raise InputError("No Iterable project is connected yet, so no one is on record here.")
     allowed = [each for each in seen if may_see_rejected(each, actor.person)]
     left_out = [each for each in seen if each not in allowed]
     if not allowed:

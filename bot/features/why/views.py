@@ -57,7 +57,7 @@ def answer(typed: str, report: MemberReport, left_out: Sequence[Connection]) -> 
         blocks += [context(escape(cut(remarks, _SAID_MAX)))]
     if left_out:
         names = ", ".join(escape(each.label) for each in left_out)
-        blocks += [context(f"Left out, because you may not look people up there: {names}.")]
+        blocks += [context(f"Not included, because you can't look people up there: {names}.")]
     blocks += [
         divider(),
         context("Only you see this. Lookups are logged, but not who you searched for."),

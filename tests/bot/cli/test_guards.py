@@ -153,12 +153,12 @@ def test_limits_of_additions(run: Commands, iterable: LocalIterable) -> None:
     added = run.here("mappings", "add", "--list", target, "--max-add", 5, "--max-add-percent", 20)
     assert added.code == 0
     mapping = added.out.split()[1].rstrip(":")
-    assert "more than 5 people and more than 20%" in run.here("mappings", "show", mapping).out
+    assert "more than 5 people and more than 20 %" in run.here("mappings", "show", mapping).out
     assert run.here("sync", run.audience(range(10)), "--list", target).code == 0
     waiting = run.here("sync", run.audience(range(30)), "--list", target, "--json")
     assert waiting.code == 3
     assert "20 people would be added" in waiting.object["error"]
     assert run.here("runs", "cancel", waiting.object["run_id"]).code == 0
     defaults = run.here("mappings", "set-limits", mapping)
-    assert "more than 1,000 people and more than 50%" in defaults.out
+    assert "more than 1,000 people and more than 50 %" in defaults.out
     assert run.here("sync", run.audience(range(31)), "--list", target).code == 0

@@ -24,7 +24,7 @@ def test_mapping_is_managed_as_the_page_says(run: Commands, iterable: LocalItera
 
     assert run.here("mappings", "edit", 1).code == 2
     assert 'called "Spring sale"' in run.here(*name).out
-    assert "removes more than 40%" in run.here(*limit).out
+    assert "removes more than 40 %" in run.here(*limit).out
     assert "Its approvers: U0123ABCD, S0123ABCD." in run.here(*named).out
     shown = run.here("mappings", "show", 1).out
     assert "1 Spring sale" in shown

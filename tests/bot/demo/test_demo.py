@@ -47,7 +47,7 @@ def test_tour(tmp_path: Path) -> None:
     _in_order(
         result.stdout,
         "Maya types /iterable-sync",
-        "Nothing is connected to Iterable yet",
+        "No Iterable project is connected yet",
         "Ada types /iterable-sync connect",
         "Approval needed: SpringShoppers",
         "Amir presses Review",

@@ -35,7 +35,7 @@ async def test_all_are_frozen_until_a_day_in_the_persons_time_zone(tmp_path: Pat
         assert current.until is not None
         assert (current.until + 9 * 3600) % 86400 == 0
         assert time.gmtime(current.until + 9 * 3600).tm_wday == 0
-        assert "by @Maya Lindqvist for all mappings. The sync continues by itself." in bot.slack.render(message)
+        assert "for all mappings. The sync then continues automatically." in bot.slack.render(message)
         assert not bot.emails()
         await maya.click(reply, FreezeAction.UNFREEZE)
         assert (await ended(bot, run_id)).status is RunStatus.SUCCEEDED

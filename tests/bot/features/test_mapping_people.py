@@ -57,7 +57,7 @@ async def test_admin_chooses_the_people_of_a_mapping(tmp_path: Path) -> None:
         assert "Only an admin" in bot.slack.render(refusal)
         assert (await ada.command("/iterable-sync edit SpringShoppers")).ok
         view = await ada.open_view(MappingCallback.EDIT)
-        assert "They are those of the connection" in bot.slack.render(view)
+        assert "Same as for the connection" in bot.slack.render(view)
         await ada.click(view, MappingAction.PEOPLE)
         view = await ada.open_view(MappingCallback.PEOPLE)
         await ada.fill(view, {MappingBlock.OPERATORS: [MAYA], MappingBlock.APPROVER_GROUPS: ["@crm-leads"]})

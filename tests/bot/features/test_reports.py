@@ -46,7 +46,7 @@ async def test_reports(tmp_path: Path) -> None:
         assert "[bar chart: People added and removed each day]" in shown
         assert "[line chart: List sizes, in people]" in shown
         assert "• *SpringShoppers*:" in shown
-        assert "Nothing needs you." in shown
+        assert "Nothing needs attention." in shown
 
         bot.slack.faults.add("invalid_blocks", "chat.postMessage", text="data_visualization")
         await send_now(bot.engine, connection.id, ReportKind.WEEKLY, by=OKSANA, team_id=TEAM)

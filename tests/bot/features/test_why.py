@@ -110,7 +110,7 @@ async def test_only_operators_look_up(tmp_path: Path) -> None:
 async def test_unknown_person(tmp_path: Path) -> None:
     """The answer about an unknown person gives possible reasons; without an argument it says how to ask."""
     async with workspace(tmp_path) as bot:
-        missing = await ask_why(bot, bot.slack.marketer, "p1@example.com", "Nothing is connected to Iterable yet")
+        missing = await ask_why(bot, bot.slack.marketer, "p1@example.com", "No Iterable project is connected yet")
         assert "p1" not in missing
         await bot.connection()
         missing = await ask_why(bot, bot.slack.marketer, "<b>@example.com", "No record of")

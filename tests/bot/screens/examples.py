@@ -128,6 +128,12 @@ def _runs() -> dict[str, Screen]:
         "cancelled": result_messages.cancelled(
             view_of(RunStatus.CANCELLED, {}, counters=RunCounters(members=9, added=2))
         ),
+        "cancelled by a person": result_messages.cancelled(
+            view_of(RunStatus.CANCELLED, {}, {"cancelled_by": AMIR}, counters=RunCounters(members=4798, added=1798))
+        ),
+        "cancelled before it sent": result_messages.cancelled(
+            view_of(RunStatus.CANCELLED, {}, {"cancelled_by": MAYA}, counters=RunCounters(), requests=0)
+        ),
         "declined": result_messages.declined(
             view_of(RunStatus.CANCELLED, cancel_reason=CancelReason.DECLINED, **decided)
         ),
@@ -194,7 +200,15 @@ def _reports() -> dict[str, Screen]:
         not_synced=[],
     )
     day = week.model_copy(
-        update={"kind": ReportKind.DAILY, "waiting": 0, "alerts": [], "paused": [], "failed": 0, "reasons": []}
+        update={
+            "kind": ReportKind.DAILY,
+            "waiting": 0,
+            "alerts": [],
+            "paused": [],
+            "failed": 0,
+            "reasons": [],
+            "mappings": [shoppers.model_copy(update={"failed": 0})],
+        }
     )
     settings = ReportSettings(1, time_zone="Europe/Berlin", weekly=True, daily=True)
     return {

@@ -6,23 +6,25 @@ from typing import Any
 from bot.features.alerts import rules_form
 from bot.features.alerts.views import AlertView, alert
 from bot.features.approval import together
-from bot.features.connect import mparticle_views
+from bot.features.connect import modals, mparticle_views
 from bot.features.connect import views as connect
 from bot.features.connect.form import ConnectionForm
 from bot.features.connect.mparticle_form import MParticleForm
 from bot.features.freezes import views as freezes
 from bot.features.mapping import data_fields, variants
 from bot.features.mapping import views as mapping_views
-from bot.features.mapping_management import exclusions
+from bot.features.mapping_management import exclusions, people
 from bot.features.mapping_management import views as management
 from bot.features.mapping_management.form import ManagementMetadata
+from bot.features.routes import views as routes
 from bot.features.runs import columns
 from bot.features.schedules import views as schedules
 from bot.features.schedules.form import ScheduleMetadata, When
 from bot.features.schedules.views import ListedSchedule
 from bot.features.tokens import views as tokens
 from bot.features.why import views as why
-from bot.ui.blocks import text_message
+from bot.ui.blocks import notice, text_message
+from bot.ui.people_inputs import GroupChoice
 from bot.ui.rule_words import RULE_WORDS
 from core.connections.manage import Connected
 from core.connections.mapping_end import DeletionSummary
@@ -39,8 +41,10 @@ from core.store.api_tokens import ApiToken, Scope
 from core.store.freezes import Freeze
 from core.store.list_checks import ListCheck
 from core.store.mappings import FreezeHolds, MappingStatus
+from core.store.routes import Route, RouteKind
 from core.store.schedules import Trigger
 from tests.bot.screens.values import (
+    AMIR,
     AT,
     DAY,
     LIVE,
@@ -68,6 +72,8 @@ def screens() -> dict[str, dict[str, Screen]]:
         "ab-tests": _ab_tests(),
         "connections": _connections(),
         "tokens": _tokens(),
+        "routes": _routes(),
+        "people": _people(),
         "drift": _drift(),
         "why": _why(),
     }
@@ -195,6 +201,41 @@ def _tokens() -> dict[str, Screen]:
         "created": tokens.created(airflow, "isync_0123456789k3Qz"),
         "not shown": text_message(tokens.not_shown(airflow)),
         "revoked": tokens.token_list([unused], tokens.revoked(airflow)),
+    }
+
+
+def _routes() -> dict[str, Screen]:
+    team = Route(
+        1, "team", RouteKind.SLACK, "T01FERNWAY", 1, ("alert.*", "report.*"), False, "C01MARKETING", None, MAYA, AT
+    )
+    person = replace(team, id=2, name="Amir", target=AMIR, events=("alert.*",))
+    oncall = replace(
+        team, id=3, name="oncall", kind=RouteKind.PAGERDUTY, target="https://events.pagerduty.com", is_fallback=True
+    )
+    of_operator = replace(
+        team, id=4, name="archive", kind=RouteKind.WEBHOOK, team_id=None, target="https://example.com", events=("*",)
+    )
+    return {
+        "list": routes.routes_modal(SHOP, [team, person, oncall, of_operator], "T01FERNWAY"),
+        "no route": routes.routes_modal(replace(SHOP, alert_channel=None), [], "T01FERNWAY"),
+        "tested": routes.routes_modal(SHOP, [team], "T01FERNWAY", routes.tested_sentence(team, None)),
+        "test failed": routes.routes_modal(
+            SHOP, [team], "T01FERNWAY", routes.tested_sentence(team, "Slack answered not_in_channel")
+        ),
+        "form": routes.add_form(SHOP),
+        "not added": routes.failed("Only an admin or owner of this workspace can change alert routes."),
+    }
+
+
+def _people() -> dict[str, Screen]:
+    groups = [GroupChoice("S01CRM", "crm-team"), GroupChoice("S02LEADS", "crm-leads")]
+    own = replace(REF, mapping=replace(MAPPING, operators=(MAYA, "S01CRM"), approvers=("S02LEADS",)))
+    both = replace(SHOP, operators=("S01CRM",), approvers=(AMIR, "S02LEADS"))
+    return {
+        "of a mapping": people.form(REF, []),
+        "of a mapping, with user groups": people.form(own, groups),
+        "saved": notice("People", f"{REF.label} is saved. {people.people_words(REF)}"),
+        "of a connection, with user groups": modals.edit_form(ConnectionForm.of(both), "0000", groups),
     }
 
 

@@ -45,7 +45,7 @@ MAPPING = AudienceMapping(1, 1, 42, "8754", "Shoppers", "auto", AT, proposed_by=
 LIVE = replace(MAPPING, id=2, audience_name="VIPs", is_live=True)
 REF, LIVE_REF = MappingRef(SHOP, MAPPING, "Spring shoppers"), MappingRef(SHOP, LIVE, "VIP list")
 NEW = Guard(name=GuardName.NEW_MAPPING, message="First sync of Shoppers to list 42.")
-MANY = Guard(name=GuardName.MASS_REMOVAL, message="2,673 of 4,700 people would be removed (57%), more than 20%.")
+MANY = Guard(name=GuardName.MASS_REMOVAL, message="2,673 of 4,700 people would be removed (57 %), more than 20 %.")
 OTHER = Guard(
     name=GuardName.OTHER_AUDIENCE,
     message="List 42 is kept equal to audience 8754 (Shoppers), and lapsed.csv is of audience 9 (Lapsed), which would "

@@ -269,7 +269,7 @@ async def test_mass_removal(tmp_path: Path) -> None:
         await ended(bot, await start(bot, tmp_path, mapping, people(range(200))))
         await upload(bot, "spring.csv", audience(people(range(100))))
         shown = await read(bot, "Approval needed")
-        assert "100 of 200 people would be removed (50%), more than 20%." in shown
+        assert "100 of 200 people would be removed (50 %), more than 20 %." in shown
         assert "Approve only if you expect this many people to leave." in shown
         assert len(bot.emails()) == 200
 

@@ -134,5 +134,5 @@ async def test_many_additions_need_approval(sync: Sync) -> None:
     waiting = (await sync.mirror(people(range(30)))).run
     assert guards(waiting) == [GuardName.MASS_ADDITION]
     assert waiting.plan is not None
-    assert "more than 25% and more than 5" in waiting.plan.guards[0].message
+    assert "more than 25 % and more than 5" in waiting.plan.guards[0].message
     assert len(sync.emails()) == 20
