@@ -1,4 +1,4 @@
-"""What is due: reading the campaigns of lists and checking lists, which need Iterable, and the alert rules of mappings.
+"""What is due: the campaigns and sizes of lists and the checks of lists, which need Iterable, and the alert rules.
 
 Of several processes, one reads and checks.
 """
@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.connections.campaigns import refresh_due_campaigns
 from core.engine import Engine
+from core.live.list_sizes import read_due_sizes
 from core.notifications import rule_watch
 from core.runs.verification import verify_due_lists
 
@@ -21,6 +22,7 @@ async def run_due_checks(engine: Engine) -> None:
         await refresh_due_campaigns(engine)
         await verify_due_lists(engine)
         await rule_watch.watch_mappings(engine)
+        await read_due_sizes(engine)
     except (DBAPIError, OSError):  # the database is unavailable; the next look finds the same work
         logger.warning("could not do what is due", exc_info=True)
     except Exception:  # a bug must not end the worker

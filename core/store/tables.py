@@ -587,8 +587,10 @@ live_daily_stats = Table(
     Column("longest_silence_s", Float),
     # when Iterable last accepted a change
     Column("last_accepted_at", Float),
-    # the daily run, which holds the totals and rejections of the day
+    # the daily run, which holds the totals and rejections of the day, and the size of the list
     Column("run_id", Text),
+    # when that size was read
+    Column("size_read_at", Float),
     sqlite_with_rowid=False,
 )
 

@@ -40,7 +40,7 @@ def create(
 
 @app.command("list")
 def list_() -> ExitCode:
-    """List the tokens that are not revoked, and when each was used last."""
+    """List the tokens that are not revoked, and when each was last used."""
     return run_command(_list)
 
 

@@ -18,6 +18,8 @@ from core.store.mappings import MappingStatus
 from core.store.mparticle_accounts import MParticleAccount
 from core.store.schedules import Schedule, Trigger
 
+_DAY_S = 86_400.0
+
 
 def target_line(mapped: MappingStatusRow) -> str:
     """Return the audience, the list and the connection of a mapping."""
@@ -75,7 +77,7 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     if mapped.mapping.managed is not None:
         state += " · managed by a file"
     last = _last_line(mapped) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
-    if (size := size_line(mapped)) and mapped.live is None:
+    if size := size_line(mapped):
         last = f"{size}\n{last}"
     if mapped.next_sync is not None and mapped.mapping.status is MappingStatus.ACTIVE:
         last += f"\n{_next_line(mapped.next_sync)}"
@@ -98,7 +100,15 @@ def size_line(mapped: MappingStatusRow) -> str:
     people = f"*{plural(sizes[-1], 'person', 'people')}*"
     if len(sizes) < 2:
         return people
-    return f"{people}  `{sparkline(sizes)}`  {trend(sizes[0], sizes[-1]) or 'unchanged'} over {len(sizes)} syncs"
+    return f"{people}  `{sparkline(sizes)}`  {trend(sizes[0], sizes[-1]) or 'unchanged'} over {_span(mapped)}"
+
+
+def _span(mapped: MappingStatusRow) -> str:
+    """Return over what the sizes of a mapping's list extend: syncs, or days if it is live."""
+    points = mapped.sizes.points if mapped.sizes is not None else ()
+    if mapped.live is None:
+        return plural(len(points), "sync", "syncs")
+    return plural(max(1, round((points[-1][0] - points[0][0]) / _DAY_S)), "day")
 
 
 def trend_lines(mapped: MappingStatusRow) -> str:

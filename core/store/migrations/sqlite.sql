@@ -196,7 +196,7 @@ CREATE TABLE live_days (
     changes BIGINT DEFAULT '0' NOT NULL,
     ignored BIGINT DEFAULT '0' NOT NULL,
     last_accepted_at FLOAT,
-    run_id TEXT, last_received_at FLOAT, longest_silence_s FLOAT,
+    run_id TEXT, last_received_at FLOAT, longest_silence_s FLOAT, size_read_at FLOAT,
     CONSTRAINT live_days_pk PRIMARY KEY (mapping_id, day),
     CONSTRAINT live_days_mapping_id_fk FOREIGN KEY(mapping_id) REFERENCES mappings (id) ON DELETE CASCADE
     )
@@ -503,4 +503,4 @@ CREATE TABLE reports (
     );
 CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
-INSERT INTO alembic_version VALUES ('0037');
+INSERT INTO alembic_version VALUES ('0038');

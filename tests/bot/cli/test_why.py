@@ -12,7 +12,7 @@ def test_person_is_explained(run: Commands) -> None:
 
     synced, rejected, missing = (run.here("why", who) for who in ("P1@example.com", "c2", "stranger@example.com"))
 
-    assert "Iterable confirms it now." in synced.out
+    assert "Iterable confirms it." in synced.out
     assert "Last put on the list by run" in synced.out
     assert "No email address." in rejected.out
     assert "Nothing is known here about this person." in missing.out

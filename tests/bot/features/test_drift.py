@@ -61,7 +61,7 @@ async def test_report_and_repair(tmp_path: Path) -> None:
         message = await differs(bot, tmp_path)
         shown = bot.slack.render(message)
         assert "20 people who were synced to it are missing, and 3 people on it were not synced to it." in shown
-        assert "It matched last" in shown
+        assert "Last matched" in shown
         assert "No sync from here has changed it since then: someone else in Iterable did, or another tool." in shown
         assert "[Repair] [Only add 20 missing] [Who differs] [Keep the 3 extra]" in shown
 

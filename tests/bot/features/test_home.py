@@ -94,7 +94,7 @@ async def test_approvals_that_wait(tmp_path: Path) -> None:
 
         await start(bot, mapping, tmp_path)
         await wait_for_home(bot, bot.slack.approver, "3 to add")
-        assert "Requested by @Maya Lindqvist" in bot.slack.render(page)
+        assert "Started by @Maya Lindqvist" in bot.slack.render(page)
         assert ApprovalAction.REVIEW in buttons(page)
 
         page = await wait_for_home(bot, bot.slack.marketer, "Approvers: @Amir Haddad")

@@ -303,7 +303,7 @@ async def test_pauses_and_resumes(tmp_path: Path) -> None:
         assert (await reload(bot, mapping)).status is MappingStatus.PAUSED
         answer = await bot.slack.wait_for_message("marketing", "is paused", reader=maya)
         await maya.command("/iterable-sync pause springshoppers")
-        await read_privately(bot, "can't be paused: it is paused already")
+        await read_privately(bot, "can't be paused: it is already paused")
         await maya.click(answer, MappingAction.RESUME)
         await read_privately(bot, "is resumed")
         assert (await reload(bot, mapping)).status is MappingStatus.ACTIVE

@@ -27,7 +27,7 @@ async def test_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         admin = bot.slack.admin
         await choose(admin, await wait_for_home(bot, admin, "Shop"), RouteAction.OPEN)
         shown = await admin.open_view(RouteCallback.LIST)
-        assert "*hook*: Webhook, https://hooks.example.com\nalert.*" in bot.slack.render(shown)
+        assert "*hook*: Webhook, https://hooks.example.com\nGets alerts" in bot.slack.render(shown)
         assert "secret-path" not in str(shown.as_json())
         assert "[Remove]" not in bot.slack.render(shown), "the operator removes it"
 

@@ -68,7 +68,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         home = bot.slack.marketer.user.home
         await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)), timeout=15)
 
-        text = await reply_to(bot, "history spring", "Latest 1 sync of SpringShoppers")
+        text = await reply_to(bot, "history spring", "Latest sync of SpringShoppers")
         assert "*Done*\n3 added\n" in text
         assert f"by @Maya Lindqvist, run {run_id} (http" in text
         assert "Lapsed" not in text

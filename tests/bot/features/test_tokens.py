@@ -29,7 +29,7 @@ async def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         page = await wait_for_home(bot, admin, "Shop")
         await admin.click(page, TokenAction.OPEN)
         shown = await admin.open_view(TokenCallback.LIST)
-        assert "There is no token yet." in bot.slack.render(shown)
+        assert "No tokens yet." in bot.slack.render(shown)
         await admin.click(shown, TokenAction.ADD)
         form = await admin.open_view(TokenCallback.CREATE)
         await admin.fill(form, {TokenBlock.NAME: "airflow", TokenBlock.SCOPES: ["read", "run"]})
@@ -48,7 +48,7 @@ async def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         await admin.click(page, TokenAction.OPEN)
         shown = await admin.open_view(TokenCallback.LIST)
         listed = bot.slack.render(shown)
-        assert f"*airflow*: read, run\nEnds with `{secret[-4:]}`, used last" in listed
+        assert f"*airflow*: read, run\nEnds with `{secret[-4:]}`, last used" in listed
         assert secret not in str(shown.as_json())
 
         await admin.click(shown, TokenAction.ADD)
@@ -69,7 +69,7 @@ async def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         await bot.slack.wait_for(lambda: "Revoked *airflow*" in bot.slack.render(shown), LONG)
         assert await status() == 401
         await admin.click(shown, TokenAction.REVOKE, "2")
-        await bot.slack.wait_for(lambda: "There is no token yet." in bot.slack.render(shown), LONG)
+        await bot.slack.wait_for(lambda: "No tokens yet." in bot.slack.render(shown), LONG)
         async with bot.engine.database.read() as db:
             entries = await audit_log.of(db, ["token:1"])
         assert [(each.action, each.actor) for each in entries] == [

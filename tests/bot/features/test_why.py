@@ -46,7 +46,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         synced = await ask_why(bot, maya, "<mailto:P1@example.com|P1@example.com>", "on 1 list")
         assert "SpringShoppers → List 1001" in synced.replace("*", "")
         assert "p1@example.com" in synced
-        assert "Iterable confirms it now." in synced
+        assert "Iterable confirms it." in synced
         assert f"Last added to the list by run {run_id}" in synced.replace("`", "")
         rejected = await ask_why(bot, maya, "c3", "last rejected in 1 audience")
         assert "No email address." in rejected
@@ -79,7 +79,7 @@ async def test_iterable_is_asked(tmp_path: Path) -> None:
         gone = await ask_why(bot, maya, "p1@example.com", "on no list")
         assert "Iterable says that they are not on it now" in gone
         guest = await ask_why(bot, maya, "guest@example.com", "on 1 list")
-        assert "not by a sync from here" in guest
+        assert "not through a sync from here" in guest
         missing = await ask_why(bot, maya, "p9@example.com", "No record of")
         assert "Iterable knows no one under this in Shop" in missing
         bot.iterable.state.keys[bot.iterable.key].status = "revoked"
@@ -98,7 +98,7 @@ async def test_only_operators_look_up(tmp_path: Path) -> None:
         assert "Left out" in oksana_alone
         assert "Club" in oksana_alone
         ada = await ask_why(bot, bot.slack.admin, "p1@example.com", "No record of")
-        assert "Left out, because you may not look people up there: Shop." in ada
+        assert "Not included, because you can't look people up there: Shop." in ada
 
     (tmp_path / "two").mkdir()
     async with workspace(tmp_path / "two") as bot:

@@ -64,6 +64,8 @@ from tests.bot.screens.values import (
     view_of,
 )
 
+FAILING = "Iterable is having problems (HTTP 500)."
+
 
 def screens() -> dict[str, dict[str, Screen]]:
     """Return all examples by feature and name."""
@@ -106,7 +108,7 @@ def _runs() -> dict[str, Screen]:
     decided: dict[str, Any] = {"decided_by": AMIR, "decided_at": AT, "comment": "Fits the spring plan"}
     before: dict[str, Any] = {"previous": PreviousSync(AT - 7 * DAY, 4600, REJECTED), "account": ACCOUNT}
     failed: dict[str, Any] = {
-        "error": "Iterable is having problems (500).",
+        "error": FAILING,
         "error_code": UnavailableError.code,
         "requests": 2,
     }
@@ -147,7 +149,7 @@ def _runs() -> dict[str, Screen]:
 
 
 def _alerts() -> dict[str, Screen]:
-    message = "Iterable is having problems (500), even after several attempts. Nothing was lost."
+    message = "Iterable is having problems (HTTP 500), even after several attempts. Nothing was lost."
     fault = Alert(1, 1, 1, "abc", UnavailableError.code, message, 1, AT, None, None, None, None)
     run_view = view_of(
         RunStatus.FAILED, {}, error=message, error_code=UnavailableError.code, retry_at=AT + 60, requests=2
@@ -195,7 +197,9 @@ def _reports() -> dict[str, Screen]:
         mappings=[shoppers],
         mapping_count=1,
         waiting=1,
-        alerts=[ReportedAlert(code="unavailable", message="Iterable is having problems (500).", audience="Shoppers")],
+        alerts=[
+            ReportedAlert(code="unavailable", message="Iterable is having problems (HTTP 500).", audience="Shoppers")
+        ],
         paused=["VIP"],
         not_synced=[],
     )
@@ -256,9 +260,7 @@ def _status() -> dict[str, Screen]:
     done, going = run_of(RunStatus.SUCCEEDED), run_of(RunStatus.RUNNING, finished_at=None)
     row = MappingStatusRow(MAPPING, SHOP, "Spring shoppers", done, None)
     live_row = MappingStatusRow(LIVE, SHOP, "VIP list", None, LiveStatus(220, 0, None, AT, 171, 0, 20, 9))
-    fault = Alert(
-        1, 1, 1, "abc", UnavailableError.code, "Iterable is having problems (500).", 0, AT, None, None, None, None
-    )
+    fault = Alert(1, 1, 1, "abc", UnavailableError.code, FAILING, 0, AT, None, None, None, None)
     waits = RunInProgress(run_of(RunStatus.NEEDS_APPROVAL), row, 0, 0, LINK)
     busy = WorkspaceStatus((SHOP,), (row, live_row), (RunInProgress(going, row, 2, 5),), (waits,), (fault,), {})
     live_mapping = replace(LIVE, status=MappingStatus.PAUSED, disconnected_at=AT)
@@ -267,6 +269,7 @@ def _status() -> dict[str, Screen]:
     quiet = WorkspaceStatus((SHOP,), (row,), (), (), (), {})
     sizes = tuple((AT + DAY * day, 4700 + 175 * day) for day in range(-4, 1))
     daily = replace(row, sizes=ListSizes(AT, sizes), next_sync=SCHEDULE, account=ACCOUNT)
+    growing = WorkspaceStatus((SHOP,), (replace(live_row, sizes=ListSizes(AT, sizes)),), (), (), (), {})
     failing = replace(daily, last=run_of(RunStatus.FAILED, finished_at=AT + DAY, error=fault.message))
     calm = WorkspaceStatus((SHOP,), (daily,), (), (), (), {})
     guarded = replace(SHOP, operators=(AMIR,))
@@ -286,6 +289,7 @@ def _status() -> dict[str, Screen]:
         "home": _home(busy, viewer),
         "home with a disconnected audience": _home(disconnected, viewer),
         "home, nothing waits": _home(calm, Viewer(AMIR, is_admin=False)),
+        "home with a live audience": _home(growing, viewer),
         "home of a person who may not sync": _home(others, marketer),
         "home with a search": _home(many, marketer, "SHOPPERS", 1),
         "home before a connection": _home(WorkspaceStatus((), (), (), (), (), {}), viewer),

@@ -164,7 +164,7 @@ async def break_iterable(bot: Workspace, screen: Screen, file: Path) -> None:
     await screen.attach(file)
     await screen.press("Start")
 
-    await expect(screen.message("failed")).to_contain_text("Iterable is having problems (500")
+    await expect(screen.message("failed")).to_contain_text("Iterable is having problems (HTTP 500")
     await screen.go("Messages")
     await expect(screen.message("Sync failing: SpringShoppers")).to_be_visible()
     await screen.go("sync-alerts")

@@ -120,7 +120,7 @@ async def test_lasting_500s(tmp_path: Path) -> None:
     """If Iterable fails halfway, the alert shows how many are added and remaining, and *Retry* completes the run."""
     async with workspace(tmp_path) as bot:
         shown = await alert_of(bot, tmp_path, Fault("error", path=SUBSCRIBE, after=1), 1500)
-        assert f"*Sync failing: {_SYNC}*\nIterable is having problems (500, GenericError)" in shown
+        assert f"*Sync failing: {_SYNC}*\nIterable is having problems (HTTP 500, GenericError)" in shown
         assert "*Progress so far:* 1,000 added, 500 left to sync." in shown
         assert f"*What you can do:* nothing is wrong with your audience. Retry in a few minutes - {_RESUMES}" in shown
         bot.iterable.faults.clear()
@@ -134,7 +134,7 @@ async def test_lasting_500s(tmp_path: Path) -> None:
     [
         pytest.param(
             Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey"),
-            "Iterable refuses the API key (401, BadApiKey).",
+            "Iterable refuses the API key (HTTP 401, BadApiKey).",
             f"an admin presses *Replace key* and enters a new one from Iterable. Then press *Retry now* - {_RESUMES}",
             id="wrong key",
         ),
@@ -147,7 +147,7 @@ async def test_lasting_500s(tmp_path: Path) -> None:
         ),
         pytest.param(
             Fault("throttle", path=SUBSCRIBE),
-            "Iterable has refused every request for a long time because there were too many (429, RateLimitExceeded).",
+            "Iterable has refused every request for a long time because there were too many (HTTP 429, ",
             "wait until other tools use this Iterable project less, or have an admin lower *Requests a second*",
             id="too many requests",
             marks=pytest.mark.extended,
