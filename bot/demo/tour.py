@@ -10,6 +10,7 @@ from bot.features.ids import (
     ApprovalAction,
     ApprovalBlock,
     ApprovalCallback,
+    ConnectAction,
     ConnectBlock,
     ConnectCallback,
     MappingAction,
@@ -86,6 +87,8 @@ class _Tour:
         self.say.does(self.ada, "types /iterable-sync connect, and fills in the form")
         await self.ada.command("/iterable-sync connect")
         view = await self.ada.open_view(ConnectCallback.CONNECT, _LONG)
+        await self.ada.click(view, ConnectAction.OPTIONS)
+        await self.demo.slack.wait_for(lambda: "Requests a second" in self.demo.slack.render(view), _LONG)
         await self.ada.fill(
             view,
             {

@@ -32,6 +32,8 @@ class ConnectAction(StrEnum):
     """[nothing: the modal has the state]"""
     KEY_AGAIN = "connect-key-again"
     """[connection id]"""
+    OPTIONS = "connect-options-show"
+    """[nothing: the modal has the state]"""
     MPARTICLE = "connect-mparticle-open"
     """[connection id]"""
     MPARTICLE_AGAIN = "connect-mparticle-again"
@@ -81,6 +83,8 @@ class MappingAction(StrEnum):
 
     OPEN = "mapping-form-open"
     """[connection id, or nothing]"""
+    OPTIONS = "mapping-options-show"
+    """[nothing: the modal has the state]"""
     CONNECTION = "mapping-connection-pick"
     LIST = "mapping-list-pick"
     AUDIENCE = "mapping-audience-pick"
@@ -202,6 +206,8 @@ class RunAction(StrEnum):
 
     START = "runs-start-open"
     """[mapping id, or nothing]"""
+    OPTIONS = "runs-options-show"
+    """[nothing: the modal has the state]"""
     MAPPING = "runs-mapping-pick"
     CANCEL = "runs-cancel"
     """[run id]"""
@@ -254,6 +260,8 @@ class ScheduleAction(StrEnum):
 
     OPEN = "schedules-form-open"
     """[mapping id]"""
+    OPTIONS = "schedules-options-show"
+    """[nothing: the modal has the state]"""
     WHEN = "schedules-when-pick"
     PAUSE = "schedules-pause"
     """[schedule id]"""

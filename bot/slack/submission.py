@@ -1,7 +1,7 @@
 """Responds to submitted modals within Slack's time limit, whether or not the work is finished by then."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.actor import Actor
 from bot.slack.error_handler import sentence_for
-from bot.slack.reply import change_modal
+from bot.slack.reply import NOT_CHANGED, change_modal
+from bot.ui.more_options import hides_any, with_errors
 from core.errors import SyncError
 
 # How long the response to a submission may wait for the work, in seconds. Slack shows an error after 3 s.
@@ -29,6 +30,26 @@ async def start_work(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
 
 
 @dataclass(frozen=True, slots=True)
+class FormWithOptions:
+    """A form with *More options* on the screen: its view, and what returns the form with all its inputs."""
+
+    view: Mapping[str, Any]
+    opened: Callable[[], Awaitable[dict[str, Any]]]
+
+    async def show_options(self, client: AsyncWebClient, actor: Actor) -> None:
+        """Show all inputs."""
+        form = await self.opened()
+        await change_modal(client, actor, self.view["id"], form, NOT_CHANGED, hash=self.view["hash"])
+
+    async def show_errors(self, ack: AsyncAck, errors: Mapping[str, str]) -> None:
+        """Show error messages, by block id, at their inputs. If one of these is not shown, show all inputs."""
+        if hides_any(self.view, errors):
+            await ack(response_action="update", view=with_errors(await self.opened(), errors))
+        else:
+            await ack(response_action="errors", errors=dict(errors))
+
+
+@dataclass(frozen=True, slots=True)
 class ModalResult:
     """The outcome for the person: as a modal, and as a sentence (mrkdwn) if they have closed the modal."""
 
@@ -40,12 +61,14 @@ class ModalResult:
 class SubmissionModals:
     """What the modal shows: while the work takes long, and after an error (from a sentence, mrkdwn).
 
-    `at_inputs` returns the error messages by block id for errors that concern inputs of the form.
+    `at_inputs` returns the error messages by block id for errors that concern inputs of the form. `form` is given if
+    the form has *More options*.
     """
 
     waiting: dict[str, Any]
     failed: Callable[[str], dict[str, Any]]
     at_inputs: Callable[[SyncError], Mapping[str, str]]
+    form: FormWithOptions | None = None
 
 
 async def respond_to_submission(
@@ -67,7 +90,9 @@ async def respond_to_submission(
         return
     error = task.exception()
     errors = modals.at_inputs(error) if isinstance(error, SyncError) else {}
-    if errors:
+    if errors and modals.form is not None:
+        await modals.form.show_errors(ack, errors)
+    elif errors:
         await ack(response_action="errors", errors=dict(errors))
     else:
         await ack(response_action="update", view=_result(task, modals).view)

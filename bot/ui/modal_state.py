@@ -51,9 +51,9 @@ class ViewInputs:
         """Return whether the modal has this input."""
         return block in self._values
 
-    def is_checked(self, block: str) -> bool:
-        """Return whether any checkbox is ticked."""
-        return bool(self._element(block).get("selected_options"))
+    def is_checked(self, block: str, before: bool = False) -> bool:
+        """Return whether any checkbox is ticked; `before` if the modal does not have the input."""
+        return bool(self._element(block).get("selected_options")) if self.has(block) else before
 
     def person_ids(self, block: str) -> list[str]:
         """Return the ids of the chosen people."""

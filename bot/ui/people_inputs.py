@@ -58,7 +58,9 @@ def people_inputs(
 
 
 def read_people(inputs: ViewInputs, block: str, group_block: str, before: Sequence[str]) -> tuple[str, ...]:
-    """Return the ids of the chosen people and groups. If the form has no input for groups, those of `before` stay."""
+    """Return the ids of the chosen people and groups. If the form has no input for people or for groups, those of
+    `before` stay."""
     kept = [each for each in before if is_user_group(each)]
     groups = inputs.choices(group_block) if inputs.has(group_block) else kept
-    return tuple(dict.fromkeys([*inputs.person_ids(block), *groups]))
+    chosen = inputs.person_ids(block) if inputs.has(block) else people_only(before)
+    return tuple(dict.fromkeys([*chosen, *groups]))

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from bot.features.ids import ConnectBlock
 from bot.ui.modal_state import Metadata, ViewInputs
+from bot.ui.more_options import FormMetadata
 from bot.ui.people_inputs import read_people
 from core.connections.manage import RATE_FLOOR, RATE_MAX, check_name
 from core.errors import InputError
@@ -14,7 +15,7 @@ from core.iterable import DataCenter
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionChanges, ConnectionSettings
 
 
-class ConnectionForm(Metadata):
+class ConnectionForm(FormMetadata):
     """The settings of a connection. `connection_id` is None for a new one."""
 
     connection_id: int | None = None
@@ -48,20 +49,21 @@ class ConnectionForm(Metadata):
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
-        """Read the submitted modal."""
+        """Read the submitted modal. What it does not show stays as it was."""
         inputs, before = ViewInputs(view), cls.load(view)
         return cls(
+            shows_options=before.shows_options,
             connection_id=before.connection_id,
             name=inputs.text(ConnectBlock.NAME),
-            data_center=DataCenter(inputs.choice(ConnectBlock.DATA_CENTER) or DataCenter.US),
-            user_id=UserIdField(inputs.choice(ConnectBlock.USER_ID) or UserIdField.CUSTOMER_ID),
+            data_center=DataCenter(inputs.choice(ConnectBlock.DATA_CENTER) or before.data_center),
+            user_id=UserIdField(inputs.choice(ConnectBlock.USER_ID) or before.user_id),
             project_type=ProjectType(chosen) if (chosen := inputs.choice(ConnectBlock.PROJECT_TYPE)) else None,
-            rate=_number(inputs.text(ConnectBlock.RATE)),
+            rate=_number(inputs.text(ConnectBlock.RATE)) if inputs.has(ConnectBlock.RATE) else before.rate,
             channel=inputs.conversation(ConnectBlock.CHANNEL),
             operators=read_people(inputs, ConnectBlock.OPERATORS, ConnectBlock.OPERATOR_GROUPS, before.operators),
             approvers=read_people(inputs, ConnectBlock.APPROVERS, ConnectBlock.APPROVER_GROUPS, before.approvers),
-            self_approval=inputs.is_checked(ConnectBlock.SELF_APPROVAL),
-            merges_profiles=inputs.is_checked(ConnectBlock.MERGING),
+            self_approval=inputs.is_checked(ConnectBlock.SELF_APPROVAL, before.self_approval),
+            merges_profiles=inputs.is_checked(ConnectBlock.MERGING, before.merges_profiles),
         )
 
     def problems(self) -> dict[str, str]:

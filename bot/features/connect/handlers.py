@@ -15,11 +15,13 @@ from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.admins import AdminLookupError
 from bot.slack.reply import NOT_CHANGED, change_modal
-from bot.slack.submission import ModalResult, SubmissionModals, respond_to_submission
+from bot.slack.submission import FormWithOptions, ModalResult, SubmissionModals, respond_to_submission
 from bot.ui.modal_state import ViewInputs
 from core.errors import InputError, SyncError
 
 __all__ = ["open_connect", "register"]
+
+_CONNECT = "connect an Iterable project"
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -52,7 +54,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
     async def on_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         details, actor = ConnectionForm.load(body["view"]), Actor.of(body)
-        await require_admin(services, client, actor, "connect an Iterable project")
+        await require_admin(services, client, actor, _CONNECT)
         groups = await services.group_choices(actor.team_id)
         if details.connection_id is None:
             form = modals.connect_form(details, groups=groups)
@@ -60,6 +62,13 @@ def _register_again(app: AsyncApp, services: Services) -> None:
             connection = await services.connection(actor, details.connection_id)
             form = modals.edit_form(details, connection.key_last4, groups)
         await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
+
+    @app.action(ConnectAction.OPTIONS)
+    async def on_options(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        await require_admin(services, client, actor, _CONNECT)
+        await _form(services, actor, body["view"]).show_options(client, actor)
 
     @app.action(ConnectAction.KEY_AGAIN)
     async def on_key_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -74,19 +83,21 @@ def _register_submitting(app: AsyncApp, services: Services) -> None:
     @app.view(ConnectCallback.CONNECT)
     async def on_connect(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         details, key = ConnectionForm.read(body["view"]), ViewInputs(body["view"]).text(ConnectBlock.KEY)
-        if problems := {**_key_problem(key), **details.problems()}:
-            await ack(response_action="errors", errors=problems)
-            return
         actor = Actor.of(body)
+        form = _form(services, actor, body["view"])
+        if problems := {**_key_problem(key), **details.problems()}:
+            await form.show_errors(ack, problems)
+            return
 
         async def work() -> ModalResult:
-            await require_admin(services, client, actor, "connect an Iterable project")
+            await require_admin(services, client, actor, _CONNECT)
             return await actions.connect(services, actor, details, key)
 
         shown = SubmissionModals(
             waiting=views.trying("Connect a project"),
             failed=lambda sentence: views.connect_failed(details, sentence),
             at_inputs=lambda error: _at(error, {InputError: ConnectBlock.NAME, SyncError: ConnectBlock.KEY}),
+            form=form,
         )
         await respond_to_submission(work(), shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
@@ -129,6 +140,17 @@ def _register_submitting(app: AsyncApp, services: Services) -> None:
             at_inputs=lambda error: _at(error, {SyncError: ConnectBlock.KEY}),
         )
         await respond_to_submission(work(), shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+
+def _form(services: Services, actor: Actor, view: Mapping[str, Any]) -> FormWithOptions:
+    """Return the form that connects a project, as it is on the screen."""
+
+    async def opened() -> dict[str, Any]:
+        details = ConnectionForm.load(view).model_copy(update={"shows_options": True})
+        connections, groups = await services.connections(actor), await services.group_choices(actor.team_id)
+        return modals.connect_form(details, connections, groups)
+
+    return FormWithOptions(view, opened)
 
 
 def _key_problem(key: str) -> dict[str, str]:

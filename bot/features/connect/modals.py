@@ -15,9 +15,10 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.features.connect.form import ConnectionForm, KeyModalState
-from bot.features.ids import ConnectBlock, ConnectCallback
+from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
+from bot.ui.more_options import options_button
 from bot.ui.people_inputs import GroupChoice, people_inputs
 from core.connections.manage import NAME_MAX_LENGTH, RATE_MAX
 from core.identity import ProjectType, UserIdField
@@ -49,7 +50,11 @@ def connect_form(
     if connections:
         names = ", ".join(f"*{escape(each.name)}*" for each in connections)
         blocks.append(context(f"Connected already: {names}. Edit them, or replace a key, on the Home page."))
-    blocks += [_name(details), _key(), *_settings(details, groups)]
+    blocks += [_name(details), _key(), _data_center(details), _channel(details), *_approvers(details, groups)]
+    if details.shows_options:
+        blocks += [*_user_id(details), _rate(details), *_operators(details, groups), _self_approval(details)]
+    else:
+        blocks.append(options_button(ConnectAction.OPTIONS))
     return modal(
         "Connect a project",
         blocks,
@@ -64,7 +69,13 @@ def edit_form(details: ConnectionForm, key_last4: str, groups: Sequence[GroupCho
     """Return the form that edits everything except the key. `groups` are the user groups that can be chosen."""
     blocks = [
         _name(details),
-        *_settings(details, groups),
+        _data_center(details),
+        *_user_id(details),
+        _rate(details),
+        _channel(details),
+        *_operators(details, groups),
+        *_approvers(details, groups),
+        _self_approval(details),
         _project_type(details),
         _merging(details),
         context(f"The key stays: …{escape(key_last4)}."),
@@ -101,10 +112,6 @@ def _key() -> InputBlock:
     element = PlainTextInputElement(action_id=ConnectBlock.KEY, max_length=500)
     hint = f"{_WHERE_KEYS_ARE} It is stored encrypted, and only its last four characters are shown later."
     return field_of("API key", ConnectBlock.KEY, element, hint=hint)
-
-
-def _settings(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[Block]:
-    return [_data_center(details), *_user_id(details), _rate(details), _channel(details), *_people(details, groups)]
 
 
 def _data_center(details: ConnectionForm) -> InputBlock:
@@ -191,29 +198,33 @@ def _channel(details: ConnectionForm) -> InputBlock:
     )
 
 
-def _people(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[Block]:
+def _operators(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[InputBlock]:
+    return people_inputs(
+        "Who may start syncs",
+        ConnectBlock.OPERATORS,
+        ConnectBlock.OPERATOR_GROUPS,
+        details.operators,
+        groups,
+        hint="Leave blank to allow everyone. Approvers can always start syncs.",
+        optional=True,
+    )
+
+
+def _approvers(details: ConnectionForm, groups: Sequence[GroupChoice]) -> list[InputBlock]:
+    return people_inputs(
+        "Approvers",
+        ConnectBlock.APPROVERS,
+        ConnectBlock.APPROVER_GROUPS,
+        details.approvers,
+        groups,
+        hint="They approve new mappings and unusually large changes.",
+        optional=False,
+    )
+
+
+def _self_approval(details: ConnectionForm) -> InputBlock:
     own = option("Let approvers approve their own requests", "yes")
     box = CheckboxesElement(
         action_id=ConnectBlock.SELF_APPROVAL, options=[own], initial_options=[own] if details.self_approval else None
     )
-    return [
-        *people_inputs(
-            "Who may start syncs",
-            ConnectBlock.OPERATORS,
-            ConnectBlock.OPERATOR_GROUPS,
-            details.operators,
-            groups,
-            hint="Leave blank to allow everyone. Approvers can always start syncs.",
-            optional=True,
-        ),
-        *people_inputs(
-            "Approvers",
-            ConnectBlock.APPROVERS,
-            ConnectBlock.APPROVER_GROUPS,
-            details.approvers,
-            groups,
-            hint="They approve new mappings and unusually large changes.",
-            optional=False,
-        ),
-        field_of("Self-approval", ConnectBlock.SELF_APPROVAL, box, optional=True),
-    ]
+    return field_of("Self-approval", ConnectBlock.SELF_APPROVAL, box, optional=True)

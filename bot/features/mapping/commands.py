@@ -84,6 +84,11 @@ async def open_map(services: Services, client: AsyncWebClient, actor: Actor, con
     await open_modal(client, actor, views.map_form(await map_metadata(services, chosen, actor.channel), mine))
 
 
+async def mappable(services: Services, actor: Actor) -> list[Connection]:
+    """Return the connections in which a person may map audiences."""
+    return [each for each in await services.connections(actor) if may_start(each, actor.person)]
+
+
 async def map_metadata(services: Services, connection: Connection, channel: str | None) -> MapMetadata:
     """Return the state of *Map an audience* for a connection. What it offers is fetched in the background."""
     services.directory.prefetch(connection)

@@ -8,6 +8,7 @@ from bot.features.ids import MappingBlock
 from bot.features.mapping.audience_select import AudienceChoice
 from bot.features.mapping.list_select import ListChoice
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
+from bot.ui.more_options import FormMetadata
 from core.connections.mapping_lifecycle import check_audience
 from core.errors import InputError
 from core.store.mappings import AdditionLimits, RemovalPolicy
@@ -16,7 +17,7 @@ _DIGITS_MAX = 9
 _MODES = ("auto", "mirror", "add")
 
 
-class MapMetadata(Metadata):
+class MapMetadata(FormMetadata):
     """The connection whose lists are offered, and the channel that the person is in.
 
     `lists_audiences`: the audience is chosen from those of mParticle.
@@ -25,6 +26,11 @@ class MapMetadata(Metadata):
     connection_id: int
     channel: str | None = None
     lists_audiences: bool = False
+
+    @property
+    def suggested_channel(self) -> str | None:
+        """The channel for updates, unless the person chooses another: that which they are in."""
+        return self.channel if self.channel and not self.channel.startswith("D") else None
 
 
 class ReviewMetadata(Metadata):
@@ -66,7 +72,9 @@ class MapForm:
             choice=ListChoice.read(inputs.choice(MappingBlock.LIST.of(metadata.connection_id))),
             mode=_one_of(_MODES, inputs.choice(MappingBlock.MODE)),
             removals=RemovalPolicy(inputs.choice(MappingBlock.REMOVALS) or RemovalPolicy.REMOVE),
-            channel=inputs.conversation(MappingBlock.CHANNEL),
+            channel=inputs.conversation(MappingBlock.CHANNEL)
+            if inputs.has(MappingBlock.CHANNEL)
+            else metadata.suggested_channel,
             max_added=inputs.text(MappingBlock.MAX_ADDED),
             max_added_percent=inputs.text(MappingBlock.MAX_ADDED_SHARE),
         )

@@ -1,6 +1,6 @@
 """The modals, menus and buttons that propose, decide on, pause and resume mappings."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping import actions, data_fields, variants, views
 from bot.features.mapping.audience_select import audience_options
-from bot.features.mapping.commands import map_metadata, open_map, open_review
+from bot.features.mapping.commands import map_metadata, mappable, open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, NoSuchListError, list_options
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import NOT_CHANGED, change_modal, reply_privately
-from bot.slack.submission import SubmissionModals, respond_to_submission
+from bot.slack.submission import FormWithOptions, SubmissionModals, respond_to_submission
 from bot.ui.blocks import Message
 from bot.ui.modal_state import ViewInputs
 from core.connections.permissions import may_start
@@ -52,8 +52,17 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         require_start(chosen, actor.person, "propose mappings")
         before = MapMetadata.load(view)
         metadata = await map_metadata(services, chosen, before.channel)
-        mine = [each for each in await services.connections(actor) if may_start(each, actor.person)]
+        metadata = metadata.model_copy(update={"shows_options": before.shows_options})
+        mine = await mappable(services, actor)
         await change_modal(client, actor, view["id"], views.map_form(metadata, mine), NOT_CHANGED, hash=view["hash"])
+
+    @app.action(MappingAction.OPTIONS)
+    async def on_options(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        connection = await services.connection(actor, MapMetadata.load(body["view"]).connection_id)
+        require_start(connection, actor.person, "propose mappings")
+        await _form(services, actor, body["view"]).show_options(client, actor)
 
     @app.options(MappingAction.LIST)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -77,14 +86,16 @@ def _register_form(app: AsyncApp, services: Services) -> None:
     @app.view(MappingCallback.MAP)
     async def on_map(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         wanted = MapForm.read(body["view"])
-        if problems := wanted.problems():
-            await ack(response_action="errors", errors=problems)
-            return
         actor = replace(Actor.of(body), channel=wanted.metadata.channel)
+        form = _form(services, actor, body["view"])
+        if problems := wanted.problems():
+            await form.show_errors(ack, problems)
+            return
         shown = SubmissionModals(
             waiting=views.working(_MAP_TITLE),
             failed=views.map_failed,
             at_inputs=lambda error: {_map_block(error, wanted): error.message},
+            form=form,
         )
         work = actions.propose(services, actor, wanted)
         await respond_to_submission(work, shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
@@ -144,6 +155,16 @@ def _register_moves(app: AsyncApp, services: Services) -> None:
 
     on(MappingAction.PAUSE, actions.pause)
     on(MappingAction.RESUME, actions.resume)
+
+
+def _form(services: Services, actor: Actor, view: Mapping[str, Any]) -> FormWithOptions:
+    """Return *Map an audience*, as it is on the screen."""
+
+    async def opened() -> dict[str, Any]:
+        metadata = MapMetadata.load(view).model_copy(update={"shows_options": True})
+        return views.map_form(metadata, await mappable(services, actor))
+
+    return FormWithOptions(view, opened)
 
 
 def _map_block(error: SyncError, wanted: MapForm) -> str:

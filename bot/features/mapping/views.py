@@ -32,6 +32,7 @@ from bot.ui.blocks import (
 )
 from bot.ui.formatting import channel_or_dm, cut, escape, person
 from bot.ui.modal_state import UploadedFile
+from bot.ui.more_options import options_button
 from bot.ui.status_words import MAPPING_STATUSES
 from core.connections.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.connections.permissions import has_stand_ins
@@ -42,20 +43,22 @@ from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 
 def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[str, Any]:
-    """Return the form *Map an audience*. It asks for the connection only if there are several."""
+    """Return the form *Map an audience*. It asks for the connection only if there are several, and for what has a
+    default only if the person wants to see that."""
     blocks: list[Block] = []
     if len(connections) > 1:
         blocks.append(_connection(metadata, connections))
-    blocks += [
-        _audience(metadata),
-        _file(),
-        list_input(metadata.connection_id),
-        _mode(),
-        _removals(),
-        _channel(metadata),
-    ]
-    blocks += _addition_limits()
-    blocks.append(context("This proposes the mapping. Nothing is sent until an approver approves it."))
+    blocks += [_audience(metadata), _file(), list_input(metadata.connection_id)]
+    if metadata.shows_options:
+        blocks += [_mode(), _removals(), _channel(metadata), *_addition_limits()]
+    else:
+        blocks.append(options_button(MappingAction.OPTIONS))
+    hints = ["This proposes the mapping. Nothing is sent until an approver approves it."]
+    if not metadata.shows_options:
+        channel = metadata.suggested_channel
+        place = f"in <#{channel}>" if channel else "in a direct message to whoever starts a sync"
+        hints.append(f"Updates appear {place}.")
+    blocks.append(context(*hints))
     return modal(
         "Map an audience", blocks, callback=MappingCallback.MAP, submit="Propose", close="Cancel", metadata=metadata
     )
@@ -222,7 +225,7 @@ def _addition_limits() -> list[Block]:
 def _channel(metadata: MapMetadata) -> InputBlock:
     element = ConversationSelectElement(
         action_id=MappingBlock.CHANNEL,
-        initial_conversation=metadata.channel if metadata.channel and not metadata.channel.startswith("D") else None,
+        initial_conversation=metadata.suggested_channel,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
     hint = "Where to post updates. Leave blank to send a DM to whoever starts the sync."

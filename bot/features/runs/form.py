@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from bot.features.ids import RunBlock
 from bot.features.runs.file_links import Attached, file_id_of
-from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
+from bot.ui.modal_state import UploadedFile, ViewInputs
+from bot.ui.more_options import FormMetadata
 from core.errors import InputError
 from core.models.run import OthersOnList, SyncMode
 from core.sources.column_choices import parse_choices
@@ -17,7 +18,7 @@ _SEPARATOR = re.compile(r"[,\n]")
 _MAPPING_MISSING = "Choose a mapping. Is there none yet? Close this, and type /iterable-sync map"
 
 
-class StartMetadata(Metadata):
+class StartMetadata(FormMetadata):
     """The channel that the person is in, and the files of the message if they used the shortcut."""
 
     channel: str | None = None
@@ -102,11 +103,9 @@ class StartSyncForm:
             if value
         ]
         if not given:
-            errors[RunBlock.FILE] = (
-                "Say where the audience is: put its file in here, or fill in one of the others below."
-            )
+            errors[RunBlock.FILE] = "Upload the audience file. For a file that is already in Slack, press More options."
         elif len(given) > 1:
-            errors[given[1]] = "Only one of them, please: the audience is in one place."
+            errors[given[1]] = "Choose one source: the audience is in one place."
         elif self.link:
             try:
                 file_id_of(self.link)

@@ -42,6 +42,12 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         else:
             await reply_privately(client, actor, views.no_file())
 
+    @app.action(RunAction.OPTIONS)
+    async def on_options(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        await start.form_on_screen(services, actor, body["view"]).show_options(client, actor)
+
     @app.options(RunAction.MAPPING)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
         options = await suggestions.of(Actor.of(body), str(body.get("value") or ""))

@@ -1,7 +1,7 @@
 """Starting a sync: opens the form for people who may, and queues the run."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from bot.slack.api_errors import ERRORS, classify
 from bot.slack.error_handler import sentence_for
 from bot.slack.file_source import GONE, address_of
 from bot.slack.reply import open_modal, reply_privately
-from bot.slack.submission import start_work
+from bot.slack.submission import FormWithOptions, start_work
 from bot.ui.blocks import text_message
 from core.connections.permissions import may_start
 from core.errors import InputError
@@ -73,13 +73,33 @@ async def open_start(
     if not refs:
         await (reply_privately(client, actor, views.no_mapping_yet()) if files else open_map(services, client, actor))
         return
-    form = views.start_form(
-        StartMetadata(channel=actor.channel, attached=files),
-        chosen or (refs[0] if len(refs) == 1 else of_file(refs, files)),
-        several=len(connections) > 1,
-        allowed_places=services.engine.settings.audience_places(actor.team_id),
-    )
-    await open_modal(client, actor, form)
+    metadata = StartMetadata(channel=actor.channel, attached=files)
+    suggested = chosen or (refs[0] if len(refs) == 1 else of_file(refs, files))
+    await open_modal(client, actor, _view(services, actor, metadata, suggested, several=len(connections) > 1))
+
+
+def _view(
+    services: Services, actor: Actor, metadata: StartMetadata, chosen: MappingRef | None, *, several: bool
+) -> dict[str, Any]:
+    places = services.engine.settings.audience_places(actor.team_id)
+    return views.start_form(metadata, chosen, several=several, allowed_places=places)
+
+
+def form_on_screen(services: Services, actor: Actor, view: Mapping[str, Any]) -> FormWithOptions:
+    """Return *Start a sync* as it is on the screen. To show its options raises InputError if the person may not start
+    runs of its mapping, or (if none is chosen) of any."""
+
+    async def opened() -> dict[str, Any]:
+        form = StartSyncForm.read(view)
+        metadata = form.metadata.model_copy(update={"shows_options": True})
+        connections = await services.connections(actor)
+        chosen = await by_id(services, actor, form.mapping_id) if form.mapping_id is not None else None
+        asked = [chosen.connection] if chosen is not None else connections
+        if asked and not any(may_start(each, actor.person) for each in asked):
+            require_start(asked[0], actor.person, "start syncs")
+        return _view(services, actor, metadata, chosen, several=len(connections) > 1)
+
+    return FormWithOptions(view, opened)
 
 
 def of_file(refs: Sequence[MappingRef], files: Sequence[Attached]) -> MappingRef | None:
@@ -169,15 +189,16 @@ async def _check_seen(client: AsyncWebClient, file_id: str) -> None:
 async def submit(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
     """Queue the run of a submitted form. An error that the form can't show is sent to the person."""
     form = StartSyncForm.read(body["view"])
-    if problems := form.problems():
-        await ack(response_action="errors", errors=problems)
-        return
     actor = replace(Actor.of(body), channel=form.metadata.channel)
+    on_screen = form_on_screen(services, actor, body["view"])
+    if problems := form.problems():
+        await on_screen.show_errors(ack, problems)
+        return
     task = await start_work(start_sync(services, client, actor, form))
     error = task.exception() if task.done() else None
     block = block_of(error, form) if isinstance(error, InputError) else None
     if block is not None:
-        await ack(response_action="errors", errors={block: str(error)})
+        await on_screen.show_errors(ack, {block: str(error)})
         return
     await ack()
     await _tell(client, actor, task)

@@ -32,6 +32,7 @@ from bot.ui.blocks import (
     text_message,
 )
 from bot.ui.formatting import channel_or_dm, cut, escape, moment, person, plural, rejected_words
+from bot.ui.more_options import options_button
 from bot.ui.status_words import RUN_STATUSES
 from core.models.run import OthersOnList, Run, SyncMode
 from core.reporting.rejection_reasons import explain
@@ -69,8 +70,10 @@ def start_form(
     if metadata.attached:
         blocks.append(_attached(metadata.attached))
     else:
-        blocks += [_file(), _link(), *([_address(allowed_places)] if allowed_places else [])]
-    blocks += [_preview_only(), _mode(), _columns(), _adopt()]
+        link = [_link()] if metadata.shows_options else []
+        blocks += [_file(), *link, *([_address(allowed_places)] if allowed_places else [])]
+    blocks.append(_preview_only())
+    blocks += [_mode(), _columns(), _adopt()] if metadata.shows_options else [options_button(RunAction.OPTIONS)]
     blocks.append(context("New mappings and unusually large changes need approval."))
     return modal("Start a sync", blocks, callback=RunCallback.START, submit="Start", close="Cancel", metadata=metadata)
 

@@ -27,6 +27,8 @@ async def add(services: Services, actor: Actor, form: ScheduleForm) -> ModalResu
     async with engine.database.read() as db:
         source = await file_sources.get(db, ref.mapping.id)
     archive = form.archive or None
+    if form.archive is None and source is not None:
+        archive = source.archive
     if source is None or (source.address, source.archive) != (form.address, archive):
         await sources.set_source(
             engine,

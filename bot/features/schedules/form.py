@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 from bot.features.ids import ScheduleBlock
-from bot.ui.modal_state import Metadata, ViewInputs
+from bot.ui.modal_state import ViewInputs
+from bot.ui.more_options import FormMetadata
 from core.automation import times
 from core.automation.schedules import ScheduleOptions
 from core.errors import InputError, ValidationError
@@ -30,7 +31,7 @@ class When(StrEnum):
         return self in (When.DAILY, When.WEEKDAYS, When.WEEKLY)
 
 
-class ScheduleMetadata(Metadata):
+class ScheduleMetadata(FormMetadata):
     """The mapping to schedule, the choice that the form shows, and the person's time zone."""
 
     mapping_id: int
@@ -41,7 +42,7 @@ class ScheduleMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleForm:
-    """The submitted modal. What does not belong to `when` is empty."""
+    """The submitted modal. What does not belong to `when` is empty. `archive` is None if it stays as it is."""
 
     metadata: ScheduleMetadata
     address: str
@@ -54,7 +55,7 @@ class ScheduleForm:
     missed: Missed
     quiet_from: str | None
     quiet_to: str | None
-    archive: str
+    archive: str | None
     name: str
 
     @classmethod
@@ -74,7 +75,7 @@ class ScheduleForm:
             missed=Missed(inputs.choice(ScheduleBlock.MISSED) or Missed.ONCE),
             quiet_from=inputs.time(ScheduleBlock.QUIET_FROM),
             quiet_to=inputs.time(ScheduleBlock.QUIET_TO),
-            archive=inputs.text(ScheduleBlock.ARCHIVE),
+            archive=inputs.text(ScheduleBlock.ARCHIVE) if inputs.has(ScheduleBlock.ARCHIVE) else None,
             name=inputs.text(ScheduleBlock.NAME),
         )
 

@@ -15,7 +15,7 @@ from bot.features.schedules.form import ScheduleForm, ScheduleMetadata, When
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import NOT_CHANGED, change_modal, reply_privately
-from bot.slack.submission import SubmissionModals, respond_to_submission
+from bot.slack.submission import FormWithOptions, SubmissionModals, respond_to_submission
 from bot.ui.blocks import Message
 from bot.ui.modal_state import ViewInputs
 from core.automation.schedules import PrecedingMappingError, ScheduleNameError
@@ -51,14 +51,21 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         form = await form_of(services, actor, ref, metadata)
         await change_modal(client, actor, view["id"], form, NOT_CHANGED, hash=view["hash"])
 
+    @app.action(ScheduleAction.OPTIONS)
+    async def on_options(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        await _form(services, actor, body["view"]).show_options(client, actor)
+
     @app.view(ScheduleCallback.FORM)
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        form, actor = ScheduleForm.read(body["view"]), Actor.of(body)
-        if problems := form.problems():
-            await ack(response_action="errors", errors=problems)
+        submitted, actor = ScheduleForm.read(body["view"]), Actor.of(body)
+        form = _form(services, actor, body["view"])
+        if problems := submitted.problems():
+            await form.show_errors(ack, problems)
             return
-        shown = SubmissionModals(waiting=views.working(), failed=views.failed, at_inputs=_at_inputs)
-        work = actions.add(services, actor, form)
+        shown = SubmissionModals(waiting=views.working(), failed=views.failed, at_inputs=_at_inputs, form=form)
+        work = actions.add(services, actor, submitted)
         await respond_to_submission(work, shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 
@@ -74,6 +81,18 @@ def _register_buttons(app: AsyncApp, services: Services) -> None:
     on(ScheduleAction.RESUME, actions.resume)
     on(ScheduleAction.REMOVE, actions.remove)
     on(ScheduleAction.RUN_NOW, actions.run_now)
+
+
+def _form(services: Services, actor: Actor, view: Mapping[str, Any]) -> FormWithOptions:
+    """Return *Schedule syncs* as it is on the screen. To show its options raises InputError if the person may not."""
+
+    async def opened() -> dict[str, object]:
+        metadata = ScheduleMetadata.load(view).model_copy(update={"shows_options": True})
+        ref = await by_id(services, actor, metadata.mapping_id)
+        require_start(ref.connection, actor.person, "schedule its syncs")
+        return await form_of(services, actor, ref, metadata)
+
+    return FormWithOptions(view, opened)
 
 
 def _at_inputs(error: SyncError) -> dict[str, str]:

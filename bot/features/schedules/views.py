@@ -17,6 +17,7 @@ from bot.features.mapping_lookup import MappingRef
 from bot.features.schedules.form import ScheduleMetadata, When
 from bot.ui.blocks import Message, actions, button, confirmation, context, field_of, modal, notice, option, section
 from bot.ui.formatting import cut, escape, moment, person, plural
+from bot.ui.more_options import MORE_OPTIONS, options_button
 from bot.ui.schedule_words import phrase
 from core.automation.schedules import NAME_MAX_LENGTH
 from core.automation.sources import ADDRESS_MAX_LENGTH
@@ -59,7 +60,8 @@ def schedule_form(
     source: FileSource | None,
     places: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the form. It shows the inputs that belong to the choice in `metadata.when`.
+    """Return the form. It shows the inputs that belong to the choice in `metadata.when`, and what has a default only if
+    the person wants to see that.
 
     `others` are the mappings of the connection that may have to succeed first, `places` those that people may read.
     """
@@ -68,7 +70,12 @@ def schedule_form(
     if when is When.WEEKLY:
         blocks.append(_day())
     if when.has_time:
-        blocks.append(field_of("At", ScheduleBlock.AT, _time(ScheduleBlock.AT, "08:00")))
+        zone = (
+            None
+            if metadata.shows_options
+            else f"In the time zone {metadata.time_zone}: change it under {MORE_OPTIONS}."
+        )
+        blocks.append(field_of("At", ScheduleBlock.AT, _time(ScheduleBlock.AT, "08:00"), hint=zone))
     if when is When.CRON:
         element = PlainTextInputElement(
             action_id=ScheduleBlock.CRON, max_length=100, placeholder="For example: 0 8 * * 1-5"
@@ -77,11 +84,13 @@ def schedule_form(
         blocks.append(field_of("Cron expression", ScheduleBlock.CRON, element, hint=hint))
     if when is When.AFTER:
         blocks.append(_after(others))
-    if when not in (When.NEW_FILE, When.AFTER):
-        blocks.append(_missed())
+    if not metadata.shows_options:
+        blocks.append(options_button(ScheduleAction.OPTIONS))
+    else:
+        blocks += [*([] if when in (When.NEW_FILE, When.AFTER) else [_missed()]), *_more(metadata, source)]
     return modal(
         "Schedule syncs",
-        [*blocks, *_more(metadata, source)],
+        blocks,
         callback=ScheduleCallback.FORM,
         submit="Schedule",
         close="Cancel",

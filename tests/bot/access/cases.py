@@ -169,6 +169,7 @@ def _view(callback: str, metadata: Metadata, values: Json) -> Json:
         "type": "modal",
         "callback_id": callback,
         "private_metadata": metadata.dump(),
+        "blocks": [{"block_id": block_id} for block_id in values],
         "state": {"values": values},
         "hash": "1.h",
     }
@@ -297,6 +298,9 @@ CASES: Mapping[str, Case] = {
     ConnectAction.EDIT: Case(_button(ConnectAction.EDIT, _connection), Right.ADMINISTER),
     ConnectAction.KEY: Case(_button(ConnectAction.KEY, _connection), Right.ADMINISTER),
     ConnectAction.AGAIN: Case(_in_modal(ConnectAction.AGAIN, lambda _: "", _form, {}), Right.ADMINISTER),
+    ConnectAction.OPTIONS: Case(
+        _in_modal(ConnectAction.OPTIONS, lambda _: "", lambda _: ConnectionForm(), {}), Right.ADMINISTER, names_id=False
+    ),
     ConnectAction.KEY_AGAIN: Case(_in_modal(ConnectAction.KEY_AGAIN, _connection, _form, {}), Right.ADMINISTER),
     ConnectCallback.CONNECT: Case(
         _submission(ConnectCallback.CONNECT, lambda _: ConnectionForm(), _FORM_VALUES), Right.ADMINISTER, names_id=False
@@ -323,6 +327,7 @@ CASES: Mapping[str, Case] = {
         ),
         Right.START,
     ),
+    MappingAction.OPTIONS: Case(_in_modal(MappingAction.OPTIONS, lambda _: "", _map_metadata, {}), Right.START),
     MappingAction.LIST: Case(_typing(MappingAction.LIST, _map_metadata), Right.START),
     MappingAction.AUDIENCE: Case(_typing(MappingAction.AUDIENCE, _map_metadata), Right.START),
     MappingCallback.MAP: Case(_submission(MappingCallback.MAP, _map_metadata, _MAP_VALUES), Right.START),
@@ -411,6 +416,9 @@ CASES: Mapping[str, Case] = {
     RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
     RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),
     RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
+    RunAction.OPTIONS: Case(
+        _in_modal(RunAction.OPTIONS, lambda _: "", lambda _: StartMetadata(), _START_VALUES), Right.START
+    ),
     RunCallback.START: Case(_submission(RunCallback.START, lambda _: StartMetadata(), _START_VALUES), Right.START),
     RunAction.CANCEL: Case(_button(RunAction.CANCEL, _run), Right.START),
     RunAction.COLUMNS: Case(_button(RunAction.COLUMNS, _run), Right.START),
@@ -492,6 +500,7 @@ CASES: Mapping[str, Case] = {
     UndoCallback.UNDO: Case(_submission(UndoCallback.UNDO, lambda t: UndoMetadata(run_id=t.run_id)), Right.START),
     ScheduleAction.OPEN: Case(_button(ScheduleAction.OPEN, _mapping), Right.START),
     ScheduleAction.WHEN: Case(_in_modal(ScheduleAction.WHEN, lambda _: "", _schedule_metadata, {}), Right.START),
+    ScheduleAction.OPTIONS: Case(_in_modal(ScheduleAction.OPTIONS, lambda _: "", _schedule_metadata, {}), Right.START),
     ScheduleCallback.FORM: Case(
         _submission(ScheduleCallback.FORM, _schedule_metadata, {ScheduleBlock.ADDRESS: {"value": "s3://exports/"}}),
         Right.START,

@@ -11,10 +11,10 @@ from bot.slack import admins, submission
 from core.models.run import RunRequest, RunStatus
 from core.store import alerts, audit_log, connections
 from core.store.alert_kinds import AlertKind
-from core.store.connections import Connection
+from core.store.connections import DEFAULT_RATE, Connection
 from sandbox.iterable import Fault
 from sandbox.slack.workspace.models import View
-from tests.bot.slack.following import choose
+from tests.bot.slack.following import choose, open_options
 from tests.bot.slack.harness import ADA, ALERTS, AMIR, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Member, queue_run
 
@@ -52,9 +52,9 @@ async def wait_for_modal(bot: Workspace, title: str) -> View:
 
 
 async def connect_form(bot: Workspace) -> View:
-    """Open the form as the admin."""
+    """Open the form as the admin, with all its inputs."""
     await bot.slack.admin.command("/iterable-sync connect")
-    return await bot.slack.admin.open_view(ConnectCallback.CONNECT)
+    return await open_options(bot.slack.admin, await bot.slack.admin.open_view(ConnectCallback.CONNECT))
 
 
 def everything_sent_to_slack(bot: Workspace) -> str:
@@ -146,18 +146,24 @@ async def test_closed_while_trying(tmp_path: Path) -> None:
     """A person who closes the form while the key is tested gets the result as a direct message."""
     async with workspace(tmp_path) as bot:
         bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=1))
-        form = await connect_form(bot)
-        await bot.slack.admin.fill(form, details(bot.iterable.key))
+        await bot.slack.admin.command("/iterable-sync connect")
+        form = await bot.slack.admin.open_view(ConnectCallback.CONNECT)
+        await bot.slack.admin.fill(form, {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: bot.iterable.key})
         await bot.slack.admin.submit(form)
         await bot.slack.admin.close()
         await bot.slack.wait_for_message("dm", "Connected: ", reader=bot.slack.admin)
+        (connection,) = await saved_connections(bot)  # what was not shown has its default
+        assert (connection.requests_per_second, connection.user_id_field.value) == (DEFAULT_RATE, "customerId")
+        assert (connection.operators, connection.approvers) == ((), (ADA,))
 
 
 async def test_only_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person who is not an admin learns who can connect, and can't submit a form that was opened earlier."""
     async with workspace(tmp_path) as bot:
         await bot.slack.marketer.command("/iterable-sync connect")
-        reply = await bot.slack.wait_for_message("marketing", "Nothing is connected", reader=bot.slack.marketer)
+        reply = await bot.slack.wait_for_message(
+            "marketing", "No Iterable project is connected", reader=bot.slack.marketer
+        )
         assert "Ask one of them to type `/iterable-sync connect`" in bot.slack.render(reply)
         assert not bot.slack.marketer.views
 

@@ -14,6 +14,7 @@ from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, Removal
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
+from tests.bot.slack.following import open_options
 from tests.bot.slack.harness import AMIR, LIST, MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Decision, decide, people, until
 
@@ -67,7 +68,7 @@ async def test_proposes_a_mapping_to_a_list_found_by_typing(tmp_path: Path) -> N
         assert str(LIST) in [each["value"] for each in options]
         list_field = f"{MappingBlock.LIST.of(connection.id)}/{MappingAction.LIST}"
         values = {MappingBlock.AUDIENCE: "Spring <Shoppers>", list_field: str(LIST), MappingBlock.REMOVALS: "ask"}
-        await bot.slack.marketer.fill(view, values)
+        await bot.slack.marketer.fill(await open_options(bot.slack.marketer, view), values)
         assert (await bot.slack.marketer.submit()).ok
         mapping = (await all_mappings(bot, connection))[0]
         assert (mapping.status, mapping.audience_name, mapping.list_id) == (

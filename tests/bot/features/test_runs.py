@@ -24,14 +24,18 @@ from core.store.rejections import Rejection
 from sandbox.iterable.hosted_extension import HostedProfile, fill_list
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
+from tests.bot.slack.following import open_options
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, person, until
 
 
-async def form(bot: Workspace, typed: str = "/iterable-sync", channel: str = "marketing") -> View:
-    """Open *Start a sync* as Maya."""
+async def form(
+    bot: Workspace, typed: str = "/iterable-sync", channel: str = "marketing", *, options: bool = False
+) -> View:
+    """Open *Start a sync* as Maya. `options`: with all its inputs."""
     assert (await bot.slack.marketer.command(typed, channel)).ok
-    return await bot.slack.marketer.open_view(RunCallback.START)
+    view = await bot.slack.marketer.open_view(RunCallback.START)
+    return await open_options(bot.slack.marketer, view) if options else view
 
 
 async def read_privately(bot: Workspace, text: str, person: Person | None = None, channel: str = "marketing") -> str:
@@ -106,7 +110,7 @@ async def test_list_is_taken_over(tmp_path: Path) -> None:
         fill_list(
             state, mapping.list_id, [HostedProfile(number, f"p{number}@example.com") for number in (1, 9)], by_mpid=True
         )
-        view = await form(bot)
+        view = await form(bot, options=True)
         file = bot.slack.marketer.file("a.csv", audience(people([1, 2])))
         await bot.slack.marketer.fill(view, {RunBlock.FILE: file, RunBlock.ADOPT: "remove"})
         assert (await bot.slack.marketer.submit()).ok
@@ -143,12 +147,13 @@ async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert "file path or URL" not in bot.slack.render(view)  # no place is allowed, so there is no such input
         maya = bot.slack.marketer
         assert RunBlock.FILE in (await maya.submit()).errors
+        await open_options(maya, view)
         await maya.fill(view, {RunBlock.LINK: "https://fernway.slack.com/archives/C1/p1"})
         assert "link of a message" in (await maya.submit()).errors[RunBlock.LINK]
         await maya.fill(view, {RunBlock.LINK: "F0NOTTHERE"})
         assert "may not see it" in (await maya.submit()).errors[RunBlock.LINK]
         await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", audience(people(range(3))))})
-        assert "Only one of them" in (await maya.submit()).errors[RunBlock.LINK]
+        assert "Choose one source" in (await maya.submit()).errors[RunBlock.LINK]
         assert not await all_runs(bot)
 
 
@@ -158,7 +163,7 @@ async def test_linked_file_is_synced(tmp_path: Path) -> None:
         await bot.mapping(await bot.connection())
         message = await bot.slack.marketer.upload_file("marketing", "a.csv", audience(people(range(2))))
         link = f"https://fernway.slack.com/files/{MAYA}/{message.files[0].id}/a.csv"
-        view = await form(bot, channel="sync-alerts")
+        view = await form(bot, channel="sync-alerts", options=True)
         await bot.slack.marketer.fill(view, {RunBlock.LINK: link, RunBlock.MODE: "add"})
         assert (await bot.slack.marketer.submit()).ok
         run = (await all_runs(bot))[0]
@@ -203,13 +208,15 @@ async def test_columns_are_asked_for_and_remembered(tmp_path: Path) -> None:
         await bot.mapping(await bot.connection())
         maya = bot.slack.marketer
         view = await form(bot)
-        await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table), RunBlock.COLUMNS: "mail: E-Mail"})
+        await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table)})
+        await open_options(maya, view)  # the file stays
+        await maya.fill(view, {RunBlock.COLUMNS: "mail: E-Mail"})
         assert "Choose columns with email=NAME" in (await maya.submit()).errors[RunBlock.COLUMNS]
         await maya.fill(view, {RunBlock.COLUMNS: ""})
         assert (await maya.submit()).ok
         ambiguous = await wait_for_end(bot, (await all_runs(bot))[0].id)
         assert (ambiguous.status, ambiguous.error_code) == (RunStatus.FAILED, "ambiguous_columns")
-        view = await form(bot)
+        view = await form(bot, options=True)
         await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table), RunBlock.COLUMNS: "email = e-mail"})
         assert (await maya.submit()).ok
         chosen = await wait_for_end(bot, (await all_runs(bot))[0].id)

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from bot.features.ids import RunAction, ScheduleAction, ScheduleBlock, ScheduleCallback
+from bot.features.schedules.form import ScheduleMetadata
 from core.models.run import RunStatus
 from core.store import schedules
 from core.store.schedules import Schedule, Trigger
 from sandbox.slack.workspace.models import View
 from tests.bot.features.test_alerts import fail_run
 from tests.bot.features.test_runs import read_privately
-from tests.bot.slack.following import LONG
+from tests.bot.slack.following import LONG, open_options
 from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
 from tests.core.harness import people
 
@@ -45,7 +46,9 @@ async def test_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await bot.slack.wait_for(lambda: "Monday" in bot.slack.render(view), description="the day of the week")
         await maya.fill(view, {ScheduleBlock.ADDRESS: "/etc", ScheduleBlock.DAY: "friday", ScheduleBlock.AT: "07:30"})
         assert "may not be read from there" in (await maya.submit()).errors[ScheduleBlock.ADDRESS]
-        await maya.fill(view, {ScheduleBlock.ADDRESS: str(tmp_path / "exports"), ScheduleBlock.TIME_ZONE: "Berlin"})
+        await maya.fill(view, {ScheduleBlock.ADDRESS: str(tmp_path / "exports")})
+        assert "[friday]" in bot.slack.render(await open_options(maya, view)).casefold()
+        await maya.fill(view, {ScheduleBlock.TIME_ZONE: "Berlin"})
         assert "no time zone" in (await maya.submit()).errors[ScheduleBlock.TIME_ZONE]
         await maya.fill(view, {ScheduleBlock.TIME_ZONE: "Europe/Berlin", ScheduleBlock.NAME: "Fridays"})
         assert (await maya.submit()).ok
@@ -57,6 +60,27 @@ async def test_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             MAYA,
         )
         assert schedule.time_zone == "Europe/Berlin"
+
+
+async def test_error_behind_more_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error at an input behind *More options* shows them, with the error above the input. What was typed stays."""
+    monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", str(tmp_path / "exports"))
+    (tmp_path / "exports").mkdir()
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        maya = bot.slack.marketer
+        view = await form(bot)
+        assert "Time zone" not in bot.slack.render(view)
+        await maya.fill(view, {ScheduleBlock.ADDRESS: str(tmp_path / "exports")})
+        metadata = ScheduleMetadata.load(view.source).model_copy(update={"time_zone": "Europe/Nowhere"})
+        view.source["private_metadata"] = metadata.dump()  # as if the zone was removed since
+        await maya.submit()
+        shown = bot.slack.render(maya.view).splitlines()
+        assert "no time zone" in shown[shown.index("Time zone: [Europe/Nowhere]") - 1]
+        await maya.fill(maya.view, {ScheduleBlock.TIME_ZONE: "Europe/Berlin"})
+        assert (await maya.submit()).ok
+        (schedule,) = await stored(bot)
+        assert (schedule.time_zone, schedule.name) == ("Europe/Berlin", "SpringShoppers")
 
 
 async def test_list_and_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

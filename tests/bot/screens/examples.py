@@ -22,6 +22,7 @@ from bot.features.mapping_lookup import MappingRef
 from bot.features.reports.form import reports_modal
 from bot.features.reports.views import report_message
 from bot.features.runs import result_messages, views
+from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata
 from bot.features.runs.progress_messages import progress, waiting
 from bot.features.runs.run_view import PreviousSync
@@ -225,11 +226,24 @@ def _reports() -> dict[str, Screen]:
 def _forms() -> dict[str, Screen]:
     lines = [Line(each.usage, each.sentence, each.example) for each in SUBCOMMANDS.values()]
     return {
-        "connect": connect.connect_form(ConnectionForm()),
+        "connect": connect.connect_form(ConnectionForm(approvers=(AMIR,))),
+        "connect, more options": connect.connect_form(ConnectionForm(shows_options=True, approvers=(AMIR,))),
         "edit a connection": connect.edit_form(ConnectionForm.of(SHOP), "0000"),
         "replace a key": connect.key_form(SHOP),
         "map": mapping_views.map_form(MapMetadata(connection_id=1), [SHOP]),
+        "map, more options": mapping_views.map_form(
+            MapMetadata(connection_id=1, channel="C01MARKETING", shows_options=True), [SHOP]
+        ),
         "start": views.start_form(StartMetadata(channel="C1"), REF, several=False, allowed_places=("/data",)),
+        "start, more options": views.start_form(
+            StartMetadata(channel="C1", shows_options=True), REF, several=False, allowed_places=()
+        ),
+        "start with the file of a message": views.start_form(
+            StartMetadata(channel="C1", attached=(Attached(id="F1", name="shoppers.zip", size=450_000),)),
+            REF,
+            several=False,
+            allowed_places=("/data",),
+        ),
         "help": help_message(lines),
         "unknown subcommand": unknown("hlep", "help"),
         "why without a person": USAGE,

@@ -112,13 +112,14 @@ def _schedules() -> dict[str, Screen]:
     listed = ListedSchedule(SCHEDULE, REF, "s3://acme-exports/shoppers/")
     after = replace(SCHEDULE, id=2, name="After VIPs", trigger=Trigger.AFTER, cron=None, is_paused=True)
 
-    def form(when: When) -> dict[str, Any]:
-        metadata = ScheduleMetadata(mapping_id=1, when=when.value, time_zone="Europe/Berlin")
+    def form(when: When, *, options: bool = False) -> dict[str, Any]:
+        metadata = ScheduleMetadata(mapping_id=1, when=when.value, time_zone="Europe/Berlin", shows_options=options)
         return schedules.schedule_form(metadata, REF, [LIVE_REF], None, ["s3://acme-exports/"])
 
     return {
         "form for new files": form(When.NEW_FILE),
         "form for once a week": form(When.WEEKLY),
+        "form for once a week, more options": form(When.WEEKLY, options=True),
         "form for after another sync": form(When.AFTER),
         "scheduled": schedules.saved(listed),
         "not scheduled": schedules.failed("The folder is not in an allowed place."),

@@ -37,7 +37,7 @@ from sandbox.mparticle import Audience
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR, Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, User, View
-from tests.bot.slack.following import LONG
+from tests.bot.slack.following import LONG, open_options
 from tests.bot.slack.harness import ALERTS, AMIR, BRISK, MARKETING, MAYA, TEAM, audience
 from tests.bot.slack.live import Fed, fed
 from tests.core.harness import Decision, Member, decide
@@ -542,6 +542,8 @@ async def _submit_form(scene: Scene, values: dict[str, Any]) -> None:
     maya.views.clear()
     await maya.command(f"/iterable-sync run {scene.name}")
     view = await maya.open_view(RunCallback.START, LONG)
+    if RunBlock.LINK in values:
+        await open_options(maya, view)
     await maya.fill(view, values)
     assert (await maya.submit(view)).ok
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.features.ids import HomeAction
+from bot.ui.more_options import MORE_OPTIONS
 from core.models.run import Run, RunRequest, SyncMode
 from core.runs import commands
 from core.store.mappings import AudienceMapping
@@ -77,6 +78,17 @@ def choices_of(page: View) -> dict[str, str]:
     menus = [element for _, element in elements_of(page.blocks) if element["type"] == "overflow"]
     values = [option["value"] for menu in menus for option in menu["options"]]
     return {value.partition(":")[0]: value for value in values}
+
+
+async def open_options(person: Person, view: View) -> View:
+    """Press *More options* in a form, wait until it shows all its inputs, and return it."""
+    texts = {
+        element["action_id"]: element["text"]["text"] for _, element in elements_of(view.blocks) if "text" in element
+    }
+    (action,) = [each for each, text in texts.items() if text == MORE_OPTIONS]
+    await person.click(view, action)
+    await person.slack.wait_for(lambda: action not in str(view.blocks), LONG, "the options")
+    return view
 
 
 async def choose(person: Person, page: View, action: str) -> None:

@@ -76,7 +76,9 @@ async def connect(bot: Workspace, screen: Screen) -> None:
     await screen.write("/iterable-sync")
     await screen.modal.get_by_label("Name").fill("Shop")
     await screen.modal.get_by_label("API key").fill(bot.iterable.key)
+    await screen.modal.get_by_role("button", name="More options").click()
     await screen.modal.get_by_label("Requests a second").fill(RATE)
+    await expect(screen.modal.get_by_label("Name")).to_have_value("Shop")
     await screen.pick("Alert channel", "sync", "#sync-alerts")
     await screen.pick("Who may start syncs", "Maya", "Maya Lindqvist")
     await screen.modal.get_by_role("button", name="Remove Ada Nwosu").click()  # the admin is suggested
