@@ -43,7 +43,8 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
         **details.changes(),
     )
     services.wake()
-    return ModalResult(views.saved_view(details.name, list(changed)), views.saved_sentence(details.name, list(changed)))
+    values = {name: new for name, (_, new) in changed.items()}
+    return ModalResult(views.saved_view(details.name, values), views.saved_sentence(details.name, values))
 
 
 async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> ModalResult:

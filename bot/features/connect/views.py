@@ -1,6 +1,6 @@
 """The modals after a submission, and the messages for people who are not admins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import Block
@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block
 from bot.features.connect.form import ConnectionForm
 from bot.features.ids import ConnectAction, MappingAction, RunAction
 from bot.ui.blocks import Message, actions, button, context, modal, section, text_message
-from bot.ui.formatting import escape, plural
+from bot.ui.formatting import escape, person, plural
 from core.connections.manage import Connected
 from core.connections.project_type import unknown_type
 from core.store.connections import Connection
@@ -99,16 +99,23 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
     return modal("Key replaced", blocks)
 
 
-def saved_view(name: str, changed: Sequence[str]) -> dict[str, Any]:
-    """Return the modal after a connection was edited."""
+def saved_view(name: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the modal after a connection was edited. `changed` are the new values by the name of the setting."""
     return modal("Saved", [section(saved_sentence(name, changed))])
 
 
-def saved_sentence(name: str, changed: Sequence[str]) -> str:
-    """Return the sentence (mrkdwn) after a connection was edited: which settings changed."""
+def saved_sentence(name: str, changed: Mapping[str, Any]) -> str:
+    """Return the sentences (mrkdwn) after a connection was edited: who decides now, and what else changed."""
     if not changed:
         return f"No changes to *{escape(name)}*."
-    return f"Saved *{escape(name)}*. Changed: {', '.join(_SETTING_WORDS.get(each, each) for each in changed)}."
+    sentences = [f"Saved *{escape(name)}*."]
+    if "approvers" in changed:
+        sentences.append(f"Approvers: {', '.join(map(person, changed['approvers']))}.")
+    if "operators" in changed:
+        sentences.append(f"Operators: {', '.join(map(person, changed['operators'])) or 'everyone'}.")
+    if others := [_SETTING_WORDS.get(each, each) for each in changed if each not in ("approvers", "operators")]:
+        sentences.append(f"Changed: {', '.join(others)}.")
+    return " ".join(sentences)
 
 
 def admins_only(action: str) -> Message:
@@ -139,8 +146,6 @@ _SETTING_WORDS = {
     "merge_profiles": "merging of profiles",
     "rate": "rate",
     "alert_channel": "alert channel",
-    "operators": "who may start syncs",
-    "approvers": "approvers",
     "self_approval": "self-approval",
 }
 

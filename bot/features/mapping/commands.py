@@ -14,12 +14,12 @@ from bot.features.slash_command import SlashCommand
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.reply import open_modal, reply_privately
-from bot.ui.blocks import Message, text_message
+from bot.ui.blocks import Message, notice
 from bot.ui.formatting import cut, escape
 from core.connections.permissions import may_start
 from core.store import mparticle_accounts
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST
+from core.store.mappings import NO_LIST, MappingStatus
 
 _Move = Callable[[Services, Actor, MappingRef], Awaitable[Message]]
 
@@ -103,7 +103,8 @@ async def open_review(services: Services, client: AsyncWebClient, actor: Actor, 
     """Open the review of a proposed mapping. A person who can't decide reads why."""
     ref = await by_id(services, actor, mapping_id)
     if refusal := await why_not_review(services, actor, ref):
-        await reply_privately(client, actor, text_message(refusal))
+        is_open = ref.mapping.status is MappingStatus.PROPOSED
+        await open_modal(client, actor, notice("You can't approve this" if is_open else "Already decided", refusal))
         return
     if ref.mapping.list_id == NO_LIST:
         services.directory.prefetch(ref.connection)

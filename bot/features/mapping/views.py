@@ -148,7 +148,7 @@ def decided_sentence(ref: MappingRef) -> str:
     state = "declined" if ref.mapping.status is MappingStatus.DECLINED else "approved"
     if ref.mapping.decided_by is None:
         return f"{ref.label}: {MAPPING_STATUSES[ref.mapping.status].lower()}."
-    return f"{ref.label} is {state} by {person(ref.mapping.decided_by)}."
+    return f"{ref.label} was {state} by {person(ref.mapping.decided_by)}."
 
 
 def list_input(connection_id: int) -> InputBlock:

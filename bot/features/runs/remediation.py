@@ -37,7 +37,8 @@ _ONE_OF_SEVERAL = (
 )
 
 _COLUMNS = (
-    "press *Upload a different file*, choose the same file, and enter under *Columns* which one counts, for example "
+    "press *Upload a different file*, choose the same file, and enter under *More options* > *Columns* which one "
+    "counts, for example "
     "`email=E-Mail`. Later syncs of the mapping use that column too."
 )
 

@@ -90,7 +90,7 @@ async def test_audience_is_proposed_and_approved(tmp_path: Path) -> None:
         assert bot.iterable.state.log.total("/api/lists/subscribe") == 0
 
         await bot.slack.marketer.click(card, MappingAction.REVIEW)
-        await read_privately(bot, "Only an approver of Shop can decide this", bot.slack.marketer)
+        assert "Only an approver of Shop can decide this" in bot.slack.render(await bot.slack.marketer.open_view())
         await bot.slack.approver.click(card, MappingAction.REVIEW)
         view = await bot.slack.approver.open_view(MappingCallback.REVIEW)
         await bot.slack.approver.fill(view, {MappingAction.LIST: str(LIST)})

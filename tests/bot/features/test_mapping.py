@@ -251,16 +251,17 @@ async def test_only_approvers_review_a_proposal(tmp_path: Path) -> None:
         old_message = copy.copy(message)
         assert "Add the audience" in bot.slack.render(message)
         assert (await bot.slack.marketer.click(message, MappingAction.REVIEW)).ok
-        assert "Only an approver of Shop can decide this: @Amir Haddad" in await read_privately(bot, "Only an approver")
+        refusal = bot.slack.render(await bot.slack.marketer.open_view())
+        assert "Only an approver of Shop can decide this: @Amir Haddad" in refusal
         assert (await bot.slack.approver.click(message, MappingAction.REVIEW)).ok
         view = await bot.slack.approver.open_view(MappingCallback.REVIEW)
         await bot.slack.approver.fill(view, {MappingBlock.COMMENT: "Fine by me"})
         assert (await bot.slack.approver.submit()).ok
-        await bot.slack.wait_for(lambda: "is approved by @Amir Haddad" in bot.slack.render(bot.slack.approver.view))
+        await bot.slack.wait_for(lambda: "was approved by @Amir Haddad" in bot.slack.render(bot.slack.approver.view))
         stored = await reload(bot, mapping)
         assert (stored.status, stored.decided_by, stored.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
         assert (await bot.slack.approver.click(old_message, MappingAction.REVIEW)).ok
-        await read_privately(bot, "is approved by", bot.slack.approver)
+        await bot.slack.wait_for(lambda: bot.slack.approver.view.title == "Already decided")
         await bot.slack.wait_for(lambda: "Approved by @Amir Haddad: the mapping" in bot.slack.render(message))
 
 
@@ -273,7 +274,7 @@ async def test_proposal_is_declined_in_the_review(tmp_path: Path) -> None:
         await bot.slack.approver.click(message, MappingAction.REVIEW)
         view = await bot.slack.approver.open_view(MappingCallback.REVIEW)
         assert (await bot.slack.approver.click(view, MappingAction.DECLINE)).ok
-        await bot.slack.wait_for(lambda: "is declined by" in bot.slack.render(bot.slack.approver.view))
+        await bot.slack.wait_for(lambda: "was declined by" in bot.slack.render(bot.slack.approver.view))
         assert (await reload(bot, mapping)).status is MappingStatus.DECLINED
 
 

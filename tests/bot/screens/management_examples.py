@@ -184,7 +184,7 @@ def _connections() -> dict[str, Screen]:
         "connected": connect.connected_view(connected),
         "not connected": connect.connect_failed(ConnectionForm(), "Iterable refuses the API key."),
         "key replaced": connect.replaced_view(connected, [("abc", "Shoppers")]),
-        "saved": connect.saved_view("Shop", ["approvers", "rate"]),
+        "saved": connect.saved_view("Shop", {"approvers": [AMIR, MAYA], "rate": 7.0}),
         "admins only": connect.admins_only("connect a project"),
         "ask an admin": connect.ask_an_admin(),
         "mParticle": mparticle_views.mparticle_form(details, SHOP),

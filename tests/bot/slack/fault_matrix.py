@@ -437,8 +437,8 @@ async def _result_of_a_button(scene: Scene) -> Look:
     await scene.wait_until_struck()
 
     def look() -> str:
-        shown = "in the modal" if any("is declined" in scene.render(each) for each in amir.views) else ""
-        return "; ".join(each for each in (shown, scene.seen("is declined")) if each)
+        shown = "in the modal" if any("was declined" in scene.render(each) for each in amir.views) else ""
+        return "; ".join(each for each in (shown, scene.seen("was declined")) if each)
 
     return look
 
