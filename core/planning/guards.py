@@ -150,7 +150,7 @@ def _check_identities(source: Source, problems: IdentityProblems, members: int) 
     ):
         if lost > VANISHED_SHARE * members:
             message = (
-                f"{lost:,} of {members:,} members have kept their {kept} and lost their {name} since the last run: the "
+                f"{lost:,} of {members:,} people kept their {kept} and lost their {name} since the last sync. The "
                 "column may have been exported wrongly."
             )
             guards.append(Guard(name=GuardName.VANISHED_IDENTITIES, message=message))

@@ -40,7 +40,7 @@ class DifferencesFileSender:
             raise InputError(f"Only operators and approvers of {ref.connection.label} can have these addresses.")
         key = (actor.person, ref.mapping.id)
         if key in self._under_way:
-            raise InputError("The file is on its way to you already.")
+            raise InputError("The file is already on its way to you.")
         self._under_way.add(key)
         try:
             await self._send(client, actor, ref)

@@ -38,7 +38,7 @@ async def drop(services: Services, actor: Actor, mapping_id: int) -> str:
     if dropped is None:  # someone has just approved or resumed it
         raise InputError(views.refused_now((await _decidable(services, actor, mapping_id)).mapping))
     services.wake()
-    return f"{plural(dropped, 'change')} dropped that waited for {ref.label}."
+    return f"Discarded {plural(dropped, 'pending change')} of {ref.label}."
 
 
 async def approve_removals(services: Services, actor: Actor, mapping_id: int) -> str:
@@ -59,7 +59,7 @@ async def keep(services: Services, actor: Actor, mapping_id: int) -> str:
     if not await live.keep_members(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id):
         raise await _decided_already(services, ref)
     services.wake()
-    return f"{ref.label}: its members stay on the list."
+    return f"{ref.label}: its people stay on the list."
 
 
 async def remove(services: Services, actor: Actor, mapping_id: int) -> str:
@@ -68,7 +68,7 @@ async def remove(services: Services, actor: Actor, mapping_id: int) -> str:
     if not await live.remove_members(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id):
         raise await _decided_already(services, ref)
     services.wake()
-    return f"{ref.label}: its members are taken off the list now. `/iterable-sync status` shows how many are left."
+    return f"{ref.label}: its people are being removed from the list. `/iterable-sync status` shows how many are left."
 
 
 async def _decidable(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
@@ -87,4 +87,4 @@ async def _decided_already(services: Services, ref: MappingRef) -> InputError:
         return InputError(f"{ref.mapping.label} is connected in mParticle, so there is nothing to decide.")
     decider = person(last.actor) if last is not None else _UNKNOWN_PERSON
     decision = "to keep them on the list" if last is not None and (last.after or {})["members"] == "kept" else ""
-    return NotAllowedError(f"{decider} has decided already {decision or 'to take them off the list'}.")
+    return NotAllowedError(f"{decider} already decided {decision or 'to remove them from the list'}.")

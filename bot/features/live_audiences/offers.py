@@ -103,7 +103,7 @@ async def _decide(services: Services, actor: Actor, mapping_id: int, *, accepts:
     )
     services.wake()
     if not decided:
-        raise InputError(f"{ref.plain}: another approver has decided already.")
+        raise InputError(f"{ref.plain}: another approver already decided.")
     return ref
 
 

@@ -144,8 +144,8 @@ async def resume(services: Services, actor: Actor, ref: MappingRef) -> Message:
     require_start(ref.connection, actor.person, "resume its mappings")
     if ref.mapping.disconnected_at is not None:
         raise InputError(
-            f"mParticle disconnected {ref.mapping.label}, so no changes arrive. Decide what becomes of its "
-            "members (Home page), or connect it again in mParticle."
+            f"mParticle disconnected {ref.mapping.label}, so no changes arrive. Decide on the Home page "
+            "whether its people stay on the list, or connect it again in mParticle."
         )
     done = await mapping_lifecycle.resume(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id)
     return await _answer(services, actor, ref, done, "resumed")

@@ -79,7 +79,7 @@ async def _asking(services: Services, actor: Actor, run_id: str) -> tuple[Run, M
     run, ref = await load(services, actor, run_id)
     require_start(ref.connection, actor.person, "start its runs")
     if not run.column_candidates:
-        raise ConflictError("This run does not ask for columns any longer. Its message shows how it stands.")
+        raise ConflictError("This run no longer asks for columns. Its message shows its status.")
     return run, ref
 
 

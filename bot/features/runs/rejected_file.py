@@ -88,7 +88,7 @@ class RejectedFileSender:
                 f"Only operators and approvers of {ref.connection.label} can get the file, because it has addresses."
             )
         if (actor.person, run_id) in self._under_way:
-            raise InputError("The file is on its way to you already.")
+            raise InputError("The file is already on its way to you.")
         self._under_way.add((actor.person, run_id))
         try:
             await self._send(client, actor, run, ref, view_id)
@@ -125,8 +125,8 @@ async def _reply(client: AsyncWebClient, actor: Actor, view_id: str | None, mess
 
 def _why_none(run: Run) -> str:
     if run.counters.rejected:
-        return f"Run {run.id} is too long ago: its rejected members are no longer stored."
-    return f"Run {run.id} rejected no members."
+        return f"The people that run {run.id} rejected are no longer on record: it is too long ago."
+    return f"Run {run.id} rejected no one."
 
 
 @asynccontextmanager

@@ -46,14 +46,14 @@ async def sync_all(services: Services, actor: Actor, place: str) -> Message:
 def looked_at(refs: Sequence[MappingRef]) -> Message:
     """Return the answer after the sources of these mappings are to be looked at."""
     if not refs:
-        return text_message("There is nothing to sync: no mapping has a place for its files yet.")
+        return text_message("Nothing to sync: no mapping has a file location yet.")
     return text_message(_list(f"Looking for new files of {plural(len(refs), 'mapping')}:", [ref.label for ref in refs]))
 
 
 def queued(entries: Sequence[FolderEntry]) -> Message:
     """Return which audiences of a place are synced, and why others are not."""
     if not entries:
-        return text_message("There is no audience in this place.")
+        return text_message("No audience files found in this location.")
     lines = [
         f"{escape(cut(each.name, _NAME_MAX))}: "
         + (f"run `{each.run_id}`" if each.run_id is not None else f"not synced, {escape(each.reason or '')}")

@@ -17,7 +17,7 @@ from core.store.api_tokens import ApiToken, Scope
 _MOST_LISTED = 45
 _PERMITS = {
     Scope.READ: "See syncs, mappings and alerts, without any person's data",
-    Scope.RUN: "Start, cancel and undo syncs, get rejected members, look people up",
+    Scope.RUN: "Start, cancel and undo syncs, get rejected people, look people up",
     Scope.APPROVE: "Approve and decline syncs",
     Scope.ADMIN: "Change mappings, schedules and freezes, read the audit log",
 }

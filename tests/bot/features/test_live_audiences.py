@@ -110,7 +110,7 @@ async def test_waiting_changes_are_dropped(tmp_path: Path) -> None:
         await bot.slack.operator.click(card, LiveAudienceAction.DROP)
         await read_privately(bot, "Only an approver of Shop can decide this", bot.slack.operator)
         await bot.slack.approver.click(card, LiveAudienceAction.DROP)
-        await read_privately(bot, "3 changes dropped that waited for", bot.slack.approver)
+        await read_privately(bot, "Discarded 3 pending changes of", bot.slack.approver)
         await wait_for_texts(bot, card, "New live audience from mParticle")
         await bot.slack.wait_for(lambda: "Discard pending changes" not in bot.slack.render(card), LONG)
         assert (await bot.entries_of(VIPS))[-1].after == {"dropped": 3}
@@ -133,7 +133,7 @@ async def test_changes_wait_while_paused(tmp_path: Path) -> None:
         await amir.command("/iterable-sync status", "marketing")
         message = await bot.slack.wait_for_message("marketing", "1 waiting until", reader=amir, timeout=LONG)
         await amir.click(message, LiveAudienceAction.DROP)
-        await read_privately(bot, "1 change dropped that waited for", amir, "marketing")
+        await read_privately(bot, "Discarded 1 pending change of", amir, "marketing")
         await amir.click(message, LiveAudienceAction.DROP)
         await read_privately(bot, "Nothing waits for VIPs.", amir, "marketing")
         assert bot.emails() == {"p1@example.com"}

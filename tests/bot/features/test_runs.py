@@ -416,11 +416,11 @@ async def test_only_operators_get_rejected_members(tmp_path: Path) -> None:
         await bot.slack.admin.click(message, RunAction.REJECTED)
         await read_privately(bot, "can get the file", bot.slack.admin)
         await bot.slack.marketer.click(message, RunAction.REJECTED)
-        await read_privately(bot, "rejected no members")
+        await read_privately(bot, "rejected no one")
         async with bot.engine.database.write() as db:
             await runs.change(db, run_id, rejected=3)
         await bot.slack.marketer.click(message, RunAction.REJECTED)
-        await read_privately(bot, "is too long ago")
+        await read_privately(bot, "it is too long ago")
         assert not bot.slack.calls("files.completeUploadExternal")
 
 

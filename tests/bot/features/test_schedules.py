@@ -134,7 +134,7 @@ async def test_many_syncs_at_once(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         maya = bot.slack.marketer
         assert (await maya.command("/iterable-sync sync-all")).ok
-        await bot.slack.wait_for_message("marketing", "no mapping has a place", reader=maya)
+        await bot.slack.wait_for_message("marketing", "no mapping has a file location", reader=maya)
         folder = tmp_path / "exports"
         folder.mkdir()
         for name in ("SpringShoppers.csv", "Unknown.csv"):
