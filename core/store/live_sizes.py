@@ -1,8 +1,9 @@
 """The lists of live mappings whose size in Iterable is due to be read: the daily runs hold the sizes."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.connections import Connection, from_row
@@ -60,5 +61,5 @@ async def claim(db: AsyncConnection, size: DueSize, now: float) -> bool:
     return bool((await db.execute(query)).rowcount)
 
 
-def _is_day(mapping_id: object, day: object) -> object:
+def _is_day(mapping_id: Any, day: Any) -> ColumnElement[bool]:
     return and_(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day)

@@ -99,7 +99,7 @@ async def test_list_and_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert "3 added" in bot.slack.render(synced)
         assert "schedule *SpringShoppers*" in bot.slack.render(synced)
         assert (await maya.command("/iterable-sync schedules", "marketing")).ok
-        shown = await read_privately(bot, "when a new file arrives")
+        shown = await read_privately(bot, "When a new file arrives")
         assert re.search(r"\[Sync now\] \[Pause\] \[Remove\]", shown)
         for action, answer in (
             (ScheduleAction.PAUSE, "is paused"),

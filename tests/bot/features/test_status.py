@@ -26,7 +26,7 @@ async def reply_to(bot: Workspace, typed: str, text: str) -> str:
 async def test_status(tmp_path: Path) -> None:
     """`status` shows the numbers first, then runs in progress, approvals, alerts, and the state of each mapping."""
     async with workspace(tmp_path) as bot:
-        assert "Nothing is connected" in await reply_to(bot, "status", "Nothing is connected")
+        assert "No Iterable project" in await reply_to(bot, "status", "No Iterable project")
 
         connection = await bot.connection()
         await bot.mapping(connection)
