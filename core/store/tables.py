@@ -463,7 +463,7 @@ slack_messages = Table(
     Column("error", Text),
 )
 
-#: Failures that have not recovered: at most one open alert for a mapping, or for a connection.
+#: Failures that have not recovered: at most one open alert of a kind for a mapping, or for a connection.
 alerts = Table(
     "alerts",
     metadata,
