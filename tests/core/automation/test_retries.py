@@ -84,6 +84,10 @@ async def test_retries_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert wait_before_retry(run, ListNotFoundError()) is None
         assert wait_before_retry(over, UnavailableError()) is None
         assert wait_before_retry(run.model_copy(update={"started_by": None}), UnavailableError()) is None
+        waits = [wait_before_retry(run, UnavailableError()) or 0.0 for _ in range(200)]
+        usual = WAITS_S[run.auto_retries]
+        assert (1 - JITTER) * usual <= min(waits) < (1 - JITTER / 2) * usual
+        assert (1 + JITTER / 2) * usual < max(waits) <= (1 + JITTER) * usual
         await automatic_retry.stop_retrying(engine, run.id, by="U1", team_id=None)
         with pytest.raises(ConflictError, match="not retried"):
             await automatic_retry.stop_retrying(engine, run.id, by="U1", team_id=None)

@@ -247,6 +247,20 @@ async def test_kept_member_gets_another_address(sync: Sync) -> None:
     assert sync.emails() == {"p0@example.com", "new@example.com"}
 
 
+async def test_first_sync_names_the_audience(sync: Sync) -> None:
+    """The text about a first sync names the audience, or else its file, and the list."""
+    plain = sync.mirror_file(people(range(3)))
+    await sync.run(plain, dry_run=True)
+    await set_mapping(sync, status=MappingStatus.PROPOSED)
+    for file, name in (
+        (download(sync, 11, "VIPs", people(range(3))), "VIPs"),
+        (plain, plain.name),
+    ):
+        plan = (await sync.run(file, dry_run=True)).run.plan
+        assert plan is not None
+        assert plan.guards[0].message == f"First sync of {name} to list {LIST}."
+
+
 @pytest.mark.extended
 async def test_guards_name_no_option(sync: Sync) -> None:
     """The text of a guard fits Slack as well as a terminal: it names no option."""

@@ -150,6 +150,21 @@ async def test_a_campaign_freezes_until_it_was_sent(sync: Sync) -> None:
     assert sync.emails() == addresses([3])
 
 
+async def test_a_campaign_is_scheduled_during_the_approval(sync: Sync) -> None:
+    """Campaigns are read again before a run sends that was approved after a while."""
+    await sync.mirror(people([1]))
+    await set_campaign_freeze(sync.engine, (await the_mapping(sync)).id, 30, **BY)
+    waiting = await sync.mirror([])
+    assert waiting.run.status is RunStatus.NEEDS_APPROVAL
+    schedule(sync.iterable, 15, LIST)
+    sync.engine.campaigns_read.clear()
+
+    approved = await sync.approve(waiting.run.id)
+
+    assert approved.run.phase is RunPhase.FROZEN
+    assert sync.emails() == addresses([1])
+
+
 async def test_a_campaign_without_an_end(sync: Sync) -> None:
     """A campaign that Iterable never ends freezes for a day: from its start, or else from when it was first seen."""
     await sync.mirror(people([1]))
