@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from core.identity import PLACEHOLDER_DOMAIN
 from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.planning.drafts import drafts_of_rows
@@ -14,6 +12,7 @@ from core.planning.workspace import Workspace
 from core.store.batches import Draft
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 # Rows that are fetched at once.
@@ -203,16 +202,18 @@ def _within_memory(reader: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]
         yield from reader
     except OSError as error:
         if "Out of Memory Error" in str(error):
+            import duckdb
+
             raise duckdb.OutOfMemoryException(str(error)) from error
         raise
 
 
-def _chunks(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, str | None]) -> Iterator["pa.RecordBatch"]:
+def _chunks(con: "duckdb.DuckDBPyConnection", query: str, values: dict[str, str | None]) -> Iterator["pa.RecordBatch"]:
     return _within_memory(con.cursor().sql(query, params=values).to_arrow_reader(CHUNK))
 
 
 def _slices(
-    con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str], count: int
+    con: "duckdb.DuckDBPyConnection", entries: str, values: dict[str, str], count: int
 ) -> Iterator[tuple[str, str | None]]:
     """Yield ranges of places (start included, end excluded), in order, with about SLICE of `count` entries each."""
     bounds: list[str] = []

@@ -6,8 +6,7 @@ decided by a digest, keyed with a random value of the installation: the ledger k
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.identity import UserIdField
 from core.iterable import FailureReason
@@ -24,6 +23,9 @@ from core.sources.sql_expressions import literal
 from core.store import ledger
 from core.store.database import Database
 from core.vault import Vault
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Digests that are copied from the ledger at once.
 _CHUNK = 20_000
@@ -81,7 +83,7 @@ async def load_fields(
 
 
 def _load_values(
-    con: duckdb.DuckDBPyConnection, settings: FieldSettings, field: UserIdField, *, infer: bool
+    con: "duckdb.DuckDBPyConnection", settings: FieldSettings, field: UserIdField, *, infer: bool
 ) -> tuple[str, ...]:
     types = types_of(con, settings.choices, settings.types, infer=infer)
     names = list(settings.choices.values())

@@ -31,9 +31,7 @@ The statements are in sql/diff.sql, the tables that they create in sql/schema.sq
 """
 
 from dataclasses import dataclass
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
@@ -41,7 +39,11 @@ from core.models.run import SyncMode
 from core.planning.data_fields import find_changed
 from core.planning.exclusions import exclude
 from core.planning.schema import statements
+from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace
+
+if TYPE_CHECKING:
+    pass
 
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
@@ -98,7 +100,7 @@ def diff_against_ledger(
         con.execute(diff["find_ledger_keys"], mapping)
         con.execute(diff["use_ledger_keys"])
     if exclusion_salt is not None:
-        assert isinstance(con, duckdb.DuckDBPyConnection)
+        assert not isinstance(con, SmallWorkspace), "exclusions are planned in DuckDB"
         exclude(con, mapping_id, field, exclusion_salt)
     if salt is not None:
         find_changed(con, salt, keys_are_known=keys_are_known or not has_ledger)

@@ -1,8 +1,7 @@
 """Planning to take everyone off a list who is there because of one mapping, and of no other."""
 
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import EMPTYING, Guard, Run
@@ -12,6 +11,9 @@ from core.planning.guards import emptying_guard
 from core.planning.ledger_planner import plan_from_ledger
 from core.planning.workspace import run
 from core.store.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
 
 _LEAVERS = """
 INSERT INTO leavers SELECT member_key, email, user_id, true, NULL FROM ledger
@@ -27,7 +29,7 @@ async def plan_emptying(database: Database, data_dir: Path, emptying: Run, memor
     return await plan_from_ledger(database, data_dir, emptying, memory_mb, shape=EMPTYING, fill=_fill, guard=_guard)
 
 
-async def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
+async def _fill(con: "duckdb.DuckDBPyConnection", mapping_id: int) -> None:
     await run(con, con.execute, _LEAVERS, {"mapping_id": mapping_id, "former": FORMER_IDENTITY_PREFIX})
 
 

@@ -7,8 +7,7 @@ Only DuckDB plans runs of mappings with exclusions.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core import sources
 from core.identity import UserIdField
@@ -18,6 +17,9 @@ from core.planning.workspace import LEDGER_CHUNK, insert, run
 from core.store import ledger
 from core.store.database import Database
 from core.store.rejections import EXCLUDED
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: A digest of an address has so many hexadecimal digits.
 DIGEST_LENGTH = 32
@@ -44,7 +46,7 @@ class ExclusionSettings:
 
 
 async def load_exclusions(
-    con: duckdb.DuckDBPyConnection, database: Database, exclusions: ExclusionSettings, field: UserIdField
+    con: "duckdb.DuckDBPyConnection", database: Database, exclusions: ExclusionSettings, field: UserIdField
 ) -> None:
     """Fill the tables of the exclusions. It comes before the source is read, because files are read the same way.
 
@@ -64,7 +66,7 @@ async def load_exclusions(
                 await run(con, insert, con, "excluded_people", people)
 
 
-def exclude(con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, salt: str) -> None:
+def exclude(con: "duckdb.DuckDBPyConnection", mapping_id: int, field: UserIdField, salt: str) -> None:
     """Move excluded members from `desired` to `rejected`, and make those leavers who are on the list by the ledger."""
     sql = statements("exclusions.sql")
     values = {"salt": salt, "length": DIGEST_LENGTH}

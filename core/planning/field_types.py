@@ -10,13 +10,15 @@ The values come from `source_fields` (core/sources/field_columns.py describes th
 
 from collections.abc import Mapping
 from enum import StrEnum
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.models.data_fields import MOBILE, PHONE_NUMBER
 from core.sources.field_columns import LONGEST_VALUE, TABLE
 from core.sources.raw_identity import NULL_WORDS
 from core.sources.sql_expressions import literal, milliseconds_of_text
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class FieldType(StrEnum):
@@ -73,7 +75,7 @@ def named(name: str) -> FieldType:
 
 
 def types_of(
-    con: duckdb.DuckDBPyConnection, names: Mapping[str, str], known: Mapping[str, str], *, infer: bool
+    con: "duckdb.DuckDBPyConnection", names: Mapping[str, str], known: Mapping[str, str], *, infer: bool
 ) -> list[FieldType]:
     """Return the types of the columns f0, f1, ... of `source_fields`.
 
@@ -150,7 +152,7 @@ FROM (SELECT *, lower(text) IN ({words}) AS is_word, CASE WHEN kind = 'j' THEN j
 """
 
 
-def _inferred(con: duckdb.DuckDBPyConnection, column: str, *, infer: bool) -> FieldType:
+def _inferred(con: "duckdb.DuckDBPyConnection", column: str, *, infer: bool) -> FieldType:
     """Return the type that most values of a column have."""
     words = ", ".join(map(literal, NULL_WORDS))
     sql = _COUNTS.format(integer=_INTEGER, number=_NUMBER, date=_DATE, words=words, column=column, table=TABLE)

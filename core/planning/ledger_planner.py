@@ -6,8 +6,7 @@ Such a run is like any other: it needs approval, and can be interrupted, resumed
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.models.run import Guard, Run, RunPlan, SyncMode
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
@@ -21,6 +20,9 @@ from core.planning.workspace import load_ledger, run, workspace
 from core.store import ledger
 from core.store.database import Database
 
+if TYPE_CHECKING:
+    import duckdb
+
 
 async def plan_from_ledger(
     database: Database,
@@ -29,7 +31,7 @@ async def plan_from_ledger(
     memory_mb: int,
     *,
     shape: str,
-    fill: Callable[[duckdb.DuckDBPyConnection, int], Awaitable[None]],
+    fill: Callable[["duckdb.DuckDBPyConnection", int], Awaitable[None]],
     guard: Callable[[int, DiffCounts], Guard],
     members: Callable[[DiffCounts], int] = lambda _: 0,
     unchanged_as: str | None = None,

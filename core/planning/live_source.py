@@ -1,8 +1,7 @@
 """Live changes in planning: the members of a live run, and the exclusion of newer changes from the plan of a file."""
 
 from collections.abc import Sequence
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.models.run import Run, SyncMode
 from core.planning.data_fields import FieldSettings
@@ -12,6 +11,9 @@ from core.sources import Source, SourceFormat
 from core.sources.field_columns import TABLE, create_values
 from core.store import inbox, live_attributes
 from core.store.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
 
 # The table that core/sources creates, plus which identities are present only as hashes.
 _SOURCE = """
@@ -49,7 +51,7 @@ async def claimed_changes(database: Database, live_run: Run) -> list[SourceRow]:
 
 
 async def load_attributes(
-    con: duckdb.DuckDBPyConnection, database: Database, live_run: Run, fields: FieldSettings
+    con: "duckdb.DuckDBPyConnection", database: Database, live_run: Run, fields: FieldSettings
 ) -> None:
     """Create the table `source_fields` from the attributes in the live changes of a run."""
     async with database.read() as db:
@@ -130,7 +132,7 @@ def fill_source(con: Workspace, rows: Sequence[SourceRow]) -> None:
     insert(con, "source", rows, _COLUMNS)
 
 
-def _make_fields(con: duckdb.DuckDBPyConnection, fields: FieldSettings, sealed: Sequence[tuple[str, str]]) -> None:
+def _make_fields(con: "duckdb.DuckDBPyConnection", fields: FieldSettings, sealed: Sequence[tuple[str, str]]) -> None:
     columns = create_values(con, len(fields.choices))
     rows = []
     for member_key, token in sealed:

@@ -1,8 +1,7 @@
 """Planning a repair: people who are missing on the list are added again; those who are extra leave, if asked for."""
 
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.models.run import REPAIR, Guard, Repair, Run
 from core.planning.approval_rules import PlanResult
@@ -12,6 +11,9 @@ from core.planning.ledger_planner import plan_from_ledger
 from core.planning.list_people import find_differences, load_people
 from core.planning.workspace import run
 from core.store.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
 
 _DESIRED = (
     "INSERT INTO desired SELECT member_key, email, user_id, true FROM list_missing WHERE mapping_id = $mapping_id"
@@ -34,7 +36,7 @@ async def plan_repair(database: Database, data_dir: Path, repair: Run, people: P
     """
     assert repair.request.repairs is not None
 
-    async def fill(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
+    async def fill(con: "duckdb.DuckDBPyConnection", mapping_id: int) -> None:
         await load_people(con, people, repair.project_type)
         await run(con, _fill, con, mapping_id, repair)
 
@@ -55,7 +57,7 @@ def _guard(list_id: int, counts: DiffCounts) -> Guard:
     return repair_guard(list_id, to_add=counts.to_add, to_remove=counts.to_remove)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int, repair: Run) -> None:
+def _fill(con: "duckdb.DuckDBPyConnection", mapping_id: int, repair: Run) -> None:
     find_differences(con, repair.project_type)
     con.execute(_DESIRED, {"mapping_id": mapping_id})
     if repair.request.repairs is Repair.BOTH:

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
@@ -46,6 +45,9 @@ from core.store import runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping
+
+if TYPE_CHECKING:
+    import duckdb
 
 _MEMBERS = "SELECT profile, mpid, member, email, customer_id, 0 FROM source"
 _NEWER = "SELECT * FROM newer_changes"
@@ -168,7 +170,7 @@ def _are_few(planned: Run, members: int, newer: int, ledger_size: int) -> bool:
 
 
 async def _read_file(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     database: Database,
     planned: Run,
     target: AudienceMapping,

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from core.identity import UserIdField
 from core.iterable import FailureReason
 from core.planning.schema import create
@@ -16,6 +14,7 @@ from core.store.rejections import ERASED
 from core.store.suppressions import KIND
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 # Erased members, by any identity in the source. (Emails are compared in the form in which they would be sent.)
@@ -107,7 +106,7 @@ def _reject_forgotten(con: Workspace, mapping_id: int, field: UserIdField, colum
     con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM forgotten_in_source)")
 
 
-def _find_forgotten(con: duckdb.DuckDBPyConnection, column: str, path: Path) -> None:
+def _find_forgotten(con: "duckdb.DuckDBPyConnection", column: str, path: Path) -> None:
     """Fill the table `forgotten_keys` with the members whose digest is in a file."""
     # a table saves hashing the members once more for each part of the file
     kind = "VIEW" if path.stat().st_size <= HASHES_AT_ONCE * _DIGEST_BYTES else "TABLE"

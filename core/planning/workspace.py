@@ -11,9 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
-
-import duckdb
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 from core.errors import SettingsError
 from core.planning.schema import create, types_of
@@ -25,10 +23,13 @@ from core.store import ledger
 from core.store.database import Database
 from core.store.ledger_export import csv_of
 
+if TYPE_CHECKING:
+    import duckdb
+
 P = ParamSpec("P")
 T = TypeVar("T")
 #: Where a planning happens: DuckDB, or for few members SQLite in memory.
-Workspace = duckdb.DuckDBPyConnection | SmallWorkspace
+Workspace: TypeAlias = "duckdb.DuckDBPyConnection | SmallWorkspace"
 
 #: DuckDB's memory limits, in MB; the rest spills to the workspace's directory. Ten million members fit the first limit.
 #: If a planning runs out of memory, it starts again with the next limit.
@@ -45,12 +46,14 @@ CSV_ROWS = 30_720
 @asynccontextmanager
 async def workspace(
     data_dir: Path, run_id: str, memory_mb: int, *, small: bool = False, reads: Sequence[Path] = ()
-) -> AsyncIterator[duckdb.DuckDBPyConnection]:
+) -> AsyncIterator["duckdb.DuckDBPyConnection"]:
     """Open an empty workspace for a run, and remove it at the end of the block. `small`: use a single thread.
 
     SQL in the workspace can read the files and folders in `reads` and in the workspace's directory, and nothing else on
     this machine or on the network. Raises SettingsError if the data directory can't be written.
     """
+    import duckdb
+
     directory = _directory_of(data_dir, run_id)
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
@@ -90,7 +93,7 @@ def _directory_of(data_dir: Path, run_id: str) -> Path:
     return data_dir.absolute() / WORK / run_id
 
 
-def _lock(con: duckdb.DuckDBPyConnection, directory: Path, reads: Sequence[Path]) -> None:
+def _lock(con: "duckdb.DuckDBPyConnection", directory: Path, reads: Sequence[Path]) -> None:
     """Restrict a connection for good to the workspace's `directory` and the files that it `reads`.
 
     See duckdb.org/docs/stable/operations_manual/securing_duckdb.
@@ -127,6 +130,8 @@ async def run(con: Workspace, work: Callable[P, T], *args: P.args, **named: P.kw
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        import duckdb
+
         con.interrupt()
         with contextlib.suppress(duckdb.Error):
             await task
@@ -145,7 +150,7 @@ async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[
                 await run(con, _insert_csv, con, piece)
 
 
-def _insert_csv(con: duckdb.DuckDBPyConnection, piece: bytes) -> None:
+def _insert_csv(con: "duckdb.DuckDBPyConnection", piece: bytes) -> None:
     """Append lines of CSV to the ledger. They are as core/store/ledger_export.py says."""
     from core.sources.arrow import csv_table
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import settings
@@ -16,6 +15,7 @@ from core.connections.lists import is_new_in_iterable
 from core.engine import Engine
 from core.models.run import Run
 from core.planning import MEMORY_MB
+from core.sources.duckdb_errors import is_out_of_memory
 from core.store import clock, list_checks
 from core.store.connections import Connection
 
@@ -65,6 +65,8 @@ async def with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
     for memory_mb in MEMORY_MB[:-1]:
         try:
             return await plan(memory_mb)
-        except duckdb.OutOfMemoryException:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             logger.info("planning needs more than %s MB of memory", memory_mb)
     return await plan(MEMORY_MB[-1])

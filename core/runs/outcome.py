@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
 
-import duckdb
 from sqlalchemy.exc import DBAPIError
 
 from core.engine import Engine
@@ -16,6 +15,7 @@ from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunFrozenError, RunPhase, RunStatus, RunStoppedError, StopReason
 from core.runs.ownership import owned_write
 from core.runs.run_end import on_run_ended
+from core.sources.duckdb_errors import is_out_of_room
 from core.store import clock, runs
 from core.store.database_errors import describe, is_passing
 from core.store.runs import TakenOverError
@@ -59,14 +59,16 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
             raise
         logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
         await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
-    except (duckdb.IOException, duckdb.OutOfMemoryException):
-        logger.warning("run %s: not enough disk space or memory for planning", run_id, exc_info=True)
-        message = (
-            "Planning needs more room than the data directory has. Free some space there and try again: nothing has "
-            "been sent."
-        )
-        await _end(engine, run_id, RunStatus.FAILED, StorageError(message))
-    except Exception as error:  # a bug of ours; the run can be resumed
+    except Exception as error:
+        if is_out_of_room(error):
+            logger.warning("run %s: not enough disk space or memory for planning", run_id, exc_info=True)
+            message = (
+                "Planning needs more room than the data directory has. Free some space there and try again: nothing "
+                "has been sent."
+            )
+            await _end(engine, run_id, RunStatus.FAILED, StorageError(message))
+            return
+        # a bug of ours; the run can be resumed
         logger.exception("run %s: unexpected error", run_id)
         message = (
             f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: the run "

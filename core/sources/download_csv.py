@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources import error_location
 from core.sources.audience_ref import AudienceRef, choose, from_download_name
@@ -22,6 +21,9 @@ from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal, milliseconds, stripped
 from core.sources.staged_rows import KINDS, OTHER, LabelCount, StagedRows
 from core.sources.staging import stage
+
+if TYPE_CHECKING:
+    import duckdb
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),
@@ -44,7 +46,7 @@ class DownloadProfiles:
     notes: tuple[str, ...]
 
 
-def read_csvs(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], wanted: str | None) -> Source:
+def read_csvs(con: "duckdb.DuckDBPyConnection", files: Sequence[SourceFile], wanted: str | None) -> Source:
     """Read the CSV files of a download without a manifest. Their names may contain the audience.
 
     `wanted` is the id or name of an audience, if the files contain several. Raises InputError.
@@ -95,7 +97,7 @@ def is_download_header(columns: Sequence[str]) -> bool:
     return {_plain(column) for column in columns} >= REQUIRED
 
 
-def stage_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> list[LabelCount]:
+def stage_rows(con: "duckdb.DuckDBPyConnection", file: SourceFile) -> list[LabelCount]:
     """Check the rows of a CSV, add them to the stage, and return their counts by type of identity."""
     return stage(con, download_rows(file))
 
@@ -109,7 +111,7 @@ def rows_by_type(counts: Sequence[LabelCount]) -> dict[str, int]:
     return rows
 
 
-def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> DownloadProfiles:
+def gather_profiles(con: "duckdb.DuckDBPyConnection", file: SourceFile, counts: list[LabelCount]) -> DownloadProfiles:
     """Create the table `source` from the rows on the stage. `file` is the first of the CSV files on it."""
     rows = download_rows(file)
     together = reduce(add, counts, NOTHING)

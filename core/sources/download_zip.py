@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources import download_csv, zip_archive
 from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name, listing
@@ -14,6 +13,9 @@ from core.sources.scratch import scratch
 from core.sources.source import Source
 from core.sources.source_file import SourceFile, readable
 from core.sources.staging import count_profiles
+
+if TYPE_CHECKING:
+    import duckdb
 
 _TOGETHER = (
     "The {} variants in this download were read as one audience: {}. To keep the variants of an A/B test apart, map "
@@ -31,7 +33,7 @@ class Member:
 
 
 def read_zip(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     file: SourceFile,
     wanted: str | None,
     variant: str | None = None,
@@ -109,7 +111,7 @@ def _unpack(archive: zip_archive.Archive, name: str, target: Path, file: SourceF
 
 
 def _read_variants(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     file: SourceFile,
     members: Sequence[Member],
     unpacked: Sequence[SourceFile],

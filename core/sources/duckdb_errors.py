@@ -8,13 +8,14 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError, SettingsError, SyncError
 from core.sources import error_location
 from core.sources.source_file import SourceFile
+
+if TYPE_CHECKING:
+    import duckdb
 
 NO_ROOM = (
     "There is no room to read the audience: the disk with the data directory is full. "
@@ -50,12 +51,14 @@ class UntidyTextError(InputError):
     """The strict reader does not accept a text as it is. It may accept a normalized copy."""
 
 
-def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
+def query(con: "duckdb.DuckDBPyConnection", sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
     """Run a statement that reads `file`, and return its rows.
 
     Raises InputError if the file is at fault and SettingsError if the disk is. DuckDB's InterruptException passes
     through, and so does its OutOfMemoryException if a higher memory limit may help.
     """
+    import duckdb
+
     try:
         return con.execute(sql).fetchall()
     except duckdb.InterruptException:
@@ -71,6 +74,20 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tu
         raise problem  # outside the handler, so that DuckDB's error does not become its context
     finally:
         del problem  # a reference cycle with this frame would keep the connection alive
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Return whether an error says that DuckDB's memory limit was too low."""
+    import duckdb
+
+    return isinstance(exc, duckdb.OutOfMemoryException)
+
+
+def is_out_of_room(exc: BaseException) -> bool:
+    """Return whether an error says that DuckDB has too little memory, or no disk that it can use."""
+    import duckdb
+
+    return isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException))
 
 
 @contextmanager
@@ -103,11 +120,11 @@ def explain(exc: Exception, file: SourceFile) -> SyncError:
 
 def _disk_problem(exc: Exception, text: str) -> str | None:
     """Return what is wrong with memory or disk, or None. A truncated Parquet file looks like a disk that failed."""
-    if not isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException)):
+    if not is_out_of_room(exc):
         return None
     if _FULL.search(text):
         return NO_ROOM
-    return NO_MEMORY if isinstance(exc, duckdb.OutOfMemoryException) else NO_DISK
+    return NO_MEMORY if is_out_of_memory(exc) else NO_DISK
 
 
 def _csv_error(text: str, file: SourceFile) -> InputError:
@@ -136,11 +153,7 @@ def _csv_message(text: str) -> str:
 
 def _overgrown_object(exc: Exception, file: SourceFile) -> InputError | None:
     """Return the error of a JSON file if parsing one of its objects took all memory; None if something else did."""
-    if not (
-        isinstance(exc, duckdb.OutOfMemoryException)
-        and "allocate data" in str(exc)
-        and error_location.is_json(file.path)
-    ):
+    if not (is_out_of_memory(exc) and "allocate data" in str(exc) and error_location.is_json(file.path)):
         return None
     line, _ = error_location.json_break(file.path)
     return None if line is None else file.error(OVERGROWN, line=line)

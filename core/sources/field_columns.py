@@ -14,9 +14,8 @@ The rows of a person become one row of the table `source_fields`: of each column
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import orjson
 
 from core.errors import InputError
@@ -24,6 +23,9 @@ from core.sources.duckdb_errors import query
 from core.sources.source_file import SourceFile, readable
 from core.sources.sql_expressions import literal, stripped
 from core.sources.staged_rows import StagedRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: In bytes: the longest keyword of Elasticsearch, in which Iterable keeps profiles.
 LONGEST_VALUE = 32_766
@@ -103,7 +105,7 @@ def values_of(places: Sequence[int], value: Any) -> str:
     return "".join(f", {value(place)} AS f{index}" for index, place in enumerate(places))
 
 
-def gather(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, profile: str, numbered: str) -> None:
+def gather(con: "duckdb.DuckDBPyConnection", rows: StagedRows, order: str, profile: str, numbered: str) -> None:
     """Create the table `source_fields` from the rows on the stage: of each profile and column, the latest value.
 
     `order` is what orders rows, `profile` the key of a row's profile, and `numbered` the query of the rows. Of a member
@@ -127,14 +129,14 @@ _OWN = """
 """
 
 
-def create_values(con: duckdb.DuckDBPyConnection, count: int) -> dict[str, str]:
+def create_values(con: "duckdb.DuckDBPyConnection", count: int) -> dict[str, str]:
     """Create the table `source_fields`, empty, with that many columns of values, and return its columns' types."""
     columns = dict.fromkeys(["profile", *(f"f{index}" for index in range(count))], "VARCHAR")
     con.execute(f"CREATE OR REPLACE TABLE {TABLE} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
     return columns
 
 
-def keep_members(con: duckdb.DuckDBPyConnection) -> None:
+def keep_members(con: "duckdb.DuckDBPyConnection") -> None:
     """Delete the values of profiles that are not in the table `source`, or not as members."""
     con.execute(f"DELETE FROM {TABLE} WHERE profile NOT IN (SELECT profile FROM source WHERE member)")
 

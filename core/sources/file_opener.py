@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources import bucket_export, csv_format, zip_archive
 from core.sources.compression import COMPRESSIONS, MOST_LAYERS, decompress
@@ -17,6 +16,9 @@ from core.sources.plain_text import encoding_of, is_untidy, tidy
 from core.sources.scratch import scratch
 from core.sources.source_file import SourceFile, UnpackLimit, is_pattern, readable
 from core.sources.workbook import LARGEST_WORKBOOK, sheet_as_csv
+
+if TYPE_CHECKING:
+    import duckdb
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # The largest number of files of an audience in a folder.
@@ -26,7 +28,7 @@ MOST_PARTS = 10_000
 class Opener:
     """Opens the files of one audience. Unpacked files are in a temporary folder, until `stack` is closed."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, stack: ExitStack) -> None:
+    def __init__(self, con: "duckdb.DuckDBPyConnection", stack: ExitStack) -> None:
         self._con = con
         self._stack = stack
         self._folder: Path | None = None

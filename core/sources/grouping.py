@@ -6,8 +6,7 @@ from one row to the next.
 """
 
 from collections.abc import Sequence
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources import field_columns
 from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
@@ -26,6 +25,9 @@ from core.sources.sql_expressions import literal
 from core.sources.staged_rows import LabelCount, StagedRows
 from core.sources.staging import CLEAR_STAGE, stage
 
+if TYPE_CHECKING:
+    import duckdb
+
 NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
 #: A table of the caller with members to look for in the rows, see `core.sources.read`.
@@ -35,7 +37,7 @@ SHARED_ID_PREFIX = "shared:"
 
 
 def read_rows(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     shape: SourceFormat,
     parts: StagedRows | Sequence[StagedRows],
     wanted: str | None,
@@ -96,7 +98,7 @@ def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
 
 
 def group_rows(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     rows: StagedRows,
     counts: list[LabelCount],
     chosen: str = "",
@@ -128,7 +130,7 @@ def group_rows(
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
-def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int, order: str, chosen: str) -> bool:
+def _gather_joined(con: "duckdb.DuckDBPyConnection", rows: StagedRows, total: int, order: str, chosen: str) -> bool:
     """Fill `source` by a join, as if no profile had two identities of a kind, and group only the profiles that do.
 
     A join costs less than grouping by text. Returns False, and leaves `source` empty, if too many profiles do.
@@ -154,7 +156,7 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
 
 
 def _group_people(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     rows: StagedRows,
     order: str,
     chosen: str,
@@ -241,7 +243,9 @@ _INSERT_SHARING = f"""
 """
 
 
-def _has_timed(con: duckdb.DuckDBPyConnection) -> bool:
+def _has_timed(con: "duckdb.DuckDBPyConnection") -> bool:
+    import duckdb
+
     try:  # to look for the table in the catalog takes ten milliseconds
         return bool(con.execute(f"SELECT 1 FROM {TIMED} LIMIT 1").fetchall())
     except duckdb.CatalogException:

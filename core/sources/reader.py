@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.errors import InputError
 from core.sources import bucket_export, download_csv, download_zip, stream_export, tabular
@@ -20,13 +19,16 @@ from core.sources.source_file import SourceFile, readable
 from core.sources.staged_rows import StagedRows
 from core.sources.staging import CLEAR_STAGE
 
+if TYPE_CHECKING:
+    import duckdb
+
 _TABLES = {FileFormat.TABLE_CSV, FileFormat.TABLE_JSON, FileFormat.PARQUET}
 _TEXTS = {FileFormat.TABLE_CSV, FileFormat.DOWNLOAD_CSV}
 
 
 def read(
     path: Path | Sequence[Path],
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     *,
     audience: str | None = None,
     variant: str | None = None,
@@ -53,6 +55,8 @@ def read(
     Raises InputError if the file is at fault and SettingsError if the disk is; in both cases there is no table.
     DuckDB's InterruptException passes through, and so does its OutOfMemoryException if the memory limit was too low.
     """
+    import duckdb
+
     paths = [path] if isinstance(path, Path) else list(path)
     chosen = tuple(sorted((columns or {}).items()))
     given = [
@@ -84,7 +88,7 @@ def read(
 
 
 def _read(
-    con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str | None, variant: str | None, opener: Opener
+    con: "duckdb.DuckDBPyConnection", given: list[SourceFile], wanted: str | None, variant: str | None, opener: Opener
 ) -> Source:
     # DuckDB takes a relative path that begins with ~ for one in the home directory
     files = [replace(file, path=file.path.absolute()) for file in given]
@@ -109,7 +113,7 @@ def _read(
         plain = [normalize(part.file) if part.kind in _TEXTS else part.file for part in detected]
 
 
-def _read_detected(con: duckdb.DuckDBPyConnection, parts: list[DetectedFile], wanted: str | None) -> Source:
+def _read_detected(con: "duckdb.DuckDBPyConnection", parts: list[DetectedFile], wanted: str | None) -> Source:
     """Read the files of one audience. Raises InputError if they are of different kinds."""
     kinds = {part.kind for part in parts}
     files = [part.file for part in parts]
@@ -129,7 +133,7 @@ def _read_detected(con: duckdb.DuckDBPyConnection, parts: list[DetectedFile], wa
     return read_rows(con, SourceFormat.TABLE, tables, wanted)
 
 
-def _table_rows(con: duckdb.DuckDBPyConnection, part: DetectedFile) -> StagedRows:
+def _table_rows(con: "duckdb.DuckDBPyConnection", part: DetectedFile) -> StagedRows:
     if part.kind is FileFormat.TABLE_CSV:
         return tabular.csv_rows(part.file)
     if part.kind is FileFormat.TABLE_JSON:
@@ -137,7 +141,7 @@ def _table_rows(con: duckdb.DuckDBPyConnection, part: DetectedFile) -> StagedRow
     return tabular.parquet_rows(con, part.file)
 
 
-def _read_bucket(con: duckdb.DuckDBPyConnection, files: list[SourceFile], wanted: str | None) -> Source:
+def _read_bucket(con: "duckdb.DuckDBPyConnection", files: list[SourceFile], wanted: str | None) -> Source:
     """Read one audience from the files of a bucket. Their names contain the audience."""
     audiences = list(dict.fromkeys(from_bucket_name(file.name) for file in files)) or [UNKNOWN_AUDIENCE]
     audience = audiences[choose(audiences, wanted, files[0])]

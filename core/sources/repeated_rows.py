@@ -3,10 +3,13 @@
 Most people have one row. Only the rows that share a key with another one have to be compared.
 """
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import query
 from core.sources.staged_rows import LabelCount, StagedRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 PLAIN_EMAIL = "lower(email)"  # there is no white space around those on the stage
 PROFILE = f"""
@@ -31,7 +34,7 @@ def numbered(chosen: str, more: str = "") -> str:
     return f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n{more} FROM staged {chosen}"
 
 
-def find_repeated_keys(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str) -> int:
+def find_repeated_keys(con: "duckdb.DuckDBPyConnection", rows: StagedRows, count: LabelCount, chosen: str) -> int:
     """Create the table `repeated` of the keys that several rows share, and return the number of keys.
 
     Keys are hashes: to group by numbers costs a third. Two different profiles rarely share one, and then their
@@ -44,7 +47,7 @@ def find_repeated_keys(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: 
 
 
 def count_people(
-    con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str, repeated: int | None
+    con: "duckdb.DuckDBPyConnection", rows: StagedRows, count: LabelCount, chosen: str, repeated: int | None
 ) -> int:
     """Return the number of people in the rows on the stage. Counted from the rows, as a check of the grouping.
 

@@ -2,7 +2,7 @@
 through Python.
 """
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import query
 from core.sources.plain_text import UNDECODABLE
@@ -11,6 +11,9 @@ from core.sources.row_flags import IS_WORD, RowFlag, identity_flags
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import blank_as_null
 from core.sources.staged_rows import EMAIL, OTHER
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Rows that pass through Python at once.
 CHUNK = 20_000
@@ -49,7 +52,7 @@ _UPDATE_LONG = """
 """
 
 
-def clean_staged_rows(con: duckdb.DuckDBPyConnection, file: SourceFile, *, is_long: bool) -> None:
+def clean_staged_rows(con: "duckdb.DuckDBPyConnection", file: SourceFile, *, is_long: bool) -> None:
     """Clean the identities of the irregular rows on the stage. `is_long`: each row contains one identity."""
     if not query(con, _ANY_IRREGULAR, file):  # which the next statement takes ten milliseconds to find out
         return

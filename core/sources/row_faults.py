@@ -1,11 +1,14 @@
 """Faults of rows. The error names the first row that has one."""
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import NO_INTEGER, NOT_UTF8, REWRITTEN, query
 from core.sources.plain_text import UNDECODABLE_FIRST, UNDECODABLE_LAST
 from core.sources.row_flags import LIST_ID, NO_MPID, REWRITTEN_ID
 from core.sources.staged_rows import LONGEST_IDENTITY, StagedRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 _HAS_MPID = f"{NO_MPID.format('mpid')} IS NOT TRUE"
 
@@ -42,7 +45,7 @@ _FAULTS = (
 )
 
 
-def refuse_faulty(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> None:
+def refuse_faulty(con: "duckdb.DuckDBPyConnection", rows: StagedRows) -> None:
     """Raise InputError for the first row that has a fault, if any has."""
     # numbered after the values are gone: DuckDB holds 2,048 of those at once, and they may be of any length
     tested = ", ".join(f"{condition} AS fault_{place}" for place, (_, condition) in enumerate(_FAULTS))

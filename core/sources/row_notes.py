@@ -1,10 +1,13 @@
 """Notes for people about the rows of an audience: how many identities were ignored or cleaned."""
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import query
 from core.sources.row_flags import RowFlag
 from core.sources.staged_rows import LabelCount, StagedRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 _DECIMAL = (
     "every customer id ends with .0: a program took them for numbers with decimals, and may have changed them. Export "
@@ -12,7 +15,7 @@ _DECIMAL = (
 )
 
 
-def refuse_decimal_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str = "") -> None:
+def refuse_decimal_ids(con: "duckdb.DuckDBPyConnection", rows: StagedRows, count: LabelCount, chosen: str = "") -> None:
     """Raise InputError if all customer ids end with `.0`: pandas writes whole numbers so in a column with gaps."""
     if count.flags & RowFlag.DECIMAL_ID:
         decimal = f"count(*) FILTER (WHERE flags & {RowFlag.DECIMAL_ID.value} <> 0)"
@@ -21,7 +24,7 @@ def refuse_decimal_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: 
             raise rows.file.error(_DECIMAL)
 
 
-def row_notes(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str = "") -> list[str]:
+def row_notes(con: "duckdb.DuckDBPyConnection", rows: StagedRows, count: LabelCount, chosen: str = "") -> list[str]:
     """Return notes on how many rows had a word for "nothing", or an address that was cleaned.
 
     If several members have the customer id 0, it is removed from them, with a note.
@@ -56,7 +59,7 @@ def row_notes(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCoun
     return notes
 
 
-def _remove_zero_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> str | None:
+def _remove_zero_ids(con: "duckdb.DuckDBPyConnection", rows: StagedRows, chosen: str) -> str | None:
     """Remove the customer id 0 if several members have it, and return a note.
 
     Then a program wrote 0 for members without an id. A single member may really have the id 0.

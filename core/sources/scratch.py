@@ -4,15 +4,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import disk_errors, query
 from core.sources.source_file import SourceFile, is_pattern
 
+if TYPE_CHECKING:
+    import duckdb
+
 
 @contextmanager
-def scratch(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[Path]:
+def scratch(con: "duckdb.DuckDBPyConnection", file: SourceFile) -> Iterator[Path]:
     """Yield a temporary directory next to the one that DuckDB spills to, or else in the system's.
 
     DuckDB's directory has enough room, and only this program uses it. Raises SettingsError if the disk is full.

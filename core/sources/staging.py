@@ -6,9 +6,7 @@ of each row; mpids are numbers there, and blank identities are NULL.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from core.sources.duckdb_errors import query
 from core.sources.row_cleaner import clean_staged_rows
@@ -18,6 +16,9 @@ from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
 from core.sources.staged_rows import BY_KIND, KINDS, LONGEST_IDENTITY, OTHER, LabelCount, StagedRows
 from core.sources.summary_rows import remove_summary_rows
+
+if TYPE_CHECKING:
+    import duckdb
 
 # More audiences, or types of identity, than this in one file are a mistake.
 MOST_LABELS = 1_000
@@ -75,7 +76,7 @@ _LONG_COUNTS = f"""
 """
 
 
-def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
+def stage(con: "duckdb.DuckDBPyConnection", rows: StagedRows) -> list[LabelCount]:
     """Read a file once: refuse its first faulty row, put the rows on the stage and count them by label.
 
     The rows of several files may be put there, one file after the other; each call counts its own.
@@ -108,7 +109,7 @@ def _stage_table(rows: StagedRows) -> str:
     return _LONG_STAGE if rows.is_long else _STAGE.format(fields=fields)
 
 
-def _put(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
+def _put(con: "duckdb.DuckDBPyConnection", rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
     """Put rows on the stage, cleaned, and count them by label; their places begin with `first`."""
     fields = "".join(f", f{index}" for index in range(rows.field_count))
     to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE.replace("{fields}", fields)
@@ -120,11 +121,13 @@ def _put(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[t
     return counts
 
 
-def _counts(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
+def _counts(con: "duckdb.DuckDBPyConnection", rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
     return query(con, (_LONG_COUNTS if rows.is_long else _COUNTS).format(first=first, most=MOST_LABELS + 1), rows.file)
 
 
-def _has_empty(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int, counts: Sequence[tuple[Any, ...]]) -> bool:
+def _has_empty(
+    con: "duckdb.DuckDBPyConnection", rows: StagedRows, first: int, counts: Sequence[tuple[Any, ...]]
+) -> bool:
     """Whether some row has no identity, and so perhaps nothing at all."""
     if all(count[2] == count[3] for count in counts):
         return False
@@ -132,7 +135,7 @@ def _has_empty(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int, cou
     return bool(query(con, f"SELECT 1 FROM staged WHERE place >= {first} AND {nothing} LIMIT 1", rows.file))
 
 
-def count_profiles(con: duckdb.DuckDBPyConnection, first: int, rows: int, file: SourceFile) -> int:
+def count_profiles(con: "duckdb.DuckDBPyConnection", first: int, rows: int, file: SourceFile) -> int:
     """How many profiles with an mpid so many rows of the stage hold, from the first of them on."""
     sql = f"SELECT count(DISTINCT mpid) FROM staged WHERE place >= {first} AND place < {first + rows}"
     return int(query(con, sql, file)[0][0])

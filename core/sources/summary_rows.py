@@ -6,11 +6,13 @@ Only the first row and the last ones are looked at: further up, a person may hav
 import re
 from collections.abc import Sequence
 from itertools import takewhile
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources.duckdb_errors import query
 from core.sources.staged_rows import StagedRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 # So many rows at the end can be summaries.
 LAST_ROWS = 5
@@ -30,7 +32,7 @@ def is_summary(text: str) -> bool:
     return any(pattern.fullmatch(plain) for pattern in (_LABELLED, ROW_COUNT, RULE))
 
 
-def remove_summary_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> int:
+def remove_summary_rows(con: "duckdb.DuckDBPyConnection", rows: StagedRows, first: int) -> int:
     """Remove summaries from the rows on the stage that have this or a higher place, and return how many there were."""
     last = query(con, "SELECT max(rowid) FROM stage", rows.file)[0][0]
     if last is None or last < first:

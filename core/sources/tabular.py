@@ -5,8 +5,7 @@ whole audience.
 """
 
 from collections.abc import Sequence
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from core.sources import error_location, field_columns, json_format
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
@@ -26,6 +25,9 @@ from core.sources.table_columns import (
     columns_by_meaning,
     other_columns,
 )
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def csv_rows(file: SourceFile) -> StagedRows:
@@ -72,7 +74,7 @@ def _without_text_mark(text: str) -> str:
     return f"CASE WHEN {is_apostrophe} THEN {trimmed} WHEN {text} BETWEEN '=' AND '>' THEN {trimmed} ELSE {text} END"
 
 
-def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
+def parquet_rows(con: "duckdb.DuckDBPyConnection", file: SourceFile) -> StagedRows:
     """Return the query for the rows of a Parquet table. Raises InputError if the file can't be used."""
     source = f"read_parquet({file.sql}, hive_partitioning=false)"
     described = query(con, f"DESCRIBE SELECT * FROM {source}", file)
@@ -108,7 +110,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
     )
 
 
-def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
+def json_rows(con: "duckdb.DuckDBPyConnection", file: SourceFile) -> StagedRows:
     """Return the query for the rows of a JSON table: objects one per line or in an array.
 
     BigQuery and Snowflake export such files and omit null values, so the columns are all keys of all objects.
@@ -155,7 +157,7 @@ _INEXACT = (
 _SEVERAL = "the column {} contains several values in one cell. Export it as text."
 
 
-def _json_texts(con: duckdb.DuckDBPyConnection, file: SourceFile, keys: dict[str, str]) -> dict[str, str]:
+def _json_texts(con: "duckdb.DuckDBPyConnection", file: SourceFile, keys: dict[str, str]) -> dict[str, str]:
     """Return the SQL of each key's value as text, by meaning.
 
     JSON has numbers with decimals and exponents, and DuckDB reads a number of more than 64 bits as such a one. As in
@@ -183,7 +185,7 @@ def _json_texts(con: duckdb.DuckDBPyConnection, file: SourceFile, keys: dict[str
     return texts
 
 
-def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str, str], file: SourceFile) -> None:
+def _refuse_inexact(con: "duckdb.DuckDBPyConnection", source: str, types: dict[str, str], file: SourceFile) -> None:
     """Raise InputError for ids in numbers that are not exact: with decimals, or too large for floating point.
 
     `types` are the types of the columns with ids, by column.
@@ -198,14 +200,14 @@ def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str
             raise file.error(_INEXACT.format(column))
 
 
-def _refuse_bytes(con: duckdb.DuckDBPyConnection, source: str, column: str, file: SourceFile) -> None:
+def _refuse_bytes(con: "duckdb.DuckDBPyConnection", source: str, column: str, file: SourceFile) -> None:
     """Raise InputError if a column contains bytes that are not text: Iterable would not know such an id."""
     value = identifier(column)
     if query(con, f"SELECT 1 FROM {source} WHERE {value} IS NOT NULL AND TRY(decode({value})) IS NULL LIMIT 1", file):
         raise file.error(f"the column {column} contains bytes that are not text. Export it as text.")
 
 
-def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
+def _refuse_packed(con: "duckdb.DuckDBPyConnection", file: SourceFile) -> None:
     """Raise InputError for a bomb: a column of equal values takes few bytes, whatever their number and length."""
     size = file.path.stat().st_size
     columns = query(
@@ -221,7 +223,7 @@ def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
 
 
 def _refuse_long(
-    con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[str, str], fields: Sequence[str] = ()
+    con: "duckdb.DuckDBPyConnection", file: SourceFile, types: dict[str, str], fields: Sequence[str] = ()
 ) -> None:
     """Raise InputError if a column contains too long a value, or too many bytes in all, with those of `fields` (SQL).
 
