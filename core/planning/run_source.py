@@ -1,9 +1,10 @@
 """The source of a run: its files or live changes, read into the workspace in which they are planned.
 
-DuckDB reads files. If there are few members and the ledger is small, they move on to a small workspace, in which live
-changes are planned as well.
+DuckDB reads files, but for small plain tables. If there are few members and the ledger is small, they move on to a
+small workspace, in which live changes are planned as well.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from core.models.run import Run, SyncMode
 from core.planning.data_fields import FieldSettings
 from core.planning.exclusions import ExclusionSettings, load_exclusions
 from core.planning.live_source import (
+    SourceRow,
     claimed_changes,
     exclude_newer_live_changes,
     fill_source,
@@ -41,6 +43,7 @@ from core.sources import Source
 from core.sources.audience_ref import split_variant
 from core.sources.content_digest import check_unchanged, fingerprint
 from core.sources.field_columns import keep_members
+from core.sources.small_table import SmallTable, read_small_table
 from core.store import runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -84,6 +87,11 @@ async def open_source(
         async with _live_changes(database, data_dir, planned, memory_mb, fields, exclusions) as opened:
             yield opened
         return
+    needs_duckdb = fields is not None or exclusions is not None
+    if not needs_duckdb and (table := await _small_table(database, planned, target, ledger_size)) is not None:
+        async with _small_source(table.source, [(*row, 0) for row in table.rows], [], erased, table.digest) as opened:
+            yield opened
+        return
     paths, small_files = paths_of(planned), is_small(planned, ledger_size)
     excluded = [] if exclusions is None else list(exclusions.files)
     async with workspace(data_dir, planned.id, memory_mb, small=small_files, reads=[*paths, *excluded]) as con:
@@ -96,9 +104,7 @@ async def open_source(
         members = scalar(con, "SELECT count(*) FROM source")
         check_rows(source, members)
         digest = before.digest if before is not None else ""
-        # additions and removals look up the rows of the ledger that they need
-        rows_needed = ledger_size if sync_mode(planned, target, source) is SyncMode.MIRROR else 0
-        needs_duckdb = fields is not None or exclusions is not None
+        rows_needed = _rows_needed(planned, target, source, ledger_size)
         newer = scalar(con, "SELECT count(*) FROM newer_changes") if target.is_live else 0
         if needs_duckdb or not _are_few(planned, members, newer, rows_needed):
             await _exclude(con, source, erased)
@@ -107,12 +113,52 @@ async def open_source(
             yield RunSource(con, source, digest)
             return
         rows, newer_changes = (con.execute(query).fetchall() for query in (_MEMBERS, _NEWER))
+    async with _small_source(source, rows, newer_changes, erased, digest) as opened:
+        yield opened
+
+
+async def _small_table(
+    database: Database, planned: Run, target: AudienceMapping, ledger_size: int
+) -> SmallTable | None:
+    """Read the members of a run without DuckDB. Returns None if they are not in a small, plain table."""
+    paths = paths_of(planned)
+    if target.is_live or len(paths) > 1 or not _are_few(planned, 0, 0, 0):
+        return None
+    columns = planned.request.columns or await _columns_chosen_before(database, target)
+    table = await asyncio.to_thread(
+        read_small_table, paths[0], most_rows=SMALL_MEMBERS, audience=planned.request.audience, columns=columns
+    )
+    if table is None or not _are_few(planned, 0, 0, _rows_needed(planned, target, table.source, ledger_size)):
+        return None
+    check_rows(table.source, len(table.rows))
+    return table
+
+
+@asynccontextmanager
+async def _small_source(
+    source: Source,
+    rows: Sequence[SourceRow],
+    newer_changes: Sequence[Sequence[object]],
+    erased: SuppressionList | None,
+    digest: str,
+) -> AsyncIterator[RunSource]:
+    """Put the members of a file into a small workspace, for the length of the block."""
     async with small_workspace() as small:
         fill_source(small, rows)
         small.execute(create("newer_changes"))
         insert(small, "newer_changes", newer_changes)
         await _exclude(small, source, erased)
         yield RunSource(small, source, digest)
+
+
+def _rows_needed(planned: Run, target: AudienceMapping, source: Source, ledger_size: int) -> int:
+    """Return how many rows of the ledger are loaded: additions and removals look up those that they need."""
+    return ledger_size if sync_mode(planned, target, source) is SyncMode.MIRROR else 0
+
+
+async def _columns_chosen_before(database: Database, target: AudienceMapping) -> dict[str, str]:
+    async with database.read() as db:
+        return await runs.columns_chosen_before(db, target.id)
 
 
 async def _exclude(con: Workspace, source: Source, erased: SuppressionList | None) -> None:
@@ -183,8 +229,7 @@ async def _read_file(
     request = planned.request
     paths, columns = paths_of(planned), request.columns
     if not columns:
-        async with database.read() as db:
-            columns = await runs.columns_chosen_before(db, target.id)
+        columns = await _columns_chosen_before(database, target)
 
     async def read(audience: str | None) -> Source:
         nonlocal columns

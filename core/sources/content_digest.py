@@ -1,6 +1,7 @@
 """A digest of a source's bytes: an approval is for the content that was read, not for the place of the file."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,5 +56,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _state(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
-    stats = [file.stat() for file in files]
-    return tuple((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+    return tuple(state_of(file.stat()) for file in files)
+
+
+def state_of(stat: os.stat_result) -> tuple[int, ...]:
+    """Return the state of a file: device, inode, size in bytes, and time of the last change in ns."""
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -81,7 +81,11 @@ def detect(file: SourceFile) -> DetectedFile:
     The file is not compressed, and its text is UTF-8 (core/sources/file_opener.py).
     """
     with file.path.open("rb") as stream:
-        head = stream.read(csv_format.HEAD)
+        return detect_by_head(stream.read(csv_format.HEAD), file)
+
+
+def detect_by_head(head: bytes, file: SourceFile) -> DetectedFile:
+    """Return the format of a file, by its first bytes: `csv_format.HEAD` of them, or all. As `detect`."""
     if head.startswith(_ZIP):
         return DetectedFile(FileFormat.ZIP, file)
     if head.startswith(_PARQUET):

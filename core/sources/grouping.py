@@ -20,9 +20,9 @@ from core.sources.repeated_rows import (
     numbered,
 )
 from core.sources.row_notes import refuse_decimal_ids, row_notes
-from core.sources.source import Source, SourceFormat, instant
+from core.sources.source import Source, SourceFormat
 from core.sources.sql_expressions import literal
-from core.sources.staged_rows import LabelCount, StagedRows
+from core.sources.staged_rows import LabelCount, StagedRows, audience_of, described
 from core.sources.staging import CLEAR_STAGE, stage
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_rows(
     parts = [parts] if isinstance(parts, StagedRows) else list(parts)
     rows = parts[0]
     counts = _merged_counts([count for part in parts for count in stage(con, part)]) or [NOTHING]
-    audiences = [_audience(count) for count in counts]
+    audiences = [audience_of(count) for count in counts]
     if audiences == [UNKNOWN_AUDIENCE]:
         audiences = [file_audience]
     index = choose(audiences, wanted, rows.file)
@@ -64,28 +64,8 @@ def read_rows(
     people = count_people(con, rows, count, chosen, repeated)
     group_rows(con, rows, [count], chosen, repeated)
     shared = f"SELECT count(*) FROM source WHERE starts_with(profile, {literal(SHARED_ID_PREFIX)})"
-    return Source(
-        shape=shape,
-        is_snapshot=not rows.is_delta,
-        audience_id=audience.id,
-        audience_name=audience.name,
-        file_name=rows.file.given,
-        rows=count.rows,
-        has_mpid=count.with_mpid > 0,
-        as_of=instant(count.newest),
-        oldest=instant(count.oldest),
-        merged_rows=count.rows - people,
-        shared_customer_ids=int(query(con, shared, rows.file)[0][0]) if count.rows > count.with_mpid else 0,
-        customer_id_column=rows.customer_id_column,
-        other_columns=rows.other_columns,
-        has_fields=rows.field_count > 0,
-        notes=(*(note for part in parts[:1] for note in part.notes), *notes),
-    )
-
-
-def _audience(count: LabelCount) -> AudienceRef:
-    """Return the audience of a label. The label is an id, or a name if the rows have no ids."""
-    return AudienceRef(None if count.label == count.name else count.label, count.name)
+    sharing = int(query(con, shared, rows.file)[0][0]) if count.rows > count.with_mpid else 0
+    return described(shape, rows, count, audience, people=people, sharing=sharing, notes=notes)
 
 
 def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:

@@ -15,7 +15,7 @@ from core.sources.file_opener import Opener, parts_of
 from core.sources.grouping import read_rows
 from core.sources.plain_text import tidy, unescape
 from core.sources.source import Source, SourceFormat
-from core.sources.source_file import SourceFile, readable
+from core.sources.source_file import SourceFile, given_file
 from core.sources.staged_rows import StagedRows
 from core.sources.staging import CLEAR_STAGE
 
@@ -58,17 +58,7 @@ def read(
     import duckdb
 
     paths = [path] if isinstance(path, Path) else list(path)
-    chosen = tuple(sorted((columns or {}).items()))
-    given = [
-        SourceFile(
-            file_path,
-            readable((file_path.name or str(file_path)).encode(errors="replace").decode()),
-            chosen_columns=chosen,
-            field_columns=tuple(fields),
-            sheet=sheet,
-        )
-        for file_path in paths
-    ]
+    given = [given_file(each, columns, fields=tuple(fields), sheet=sheet) for each in paths]
     for file in given:
         _refuse_unreadable(file)
     source = None

@@ -36,11 +36,18 @@ class RowFlag(IntFlag):
 
 # A pattern, and not IN: of so many words DuckDB makes a table, and joins every row with it.
 _WORDS = literal("|".join(map(re.escape, NULL_WORDS)))
-_LONGEST_WORD = max(map(len, NULL_WORDS))
+#: The length of the longest of these words.
+LONGEST_WORD = max(map(len, NULL_WORDS))
+
+
+def _in_format(text: str) -> str:
+    """Return a text as a part of a template of `str.format`."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 #: The value is a word for "nothing".
 IS_WORD = (
-    f"(strlen({{0}}) <= {_LONGEST_WORD} AND {{0}} NOT BETWEEN '0' AND ':' "
-    f"AND regexp_full_match(lower({{0}}), {_WORDS}))"
+    f"(strlen({{0}}) <= {LONGEST_WORD} AND {{0}} NOT BETWEEN '0' AND ':' AND regexp_full_match(lower({{0}}), {_WORDS}))"
 )
 # Comparisons, lengths and searches for one sign: together they take a third of a regular expression. DuckDB evaluates
 # CASE faster than OR.
@@ -50,12 +57,12 @@ _BEGINS_WITH_LOWER, _BEGINS_WITH_CAPITAL = "{0} BETWEEN 'a' AND '{{'", "{0} BETW
 _BEGINS_WITH_DIGIT = "{0} BETWEEN '0' AND ':'"
 # The words that begin with a letter begin with n or u.
 _IS_NO_WORD = (
-    f"(strlen({{0}}) > {_LONGEST_WORD} OR NOT ({{0}} BETWEEN 'n' AND 'o' OR {{0}} BETWEEN 'N' AND 'O' "
+    f"(strlen({{0}}) > {LONGEST_WORD} OR NOT ({{0}} BETWEEN 'n' AND 'o' OR {{0}} BETWEEN 'N' AND 'O' "
     "OR {0} BETWEEN 'u' AND 'v' OR {0} BETWEEN 'U' AND 'V'))"
 )
 _QUICK_TEXT = f"{_IS_TEXT} AND strlen({{0}}) <= {LONGEST_IDENTITY}"
 _QUICK_EMAIL = (
-    f"(strlen({{0}}) > {_LONGEST_WORD} AND {_LAST} BETWEEN 'a' AND 'z' "
+    f"(strlen({{0}}) > {LONGEST_WORD} AND {_LAST} BETWEEN 'a' AND 'z' "
     f"AND NOT contains({{0}}, '<') AND NOT contains({{0}}, ':') AND CASE WHEN {_BEGINS_WITH_LOWER} THEN true "
     f"WHEN {_BEGINS_WITH_CAPITAL} THEN true ELSE {_BEGINS_WITH_DIGIT} END)"
 )
@@ -66,17 +73,22 @@ _QUICK_ID = (
 )
 #: An email, and a customer id, that is surely plain. Some plain ones don't pass these quick tests.
 QUICK_EMAIL, QUICK_ID = (f"({_QUICK_TEXT} AND {test})" for test in (_QUICK_EMAIL, _QUICK_ID))
-#: An email that cleaning would not change: ASCII from a letter or digit to a letter, and no word.
+#: An email that cleaning would not change is ASCII from a letter or digit to a letter, and no word: it is longer than
+#: any word, or has an @. (This pattern and the next mean the same in RE2 and Python.)
+PLAIN_EMAIL_PATTERN = "[0-9A-Za-z][!-9;=?-~]*[A-Za-z]"
 PLAIN_EMAIL = (
-    f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND (strlen({{0}}) > {_LONGEST_WORD} OR contains({{0}}, '@')) "
-    "AND regexp_full_match({0}, '[0-9A-Za-z][!-9;=?-~]*[A-Za-z]'))"
+    f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND (strlen({{0}}) > {LONGEST_WORD} OR contains({{0}}, '@')) "
+    f"AND regexp_full_match({{0}}, '{PLAIN_EMAIL_PATTERN}'))"
 )
-#: A customer id that needs neither cleaning nor a flag: ASCII, no word, not marked as text, not rewritten, not 0. (No
-#: word contains a digit.)
+#: A customer id that needs neither cleaning nor a flag is ASCII, no word, not marked as text, not rewritten, and not 0.
+#: (No word contains a digit.)
+PLAIN_ID_PATTERN = (
+    rf"[0-9][ -*,\-/-~]*[!-*,\-/-~]|[0-9]|[$-&*,./A-Z\\^_a-z{{|}}~]([ -~]{{{LONGEST_WORD - 1},}}[!-~]|"
+    r"[ -~]*[0-9]|[ -~]*[0-9][ -~]*[!-~])|[A-MO-TV-Za-mo-tv-z]([ -~]*[!-~])?"
+)
 PLAIN_ID = (
     f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND {{0}} <> '0' AND regexp_full_match({{0}}, "
-    rf"'[0-9][ -*,\-/-~]*[!-*,\-/-~]|[0-9]|[$-&*,./A-Z\\^_a-z{{{{|}}}}~]([ -~]{{{{{_LONGEST_WORD - 1},}}}}[!-~]|"
-    r"[ -~]*[0-9]|[ -~]*[0-9][ -~]*[!-~])|[A-MO-TV-Za-mo-tv-z]([ -~]*[!-~])?'))"
+    f"'{_in_format(PLAIN_ID_PATTERN)}'))"
 )
 #: A value that means that there is no mpid.
 NO_MPID = f"(TRY_CAST({{0}} AS BIGINT) = 0 OR trim({{0}}) <> '' AND regexp_full_match(lower(trim({{0}})), {_WORDS}))"
@@ -84,7 +96,7 @@ NO_MPID = f"(TRY_CAST({{0}} AS BIGINT) = 0 OR trim({{0}}) <> '' AND regexp_full_
 LIST_ID = "({0} BETWEEN '[' AND '\\' AND suffix({0}, ']'))"
 REWRITTEN_ID = (
     "((contains({0}, '+') OR {0} BETWEEN '#' AND '$') AND "
-    f"regexp_full_match(trim({{0}}), {literal(REWRITTEN_ID_PATTERN).replace('{', '{{').replace('}', '}}')}))"
+    f"regexp_full_match(trim({{0}}), {_in_format(literal(REWRITTEN_ID_PATTERN))}))"
 )
 
 # `number` is the mpid as a number. Most mpids have 19 digits: other spellings of such a number are longer, or have an

@@ -1,6 +1,7 @@
 """A file of an audience: its path, its name for people, and the layout of its text."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +99,15 @@ class SourceFile:
     ) -> InputError:
         """Return the error to raise if the file can't be used."""
         return kind(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
+
+
+def given_file(
+    path: Path, columns: Mapping[str, str] | None, *, fields: tuple[str, ...] = (), sheet: str | None = None
+) -> SourceFile:
+    """Return the file at a path that a person gave. `columns` and the rest are as in `core.sources.read`."""
+    name = readable((path.name or str(path)).encode(errors="replace").decode())
+    chosen = tuple(sorted((columns or {}).items()))
+    return SourceFile(path, name, chosen_columns=chosen, field_columns=fields, sheet=sheet)
 
 
 def readable(text: str, longest: int = LONGEST_NAME) -> str:

@@ -16,9 +16,11 @@ or, if a row contains one identity (`is_long`), with `label`, `mpid`, `stamp` an
     kind         one of KINDS, and OTHER for those that are not used
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from core.sources.audience_ref import AudienceRef
+from core.sources.source import Source, SourceFormat, instant
 from core.sources.source_file import SourceFile
 
 # In bytes. An address has 254 letters at most, and mParticle cuts off values at 4,096.
@@ -102,3 +104,42 @@ class LabelCount:
             flags=self.flags | other.flags,
             summaries=self.summaries + other.summaries,
         )
+
+
+def described(
+    shape: SourceFormat,
+    rows: StagedRows,
+    count: LabelCount,
+    audience: AudienceRef,
+    *,
+    people: int,
+    sharing: int = 0,
+    notes: Sequence[str] = (),
+) -> Source:
+    """Return the description of an audience whose rows were counted.
+
+    `people` is the number of people in the rows, and `sharing` of those who have another member's customer id. `notes`
+    are those on the rows.
+    """
+    return Source(
+        shape=shape,
+        is_snapshot=not rows.is_delta,
+        audience_id=audience.id,
+        audience_name=audience.name,
+        file_name=rows.file.given,
+        rows=count.rows,
+        has_mpid=count.with_mpid > 0,
+        as_of=instant(count.newest),
+        oldest=instant(count.oldest),
+        merged_rows=count.rows - people,
+        shared_customer_ids=sharing,
+        customer_id_column=rows.customer_id_column,
+        other_columns=rows.other_columns,
+        has_fields=rows.field_count > 0,
+        notes=(*rows.notes, *notes),
+    )
+
+
+def audience_of(count: LabelCount) -> AudienceRef:
+    """Return the audience of a label. The label is an id, or a name if the rows have no ids."""
+    return AudienceRef(None if count.label == count.name else count.label, count.name)

@@ -43,15 +43,16 @@ def remove_summary_rows(con: "duckdb.DuckDBPyConnection", rows: StagedRows, firs
         f"WHERE rowid = {first} OR (rowid > {first} AND rowid > {last - LAST_ROWS}) ORDER BY rowid DESC",
         rows.file,
     )
-    places = {place for place, *identities in takewhile(lambda row: _is_no_person(row[1:]), cells)}
-    if _is_no_person(cells[-1][1:]) and all(RULE.fullmatch(text) for text in cells[-1][1:] if text is not None):
+    places = {place for place, *identities in takewhile(lambda row: is_no_person(row[1:]), cells)}
+    if is_no_person(cells[-1][1:]) and all(RULE.fullmatch(text) for text in cells[-1][1:] if text is not None):
         places.add(first)
     if places:
         query(con, f"DELETE FROM stage WHERE rowid IN ({', '.join(map(str, places))})", rows.file)
     return len(places)
 
 
-def _is_no_person(identities: Sequence[object]) -> bool:
+def is_no_person(identities: Sequence[object]) -> bool:
+    """Return whether a row with this mpid and these other identities (None: none) is a summary."""
     mpid, *cells = identities
     texts = [str(cell) for cell in cells if cell is not None]
     return mpid is None and not any("@" in text for text in texts) and any(map(is_summary, texts))

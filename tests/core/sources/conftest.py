@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import InputError
 from core.sources import Source, read
+from tests.core.sources.oracle import check_small_table
 
 Profiles = dict[str, tuple[Any, ...]]
 Reading = Callable[..., tuple[Source, Profiles]]
@@ -58,7 +59,9 @@ def reading(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Reading:
     """A function that reads a file, or a text under a name, and returns its source and its profiles."""
 
     def run(content: Path | str | bytes, name: str = "file.csv", **options: Any) -> tuple[Source, Profiles]:
-        source = read(write(tmp_path, content, name), con, **options)
+        path = write(tmp_path, content, name)
+        source = read(path, con, **options)
+        compare(path, con, source, options)
         return source, profiles(con)
 
     return run
@@ -69,11 +72,20 @@ def refusal(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Callable[..., Inp
     """A function that reads a bad file and returns the error."""
 
     def run(content: Path | str | bytes, name: str = "file.csv", **options: Any) -> InputError:
+        path = write(tmp_path, content, name)
         with pytest.raises(InputError) as caught:
-            read(write(tmp_path, content, name), con, **options)
+            read(path, con, **options)
+        compare(path, con, None, options)
         return caught.value
 
     return run
+
+
+def compare(path: Path, con: duckdb.DuckDBPyConnection, source: Source | None, options: dict[str, Any]) -> None:
+    """Compare the reader of small tables with what DuckDB has read (None: it has refused the file)."""
+    if not options.keys() - {"audience", "columns"}:
+        rows = [] if source is None else con.execute("SELECT * FROM source").fetchall()
+        check_small_table(path, source, rows, **options)
 
 
 def write(directory: Path, content: Path | str | bytes, name: str) -> Path:

@@ -2,14 +2,16 @@
 
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from core.errors import InputError
 from core.sources import Source, read
+from core.sources.small_table import read_small_table
 
 COLUMNS = [
     ("profile", "VARCHAR"),
@@ -46,11 +48,26 @@ def read_or_refuse(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str 
         outcome = error
     assert _unpacked(con) == unpacked
     if isinstance(outcome, InputError):
+        check_small_table(path, None, [], audience=audience)
         _check_error(outcome)
         assert con.execute("SHOW TABLES").fetchall() == []
     else:
+        check_small_table(path, outcome, con.execute("SELECT * FROM source").fetchall(), audience=audience)
         _check_table(outcome, con)
     return outcome
+
+
+def check_small_table(path: Path, source: Source | None, rows: Sequence[tuple[Any, ...]], **options: Any) -> bool:
+    """Compare the reader of small tables with what DuckDB has read (None: it has refused the file).
+
+    Returns whether the file was read without DuckDB.
+    """
+    table = read_small_table(path, most_rows=1_000, **options)
+    if table is None:
+        return False
+    assert table.source == source
+    assert sorted(table.rows) == sorted(rows)
+    return True
 
 
 def _check_error(error: InputError) -> None:

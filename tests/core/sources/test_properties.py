@@ -22,7 +22,7 @@ from core.sources.detection import detect
 from core.sources.raw_identity import clean_customer_id, clean_email
 from core.sources.source_file import SourceFile
 from tests.core.databases import sampled
-from tests.core.sources.conftest import Profiles, profiles
+from tests.core.sources.conftest import Profiles, compare, profiles
 from tests.core.sources.factories import CSV_NAME, HEADER, change, download_csv, manifest, message, table_csv
 from tests.examples import examples
 
@@ -55,7 +55,9 @@ def trial(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Trial:
     def run(content: str | bytes, name: str) -> tuple[Source, Profiles]:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return read(path, con), profiles(con)
+        source = read(path, con)
+        compare(path, con, source, {})
+        return source, profiles(con)
 
     return run
 
