@@ -1,6 +1,6 @@
 """The source of a run: its files or live changes, read into the workspace in which they are planned.
 
-DuckDB reads files, but for small plain tables. If there are few members and the ledger is small, they move on to a
+DuckDB reads files, except small plain ones. If there are few members and the ledger is small, they move on to a
 small workspace, in which live changes are planned as well.
 """
 
@@ -43,7 +43,7 @@ from core.sources import Source
 from core.sources.audience_ref import split_variant
 from core.sources.content_digest import check_unchanged, fingerprint
 from core.sources.field_columns import keep_members
-from core.sources.small_table import SmallTable, read_small_table
+from core.sources.small_files import SmallAudience, read_small
 from core.store import runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -88,8 +88,8 @@ async def open_source(
             yield opened
         return
     needs_duckdb = fields is not None or exclusions is not None
-    if not needs_duckdb and (table := await _small_table(database, planned, target, ledger_size)) is not None:
-        async with _small_source(table.source, [(*row, 0) for row in table.rows], [], erased, table.digest) as opened:
+    if not needs_duckdb and (small := await _read_small(database, planned, target, ledger_size)) is not None:
+        async with _small_source(small.source, [(*row, 0) for row in small.rows], [], erased, small.digest) as opened:
             yield opened
         return
     paths, small_files = paths_of(planned), is_small(planned, ledger_size)
@@ -117,21 +117,26 @@ async def open_source(
         yield opened
 
 
-async def _small_table(
+async def _read_small(
     database: Database, planned: Run, target: AudienceMapping, ledger_size: int
-) -> SmallTable | None:
-    """Read the members of a run without DuckDB. Returns None if they are not in a small, plain table."""
+) -> SmallAudience | None:
+    """Read the members of a run without DuckDB. Returns None if they are not in a small, plain file."""
     paths = paths_of(planned)
     if target.is_live or len(paths) > 1 or not _are_few(planned, 0, 0, 0):
         return None
     columns = planned.request.columns or await _columns_chosen_before(database, target)
-    table = await asyncio.to_thread(
-        read_small_table, paths[0], most_rows=SMALL_MEMBERS, audience=planned.request.audience, columns=columns
+    small = await asyncio.to_thread(
+        read_small,
+        paths[0],
+        most_profiles=SMALL_MEMBERS,
+        audience=planned.request.audience,
+        variant=target.audience_name,
+        columns=columns,
     )
-    if table is None or not _are_few(planned, 0, 0, _rows_needed(planned, target, table.source, ledger_size)):
+    if small is None or not _are_few(planned, 0, 0, _rows_needed(planned, target, small.source, ledger_size)):
         return None
-    check_rows(table.source, len(table.rows))
-    return table
+    check_rows(small.source, len(small.rows))
+    return small
 
 
 @asynccontextmanager

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import duckdb
 
 _COLUMNS = {
-    "mpid": ("mpid", "VARCHAR"),
-    "scannedtimestampms": ("stamp", "BIGINT"),
-    "identityvalue": ("value", "VARCHAR"),
-    "identitytype": ("type", "VARCHAR"),
+    "mpid": "mpid",
+    "scannedtimestampms": "stamp",
+    "identityvalue": "value",
+    "identitytype": "type",
 }
 REQUIRED = {"mpid", "identityvalue", "identitytype"}
 
@@ -131,7 +131,8 @@ def plain_type(label: str | None) -> str:
 def download_rows(file: SourceFile) -> StagedRows:
     """Return the query for the rows of a download's CSV."""
     mpid, value = ("trim(mpid)", "trim(value)") if file.layout.padded else ("mpid", "value")
-    names, types = _names_and_types(file.layout.columns)
+    names = names_of(file.layout.columns)
+    types = ["BIGINT" if name == "stamp" else "VARCHAR" for name in names]
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     select = (
         f"SELECT type AS label, {mpid} AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
@@ -158,13 +159,9 @@ _KIND = f"""
 """
 
 
-def _names_and_types(columns: Sequence[str]) -> tuple[list[str], list[str]]:
-    names, types = [], []
-    for index, column in enumerate(columns):
-        name, kind = _COLUMNS.get(_plain(column), (f"ignored_{index}", "VARCHAR"))
-        names.append(name)
-        types.append(kind)
-    return names, types
+def names_of(columns: Sequence[str]) -> list[str]:
+    """Return our names for the columns of a download: mpid, stamp, value, type, and others for those not used."""
+    return [_COLUMNS.get(_plain(column), f"ignored_{index}") for index, column in enumerate(columns)]
 
 
 def _plain(column: str) -> str:

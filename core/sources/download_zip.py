@@ -51,7 +51,7 @@ def read_zip(
             manifest = parse(content, file)
             manifest.require_email(file)
             members = members_of(archive, manifest, file)
-            chosen = _choose_variants(members, wanted, variant, file)
+            chosen = choose_variants(members, wanted, variant, file)
             unpacked = [
                 _unpack(archive, member.name, folder / f"{index}.csv", file) for index, member in enumerate(chosen)
             ]
@@ -87,7 +87,7 @@ def _audience_of(name: str, manifest: Manifest) -> AudienceRef:
     return audience
 
 
-def _choose_variants(
+def choose_variants(
     members: Sequence[Member], wanted: str | None, variant: str | None, file: SourceFile
 ) -> list[Member]:
     """Return the variants of the wanted audience, or the only one that is named."""

@@ -100,7 +100,11 @@ class Archive:
             raise self._file.error(TWICE)
         if manifests and manifests[0].file_size > LARGEST_MANIFEST:
             raise self._file.error("the manifest is larger than 2 MB: this is not an audience download.")
-        return self._read(manifests[0]) if manifests else None
+        return self._read(manifests[0], LARGEST_MANIFEST) if manifests else None
+
+    def read(self, name: str, most: int) -> bytes:
+        """Return the content of a member, or its first `most` bytes. Raises InputError if it is damaged."""
+        return self._read(self._members[name], most)
 
     def extract(self, name: str, target: Path) -> None:
         """Unpack a member into a file. Raises InputError if it is damaged, and SettingsError if the disk is full."""
@@ -111,10 +115,10 @@ class Archive:
             with self._archive.open(member) as packed, target.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
 
-    def _read(self, member: zipfile.ZipInfo) -> bytes:
+    def _read(self, member: zipfile.ZipInfo, most: int) -> bytes:
         # not ZipFile.read, which unpacks everything, even if it is more than the ZIP declares
         with _refuse_damage(self._file), self._archive.open(member) as packed:
-            return packed.read(LARGEST_MANIFEST)
+            return packed.read(most)
 
 
 def _refuse_harmful(member: zipfile.ZipInfo, file: SourceFile) -> None:

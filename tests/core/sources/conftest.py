@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import InputError
 from core.sources import Source, read
-from tests.core.sources.oracle import check_small_table
+from tests.core.sources.oracle import check_small
 
 Profiles = dict[str, tuple[Any, ...]]
 Reading = Callable[..., tuple[Source, Profiles]]
@@ -82,10 +82,10 @@ def refusal(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Callable[..., Inp
 
 
 def compare(path: Path, con: duckdb.DuckDBPyConnection, source: Source | None, options: dict[str, Any]) -> None:
-    """Compare the reader of small tables with what DuckDB has read (None: it has refused the file)."""
-    if not options.keys() - {"audience", "columns"}:
+    """Compare the reader of small files with what DuckDB has read (None: it has refused the file)."""
+    if not options.keys() - {"audience", "variant", "columns"}:
         rows = [] if source is None else con.execute("SELECT * FROM source").fetchall()
-        check_small_table(path, source, rows, **options)
+        check_small(path, source, rows, **options)
 
 
 def write(directory: Path, content: Path | str | bytes, name: str) -> Path:

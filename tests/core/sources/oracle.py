@@ -11,7 +11,7 @@ import duckdb
 
 from core.errors import InputError
 from core.sources import Source, read
-from core.sources.small_table import read_small_table
+from core.sources.small_files import read_small
 
 COLUMNS = [
     ("profile", "VARCHAR"),
@@ -48,25 +48,25 @@ def read_or_refuse(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str 
         outcome = error
     assert _unpacked(con) == unpacked
     if isinstance(outcome, InputError):
-        check_small_table(path, None, [], audience=audience)
+        check_small(path, None, [], audience=audience)
         _check_error(outcome)
         assert con.execute("SHOW TABLES").fetchall() == []
     else:
-        check_small_table(path, outcome, con.execute("SELECT * FROM source").fetchall(), audience=audience)
+        check_small(path, outcome, con.execute("SELECT * FROM source").fetchall(), audience=audience)
         _check_table(outcome, con)
     return outcome
 
 
-def check_small_table(path: Path, source: Source | None, rows: Sequence[tuple[Any, ...]], **options: Any) -> bool:
-    """Compare the reader of small tables with what DuckDB has read (None: it has refused the file).
+def check_small(path: Path, source: Source | None, rows: Sequence[tuple[Any, ...]], **options: Any) -> bool:
+    """Compare the reader of small files with what DuckDB has read (None: it has refused the file).
 
     Returns whether the file was read without DuckDB.
     """
-    table = read_small_table(path, most_rows=1_000, **options)
-    if table is None:
+    small = read_small(path, most_profiles=1_000, **options)
+    if small is None:
         return False
-    assert table.source == source
-    assert sorted(table.rows) == sorted(rows)
+    assert small.source == source
+    assert sorted(small.rows) == sorted(rows)
     return True
 
 

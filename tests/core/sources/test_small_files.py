@@ -1,9 +1,10 @@
-"""Small plain tables are read without DuckDB, and mean the same as in DuckDB."""
+"""Small plain files are read without DuckDB, and mean the same as in DuckDB."""
 
 # Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.sources import read
-from core.sources.small_table import MOST_BYTES, read_small_table
-from tests.core.sources.oracle import check_small_table
+from core.sources.small_files import MOST_BYTES, read_small
+from tests.core.sources.factories import CSV_NAME, download_csv, download_zip, manifest
+from tests.core.sources.oracle import check_small
 from tests.examples import examples
 
 MPIDS = st.sampled_from(["", "1", "-1", "5991422180106081928", str(-(2**63)), str(2**63 - 1)])
@@ -58,22 +60,69 @@ def tables(draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"])) + content
 
 
-@settings(
+IDENTITIES = st.one_of(
+    st.tuples(st.just("email"), EMAILS),
+    st.tuples(st.sampled_from(["customer_id", "customer"]), IDS),
+    st.tuples(st.sampled_from(["ios_idfv", "facebook", ""]), NOTES),
+)
+STRANGE_IDENTITIES = st.one_of(
+    st.tuples(st.just("email"), STRANGE_EMAILS),
+    st.tuples(st.just("customer_id"), STRANGE_IDS),
+    st.tuples(st.sampled_from(["Email", " customer", "email_hash"]), EMAILS),
+)
+
+
+@st.composite
+def downloads(draw: st.DrawFn) -> tuple[list[tuple[str, str, str, str]], bool]:
+    """Rows of downloads of which most are plain, and whether the manifest counts one row too many."""
+    rows = [
+        (draw(MPIDS) or "7", draw(STAMPS), value, kind)
+        for kind, value in draw(st.lists(IDENTITIES, min_size=1, max_size=8))
+    ]
+    if draw(st.integers(0, 2)) == 0:
+        place, (kind, value) = draw(st.integers(0, len(rows) - 1)), draw(STRANGE_IDENTITIES)
+        rows[place] = (draw(STRANGE_MPIDS), draw(STRANGE_STAMPS), value, kind)
+    return rows, draw(st.integers(0, 5)) == 0
+
+
+quick = settings(
     max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+def compare_readers(path: Path, con: duckdb.DuckDBPyConnection, **options: str) -> bool:
+    """Read a file with both readers, and compare. Returns whether it was read without DuckDB."""
+    try:
+        source = read(path, con, **options)
+    except InputError:
+        return check_small(path, None, [], **options)
+    return check_small(path, source, con.execute("SELECT * FROM source").fetchall(), **options)
+
+
+@quick
 @given(content=tables())
-def test_both_readers_agree(con: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes) -> None:
-    """What is read without DuckDB is the same in DuckDB, and what DuckDB refuses is left to it."""
+def test_tables_mean_the_same(con: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes) -> None:
+    """A table that is read without DuckDB means the same there, and one that DuckDB refuses is left to it."""
     path = tmp_path / "people.csv"
     path.write_bytes(content)
-    try:
-        source = read(path, con)
-    except InputError:
-        check_small_table(path, None, [])
-        return
-    check_small_table(path, source, con.execute("SELECT * FROM source").fetchall())
+    compare_readers(path, con)
+
+
+@quick
+@given(download=downloads(), name=st.sampled_from([CSV_NAME, "people.csv"]))
+def test_downloads_mean_the_same(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, download: tuple[list[Any], bool], name: str
+) -> None:
+    """So do downloads, as CSV or as ZIP with a manifest, which has to be right."""
+    rows, is_wrong = download
+    (tmp_path / name).write_text(download_csv(rows))
+    changed = {"total_rows": len(rows) + 1} if is_wrong else {}
+    packed = download_zip(tmp_path / "audience.zip", {CSV_NAME: rows}, manifest({CSV_NAME: rows}, **changed))
+
+    compare_readers(tmp_path / name, con)
+    assert not (compare_readers(packed, con) and is_wrong)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +139,16 @@ def test_reads_plain_tables(con: duckdb.DuckDBPyConnection, tmp_path: Path, text
     path = tmp_path / "people.csv"
     path.write_text(text)
 
-    source = read(path, con)
+    assert compare_readers(path, con)
 
-    assert check_small_table(path, source, con.execute("SELECT * FROM source").fetchall())
+
+def test_reads_plain_downloads(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """A download is read without DuckDB, as CSV and as ZIP, also one of an audience that is chosen by its id."""
+    (tmp_path / CSV_NAME).write_text(download_csv())
+
+    assert compare_readers(tmp_path / CSV_NAME, con)
+    assert compare_readers(download_zip(tmp_path / "audience.zip"), con, audience="8754")
+    assert not compare_readers(tmp_path / "audience.zip", con, audience="8755")
 
 
 def test_leaves_larger_tables_to_duckdb(tmp_path: Path) -> None:
@@ -100,9 +156,9 @@ def test_leaves_larger_tables_to_duckdb(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("email\na@example.com\nb@example.com\n")
 
-    assert read_small_table(path, most_rows=2) is not None
-    assert read_small_table(path, most_rows=1) is None
-    assert read_small_table(tmp_path, most_rows=9) is None
-    assert read_small_table(tmp_path / "nothing.csv", most_rows=9) is None
+    assert read_small(path, most_profiles=2) is not None
+    assert read_small(path, most_profiles=1) is None
+    assert read_small(tmp_path, most_profiles=9) is None
+    assert read_small(tmp_path / "nothing.csv", most_profiles=9) is None
     path.write_text("email,note\na@example.com," + "x" * MOST_BYTES)
-    assert read_small_table(path, most_rows=9) is None
+    assert read_small(path, most_profiles=9) is None

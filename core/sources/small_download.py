@@ -1,0 +1,108 @@
+"""A small audience download: its only CSV, as it is or in mParticle's ZIP."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from core.sources import download_csv, manifest, zip_archive
+from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name
+from core.sources.detection import FileFormat
+from core.sources.download_csv import DownloadProfiles
+from core.sources.download_zip import choose_variants, members_of
+from core.sources.plain_cells import (
+    LONGEST,
+    ProfileRow,
+    customer_ids,
+    detect_plain,
+    emails,
+    mpids,
+    require,
+    rows_of,
+    stamps,
+)
+from core.sources.source import Source
+from core.sources.source_file import SourceFile, readable
+from core.sources.staged_rows import EMAIL, KINDS, OTHER, LabelCount
+from core.sources.staging import MOST_LABELS
+
+#: The first bytes of a ZIP.
+ZIP = (b"PK\x03\x04",)
+# A larger CSV in a ZIP is not small, in bytes.
+MOST_BYTES = 1_000_000
+
+
+def read_csv(file: SourceFile, content: bytes, wanted: str | None) -> tuple[Source, list[ProfileRow]]:
+    """Read the CSV of a download, whose name may contain the audience. `wanted` is its id or name.
+
+    Raises NotPlainError, InputError or ValueError.
+    """
+    audience = from_download_name(file.name)
+    choose([audience], wanted, file)
+    rows, counts = _read(file, content)
+    profiles = DownloadProfiles(len(rows), len(rows), ())
+    return download_csv.source_of(file.given, audience, counts, profiles), rows
+
+
+def read_zip(file: SourceFile, wanted: str | None, variant: str | None) -> tuple[Source, list[ProfileRow]]:
+    """Read a ZIP with a manifest and one CSV. Raises NotPlainError, InputError or ValueError."""
+    with zip_archive.open_archive(file) as archive:
+        described = archive.manifest()
+        require(described is not None and archive.unpacked_size <= MOST_BYTES)
+        expected = manifest.parse(described or b"", file)
+        expected.require_email(file)
+        members = members_of(archive, expected, file)
+        require(len(members) == 1 and len(choose_variants(members, wanted, variant, file)) == 1)
+        content = archive.read(members[0].name, MOST_BYTES)
+    member = members[0]
+    csv_file = SourceFile(file.path, readable(PurePosixPath(member.name).name), archive=file.name)
+    detected = detect_plain(content, csv_file)
+    require(detected.kind is FileFormat.DOWNLOAD_CSV)
+    rows, counts = _read(detected.file, content)
+    for of_rows in (member.expected, expected.total):
+        manifest.check_rows(of_rows, download_csv.rows_by_type(counts), file)
+        manifest.check_users(of_rows, len(rows), file)
+    audience = AudienceRef(member.audience.id, common_name([member.audience.name]))
+    profiles = DownloadProfiles(len(rows), len(rows), ())
+    return download_csv.source_of(file.name, audience, counts, profiles, expected), rows
+
+
+def _read(file: SourceFile, content: bytes) -> tuple[list[ProfileRow], list[LabelCount]]:
+    """Return the profiles of a CSV, with the latest identities of each, and the counts of its rows by type."""
+    names = download_csv.names_of(file.layout.columns)
+    cells = dict(zip(names, zip(*rows_of(content, file.layout), strict=True), strict=True))
+    require(len(cells) == len(names) and all(cells["mpid"]))
+    kinds = [_kind(label) for label in cells["type"]]
+    values = list(zip(kinds, cells["value"], strict=True))
+    require(all(value for kind, value in values if kind != OTHER))
+    emails([value for kind, value in values if kind == EMAIL])
+    customer_ids([value for kind, value in values if kind not in (EMAIL, OTHER)])
+    at: Sequence[int | None] = stamps(cells["stamp"]) if "stamp" in cells else [None] * len(kinds)
+    profiles: dict[int | None, list[str | None]] = {}
+    numbers = mpids(cells["mpid"])
+    for place in sorted(range(len(kinds)), key=lambda place: at[place] or 0):  # those of one time stay in their order
+        identities = profiles.setdefault(numbers[place], [None, None])
+        if kinds[place] != OTHER:
+            identities[kinds[place] != EMAIL] = values[place][1]
+    rows = [(str(mpid), mpid, True, email, customer_id) for mpid, (email, customer_id) in profiles.items()]
+    return rows, _counts(cells["type"], at)
+
+
+def _kind(label: str) -> int:
+    """Return the kind of a type of identity. Raises NotPlainError if it may be a spelling of another one."""
+    kind = KINDS.get(label, OTHER)
+    plain = label.lower()
+    require(len(label) <= LONGEST and (kind != OTHER or not ("email" in plain or "customer" in plain)))
+    return kind
+
+
+def _counts(labels: Sequence[str], at: Sequence[int | None]) -> list[LabelCount]:
+    """Return the counts of the rows by type of identity."""
+    stamps_by_label: dict[str, list[int | None]] = {}
+    for label, stamp in zip(labels, at, strict=True):
+        stamps_by_label.setdefault(label, []).append(stamp)
+    counts = []
+    for label, stamps_ in stamps_by_label.items():
+        known = [stamp for stamp in stamps_ if stamp is not None]
+        rows = len(stamps_)
+        counts.append(LabelCount(label or None, None, rows, rows, min(known, default=None), max(known, default=None)))
+    require(len(counts) <= MOST_LABELS)
+    return counts
