@@ -91,6 +91,12 @@ async def add(
 
 # Statements that each run executes several times are built once: that takes longer than executing them.
 _BY_ID = select(runs).where(runs.c.id == bindparam("wanted"))
+_LOOKED_BACK = (
+    select(runs.c.request, runs.c.plan, runs.c.status, runs.c.mode, runs.c.undo_of)
+    .where(runs.c.mapping_id == bindparam("mapping"))
+    .order_by(runs.c.created_at.desc())
+    .limit(LOOKED_BACK)
+)
 _HOLDER = select(runs.c.worker_id, runs.c.status).where(runs.c.id == bindparam("wanted")).with_for_update()
 
 
@@ -180,10 +186,9 @@ async def latest_of(db: AsyncConnection, mapping_ids: Sequence[int], limit: int)
 
 async def columns_chosen_before(db: AsyncConnection, mapping_id: int) -> dict[str, str]:
     """Return the columns that a person chose last for a file of this mapping that could be planned."""
-    for run in await latest_of(db, [mapping_id], LOOKED_BACK):
-        if run.plan is not None and run.request.columns:
-            return run.request.columns
-    return {}
+    rows = await db.execute(_LOOKED_BACK, {"mapping": mapping_id})
+    chosen = (RunRequest.model_validate_json(row.request).columns for row in rows if row.plan)
+    return next(filter(None, chosen), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +205,15 @@ class DeltaHistory:
 
 async def delta_history(db: AsyncConnection, mapping_id: int) -> DeltaHistory:
     """Return what the last runs of a mapping that succeeded found in files with additions and removals."""
+    deltas = (RunStatus.SUCCEEDED.value, SyncMode.DELTA.value, None)
     plans = [
-        (run.plan.shape, run.plan.left)
-        for run in await latest_of(db, [mapping_id], LOOKED_BACK)
-        if run.plan is not None
-        and run.status is RunStatus.SUCCEEDED
-        and run.mode is SyncMode.DELTA
-        and run.undo_of is None
-        and not run.request.live
+        RunPlan.model_validate_json(row.plan)
+        for row in await db.execute(_LOOKED_BACK, {"mapping": mapping_id})
+        if row.plan
+        and (row.status, row.mode, row.undo_of) == deltas
+        and not RunRequest.model_validate_json(row.request).live
     ]
-    return DeltaHistory(len(plans), sum(left for _, left in plans), plans[0][0]) if plans else DeltaHistory()
+    return DeltaHistory(len(plans), sum(plan.left for plan in plans), plans[0].shape) if plans else DeltaHistory()
 
 
 async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:

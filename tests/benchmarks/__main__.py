@@ -20,6 +20,9 @@ from tests.benchmarks.durable_postgresql import new_database, postgresql
 MILLION = 1_000_000
 # Repetitions of the measurement of a member's cost.
 TURNS = 5
+# Runs of each small audience, and the target for the CPU of one, by its members.
+SMALL_RUNS = 20
+SMALL_TARGETS = {5: "-", 1_000: "<= 100 ms"}
 PACED_RATE = 20
 # Members of the pacing benchmark: 400 requests at 20 per second.
 PACED_MEMBERS = 400_000
@@ -87,6 +90,15 @@ def cost(bench: Bench) -> None:
     rate = statistics.median(other["seconds"] / one["seconds"] for one, other in zip(syncs, bare, strict=True))
     _print_figure("rate, as a share of a bare loop's", f"{rate:.2f}", ">= 0.15")
     _print_figure("requests of an unchanged second run", f"{repeated['requests']:.0f}", "0")
+
+
+def small(bench: Bench) -> None:
+    """The CPU of a small run in a process that is open already."""
+    for members, target in SMALL_TARGETS.items():
+        file, data_dir = str(bench.audience(members)), bench.data_dir(f"small-{members}")
+        figures = bench.measure("small", "--file", file, "--data-dir", data_dir, "--turns", str(SMALL_RUNS))
+        measured = f"{figures['least_s'] * 1000:.0f} ms ({figures['median_s'] * 1000:.0f})"
+        _print_figure(f"CPU of a run of {members:,}, the least of {SMALL_RUNS} (median)", measured, target)
 
 
 def addresses(bench: Bench) -> None:
@@ -232,6 +244,7 @@ def shared(bench: Bench) -> None:
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
+    "small": small,
     "addresses": addresses,
     "memory": memory,
     "planning": planning,
