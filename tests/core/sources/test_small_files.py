@@ -42,7 +42,7 @@ CELLS = {
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """Tables of which most are plain, and some have a strange cell, line or byte."""
+    """Tables, most of them plain, and some with a strange cell, line or byte."""
     columns = draw(st.permutations(list(CELLS)))[: draw(st.integers(1, len(CELLS)))]
     rows = [[draw(CELLS[column][0]) for column in columns] for _ in range(draw(st.integers(1, 6)))]
     if draw(st.integers(0, 3)) == 0:
@@ -74,7 +74,7 @@ STRANGE_IDENTITIES = st.one_of(
 
 @st.composite
 def downloads(draw: st.DrawFn) -> tuple[list[tuple[str, str, str, str]], bool]:
-    """Rows of downloads of which most are plain, and whether the manifest counts one row too many."""
+    """Rows of a download, most of them plain, and whether the manifest counts one row too many."""
     rows = [
         (draw(MPIDS) or "7", draw(STAMPS), value, kind)
         for kind, value in draw(st.lists(IDENTITIES, min_size=1, max_size=8))
@@ -92,13 +92,13 @@ quick = settings(
 )
 
 
-def compare_readers(path: Path, con: duckdb.DuckDBPyConnection, **options: str) -> bool:
+def compare_readers(path: Path, con: duckdb.DuckDBPyConnection, audience: str | None = None) -> bool:
     """Read a file with both readers, and compare. Returns whether it was read without DuckDB."""
     try:
-        source = read(path, con, **options)
+        source = read(path, con, audience=audience)
     except InputError:
-        return check_small(path, None, [], **options)
-    return check_small(path, source, con.execute("SELECT * FROM source").fetchall(), **options)
+        return check_small(path, None, [], audience=audience)
+    return check_small(path, source, con.execute("SELECT * FROM source").fetchall(), audience=audience)
 
 
 @quick
