@@ -135,13 +135,13 @@ async def _try_suspects_again(search: _Search, send: Send) -> None:
     Those that fail again remain suspects.
     """
     suspects, search.suspects = search.suspects, []
-    for unit, _, _ in suspects:
+    for unit, _, failed_at in suspects:
         try:
             search.outcome += await send([unit], 1)
         except (RequestRejectedError, RequestTooLargeError) as error:
             search.outcome += _refused(unit, error)
         except UnavailableError as failure:
-            search.suspects.append((unit, failure, 0.0))
+            search.suspects.append((unit, failure, failed_at))
 
 
 def _refused(unit: EntryGroup, error: RequestRejectedError | RequestTooLargeError) -> BatchOutcome:

@@ -8,11 +8,23 @@ from sqlalchemy import text
 
 from core.models.run import GuardName
 from core.reporting.run_report import RunReport
-from core.runs import commands, executor
+from core.runs import approval, commands, executor
 from core.store import mappings
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
 from tests.core.databases import sampled
-from tests.core.harness import LIST, Decision, Member, Outcome, RunStatus, Sync, decide, people, person, syncing
+from tests.core.harness import (
+    LIST,
+    OTHER_LIST,
+    Decision,
+    Member,
+    Outcome,
+    RunStatus,
+    Sync,
+    decide,
+    people,
+    person,
+    syncing,
+)
 
 
 def guards(outcome: Outcome) -> list[GuardName]:
@@ -42,6 +54,22 @@ async def test_empty_audience_needs_approval(sync: Sync) -> None:
     assert guards(outcome) == [GuardName.EMPTY_AUDIENCE]
     assert outcome.run.requests == 0
     assert len(sync.emails()) == 5
+
+
+async def test_plans_are_decided_together_or_not_at_all(sync: Sync) -> None:
+    """One decision is about several plans; if one is another than the approver saw, it is about none."""
+    waiting = []
+    for list_id in (LIST, OTHER_LIST):
+        await sync.mirror(people(range(5)), list_id=list_id)
+        waiting.append((await sync.mirror([], list_id=list_id)).run)
+    seen = [(run.id, run.plan_digest) for run in waiting]
+
+    async def decide_together(plans: list[tuple[str, str | None]]) -> list[bool]:
+        await approval.decide_together(sync.engine, plans, approves=True, by="U1", comment=None, team_id=None)
+        return [(await sync.outcome(run.id)).run.is_approved for run in waiting]
+
+    assert await decide_together([seen[0], (waiting[1].id, "another")]) == [False, False]
+    assert await decide_together(seen) == [True, True]
 
 
 async def test_approval_in_advance_does_not_cover_an_empty_audience(sync: Sync) -> None:
