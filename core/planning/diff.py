@@ -38,7 +38,7 @@ from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.data_fields import find_changed
 from core.planning.exclusions import exclude
-from core.planning.schema import statements
+from core.planning.schema import create, statements
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace
 
@@ -104,13 +104,19 @@ def diff_against_ledger(
         exclude(con, mapping_id, field, exclusion_salt)
     if salt is not None:
         find_changed(con, salt, keys_are_known=keys_are_known or not has_ledger)
+    else:
+        con.execute(create("changed_fields"))
+    con.execute(diff["find_shared_keys"])
+    con.execute(diff["find_shared_user_ids"], {"are_unique": project_type is ProjectType.HYBRID})
     if has_ledger:
         has_placeholders = field is UserIdField.MPID
         renames = {
             "renames": has_placeholders and project_type is ProjectType.EMAIL,
             "merges": has_placeholders and merges and project_type is ProjectType.HYBRID,
         }
-        con.execute(diff["create_joined"], mapping | placeholder | renames)
+        leaves_out = not isinstance(con, SmallWorkspace) and unchanged_as is None
+        condition = diff["without_unchanged"] if leaves_out else ""
+        con.execute(diff["create_joined"] + condition, mapping | placeholder | renames)
         _add_leavers(con, diff, mode, has_fields=salt is not None)
     else:
         con.execute(diff["create_joined_without_ledger"])
@@ -156,13 +162,14 @@ def _find_retaining_rows(con: Workspace, diff: dict[str, str], mapping: dict[str
 
 def _counts(con: Workspace, diff: dict[str, str]) -> DiffCounts:
     outcomes: dict[str, int] = dict(con.execute(diff["count_outcomes"]).fetchall())
+    left_out = _value(con, diff["count_left_out"])
     left, to_remove, retained_leavers = con.execute(diff["count_leavers"]).fetchall()[0]
     return DiffCounts(
         left=left,
         to_add=outcomes.get("add", 0),
         to_update=outcomes.get("update", 0),
         to_remove=to_remove,
-        unchanged=outcomes.get("unchanged", 0),
+        unchanged=outcomes.get("unchanged", 0) + left_out,
         duplicates=outcomes.get("duplicate", 0) + outcomes.get("retained", 0) + retained_leavers,
     )
 

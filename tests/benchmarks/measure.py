@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import resource
@@ -20,7 +21,7 @@ from core.iterable import DataCenter
 from core.models.run import RunRequest
 from core.runs import executor
 from core.runs.submission import submit
-from core.settings import Settings
+from core.settings import WORK, Settings
 from core.store import runs
 from sandbox.iterable import DEFAULT_KEY
 from tests.benchmarks import small_runs
@@ -28,6 +29,8 @@ from tests.benchmarks import small_runs
 LIST = 1001
 # Concurrent requests of the bare loop: as many as a run without a rate limit has.
 CONCURRENCY = 8
+# How often the working files are measured.
+DISK_INTERVAL_S = 0.2
 
 
 def _cpu() -> float:
@@ -39,6 +42,22 @@ def _peak_mb() -> float:
     """The peak memory of this process. (The value of getrusage starts with the memory of the parent process.)"""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:", 1)[1].split()[0]) / 1024
+
+
+def _megabytes(directory: Path) -> float:
+    """The size of a directory on disk."""
+    total = 0
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a working file that was just deleted
+            total += path.stat().st_blocks * 512
+    return total / 1e6
+
+
+async def _watch_disk(directory: Path, sizes: list[float]) -> None:
+    """Append the size of a directory until the task is cancelled."""
+    while True:
+        sizes.append(await asyncio.to_thread(_megabytes, directory))
+        await asyncio.sleep(DISK_INTERVAL_S)
 
 
 async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool) -> dict[str, float]:
@@ -53,9 +72,12 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
         connection = await environment_connection(engine, user_id=None, data_center=DataCenter.US, rate=rate)
         request = RunRequest(path=file, approved=True, dry_run=dry_run)
         run_id = (await submit(engine, connection, LIST, request)).run_id
+        working_mb = [0.0]
+        watch = asyncio.create_task(_watch_disk(settings.data_dir / WORK, working_mb))
         began, cpu = time.monotonic(), _cpu()
         await executor.plan(engine, run_id)
         planned, planned_cpu = time.monotonic(), _cpu() - cpu
+        watch.cancel()
         await executor.apply(engine, run_id)
         figures = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
         figures["planning_cpu_s"] = planned_cpu
@@ -66,6 +88,8 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
     return {
         **figures,
         "peak_mb": _peak_mb(),
+        "working_mb": max(working_mb),
+        "database_mb": _megabytes(settings.data_dir) - _megabytes(settings.data_dir / WORK),
         "members": run.counters.members,
         "requests": run.requests,
         "throttled": run.throttled,

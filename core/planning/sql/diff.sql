@@ -94,6 +94,16 @@ CREATE TABLE changed_fields AS
 SELECT data_fields.member_key FROM data_fields LEFT JOIN ledger_digests USING (member_key)
 WHERE data_fields.digest IS DISTINCT FROM ledger_digests.digest;
 
+-- name: find_shared_keys
+-- The subscribers, as hashes, that more than one member may be. Hashes take a third of the memory of the keys.
+CREATE TABLE shared_keys AS
+SELECT hash(subscriber_key(email, user_id)) AS key FROM desired GROUP BY 1 HAVING count(*) > 1;
+
+-- name: find_shared_user_ids
+-- The same of user ids, if they are unique next to the emails (in hybrid projects).
+CREATE TABLE shared_user_ids AS
+SELECT hash(user_id) AS key FROM desired WHERE $are_unique AND user_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1;
+
 -- name: create_joined
 -- In an email-based project a member whose former identity was a placeholder is renamed, so that no orphaned user stays
 -- behind. (An interrupted rename leaves its row unconfirmed.) In a hybrid project the update itself gives the user the
@@ -110,7 +120,15 @@ SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.ema
     desired.email <> desired.member_key || '@' || $placeholder_domain
         AND coalesce(known.email = desired.member_key || '@' || $placeholder_domain, NOT known.is_confirmed)
         AND known.member_key IS NOT NULL AND ($renames OR ($merges AND known.email IS NOT NULL)) AS needs_rename
-FROM desired FULL JOIN known ON (known.member_key = desired.member_key);
+FROM desired FULL JOIN known ON (known.member_key = desired.member_key)
+
+-- name: without_unchanged
+-- What follows `create_joined` in DuckDB: most members are unchanged, and nothing else depends on their rows. They are a
+-- second copy of the source and of the ledger on disk.
+WHERE NOT coalesce(is_unchanged AND is_counted
+    AND hash(subscriber_key(desired.email, desired.user_id)) NOT IN (SELECT key FROM shared_keys)
+    AND hash(desired.user_id) NOT IN (SELECT key FROM shared_user_ids)
+    AND desired.member_key NOT IN (SELECT member_key FROM changed_fields), false);
 
 -- name: mark_changed_fields
 UPDATE joined SET is_unchanged = false
@@ -137,13 +155,11 @@ WHERE NOT in_source AND starts_with(member_key, $former);
 
 -- name: create_duplicate_profiles
 -- A member that is on the list under exactly this identity comes first, so that nothing changes for it. The order is
--- total, so that two plans agree. Comparing hashes first finds the few candidates in a third of the memory; the keys
--- decide.
+-- total, so that two plans agree. `shared_keys` has the few candidates; the keys decide.
 CREATE TABLE duplicate_profiles AS
 SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile FROM joined
-    WHERE in_source AND hash(subscriber_key(email, user_id)) IN (
-        SELECT hash(subscriber_key(email, user_id)) FROM desired GROUP BY 1 HAVING count(*) > 1)
+    WHERE in_source AND hash(subscriber_key(email, user_id)) IN (SELECT key FROM shared_keys)
     WINDOW same_subscriber AS (PARTITION BY subscriber_key(email, user_id) ORDER BY is_counted DESC, is_unchanged DESC,
         coalesce(NOT is_other_subscriber(ledger_email, ledger_user_id, email, user_id), false) DESC,
         email IS NULL, member_key)
@@ -155,8 +171,7 @@ CREATE TABLE duplicates_by_user_id AS
 SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile
     FROM joined ANTI JOIN duplicate_profiles USING (member_key)
-    WHERE in_source AND hash(user_id) IN (
-        SELECT hash(user_id) FROM desired WHERE user_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1)
+    WHERE in_source AND hash(user_id) IN (SELECT key FROM shared_user_ids)
     WINDOW same_subscriber AS (PARTITION BY user_id ORDER BY is_counted DESC, is_unchanged DESC,
         coalesce(ledger_user_id = user_id, false) DESC, member_key)
 ) WHERE member_key <> primary_profile;
@@ -285,6 +300,10 @@ WINDOW same_subscriber AS (
 
 -- name: count_outcomes
 SELECT outcome, count(*) FROM classified WHERE is_counted GROUP BY outcome;
+
+-- name: count_left_out
+-- The unchanged members that are not in `joined`.
+SELECT (SELECT count(*) FROM desired WHERE is_counted) - (SELECT count(*) FROM joined WHERE in_source AND is_counted);
 
 -- name: count_leavers
 SELECT

@@ -78,7 +78,7 @@ CREATE TABLE ledger_digests (
 );
 
 -- name: changed_fields
--- Members whose data fields differ from those that were sent last. Created by diff.sql.
+-- Members whose data fields differ from those that were sent last. Created by diff.sql; empty if none are sent.
 CREATE TABLE changed_fields (
     member_key VARCHAR
 );
@@ -214,8 +214,21 @@ CREATE TABLE people_on_list (
     person VARCHAR
 );
 
+-- name: shared_keys
+-- Hashes of the subscribers that several members of `desired` may be. Created by diff.sql.
+CREATE TABLE shared_keys (
+    key UBIGINT
+);
+
+-- name: shared_user_ids
+-- Hashes of the user ids that several members have, in hybrid projects. Created by diff.sql.
+CREATE TABLE shared_user_ids (
+    key UBIGINT
+);
+
 -- name: joined
--- `desired` joined with the ledger. Created by diff.sql; a view if the ledger is empty.
+-- `desired` joined with the ledger. Created by diff.sql; a view if the ledger is empty. DuckDB leaves out the members
+-- that are unchanged and have a subscriber of their own.
 CREATE TABLE joined (
     member_key VARCHAR,
     email VARCHAR,               -- of the source
