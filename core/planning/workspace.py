@@ -21,10 +21,11 @@ from core.sources.source_file import is_pattern
 from core.sources.sql_expressions import literal
 from core.store import ledger
 from core.store.database import Database
-from core.store.ledger_export import csv_of
+from core.store.ledger_export import lines_of
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,8 +40,10 @@ THREADS = 2
 SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
 # Rows of the ledger that are copied at once: about ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
-# Rows of a piece of CSV: a quarter of a row group of DuckDB. Larger pieces need more memory and are no quicker.
-CSV_ROWS = 30_720
+# Rows of the ledger that are read at once as lines. Larger pieces need more memory and are no quicker.
+LINES = 30_720
+# A row group of DuckDB. Statements that append whole ones cost a quarter: the rows of others are copied once more.
+ROW_GROUP = 122_880
 
 
 @asynccontextmanager
@@ -146,16 +149,35 @@ async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[
             async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
                 insert(con, "ledger", rows)
         else:
-            async for piece in csv_of(db, mapping_ids, CSV_ROWS):
-                await run(con, _insert_csv, con, piece)
+            rest = None
+            for mapping_id in mapping_ids:
+                async for lines in lines_of(db, mapping_id, LINES):
+                    rest = await run(con, _insert_lines, con, rest, mapping_id, lines)
+            if rest is not None:
+                await run(con, _insert_table, con, "ledger", rest)
 
 
-def _insert_csv(con: "duckdb.DuckDBPyConnection", piece: bytes) -> None:
-    """Append lines of CSV to the ledger. They are as core/store/ledger_export.py says."""
-    from core.sources.arrow import csv_table
+def _insert_lines(
+    con: "duckdb.DuckDBPyConnection", rest: "pa.Table | None", mapping_id: int, lines: bytes
+) -> "pa.Table":
+    """Append the rows of `rest` and the lines of a mapping to the ledger if they are a row group.
 
-    con.register("chunk", csv_table(types_of("ledger"), piece))
-    con.execute("INSERT INTO ledger BY NAME SELECT * FROM chunk")
+    Returns the rows that are left. The lines are as core/store/ledger_export.py says.
+    """
+    from core.sources.arrow import joined_tables, table_of_lines, with_number
+
+    columns = types_of("ledger")
+    in_lines = {name: kind for name, kind in columns.items() if name != "mapping_id"}
+    rows = joined_tables(rest, with_number(table_of_lines(in_lines, lines), "mapping_id", mapping_id))
+    while rows.num_rows >= ROW_GROUP:
+        _insert_table(con, "ledger", rows.slice(0, ROW_GROUP))
+        rows = rows.slice(ROW_GROUP)
+    return rows
+
+
+def _insert_table(con: "duckdb.DuckDBPyConnection", table: str, rows: "pa.Table") -> None:
+    con.register("chunk", rows)
+    con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # no name from outside
     con.unregister("chunk")
 
 
@@ -176,9 +198,7 @@ def insert(
             return
         from core.sources.arrow import arrow_table
 
-        con.register("chunk", arrow_table(columns, rows))
-        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # no name from outside
-        con.unregister("chunk")
+        _insert_table(con, table, arrow_table(columns, rows))
 
 
 def scalar(con: Workspace, query: str) -> int:

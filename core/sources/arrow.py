@@ -3,13 +3,17 @@
 Import it in functions: Arrow takes a tenth of a second to import, and many commands and small files need none.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
+import orjson
 import pyarrow as pa
 from pyarrow import csv
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
 
+# A backslash before anything but a quote or a backslash.
+_OTHER_ESCAPE = re.compile(rb'\\[^"\\]')
 _TYPES = {
     "VARCHAR": pa.string(),
     "BOOLEAN": pa.bool_(),
@@ -26,21 +30,43 @@ def arrow_table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) ->
     return pa.table(arrays, schema=schema)
 
 
-def csv_table(columns: Mapping[str, str], lines: bytes) -> pa.Table:
-    """Return lines of CSV as a table. An empty value is NULL, and truth values are 1 and 0. `columns`: as above."""
+def table_of_lines(columns: Mapping[str, str], lines: bytes) -> pa.Table:
+    """Return lines of JSON arrays as a table. The first value of each is ignored. `columns`: as above, of the others.
+
+    The last value of a line is a number; truth values are 1 and 0.
+    """
+    if _OTHER_ESCAPE.search(lines):  # in JSON, these stand for line breaks and the like
+        rows = [row[1:] for row in orjson.loads(b"[" + lines.replace(b"\n", b",") + b"]")]
+        return arrow_table(columns, [_with_truth_values(columns, row) for row in rows])
     schema = _schema(columns)
     return csv.read_csv(
         pa.py_buffer(lines),
-        csv.ReadOptions(column_names=schema.names, use_threads=False, block_size=len(lines)),
-        csv.ParseOptions(newlines_in_values=True),
+        csv.ReadOptions(column_names=["ignored", *schema.names], use_threads=False, block_size=len(lines)),
+        csv.ParseOptions(double_quote=False, escape_char="\\"),
         csv.ConvertOptions(
             column_types=schema,
-            null_values=[""],
-            true_values=["1"],
-            false_values=["0"],
+            include_columns=schema.names,
+            null_values=["null"],
+            quoted_strings_can_be_null=False,
+            true_values=["1", "1]"],
+            false_values=["0", "0]"],
             strings_can_be_null=True,
         ),
     )
+
+
+def _with_truth_values(columns: Mapping[str, str], row: Sequence[object]) -> list[object]:
+    return [bool(value) if kind == "BOOLEAN" else value for value, kind in zip(row, columns.values(), strict=True)]
+
+
+def with_number(table: pa.Table, column: str, number: int) -> pa.Table:
+    """Return a table with one more column of type BIGINT, which has the same number in each row."""
+    return table.append_column(column, pa.repeat(pa.scalar(number, pa.int64()), table.num_rows))
+
+
+def joined_tables(first: pa.Table | None, second: pa.Table) -> pa.Table:
+    """Return the rows of both tables, without a copy. None: no rows."""
+    return second if first is None else pa.concat_tables([first, second])
 
 
 def _schema(columns: Mapping[str, str]) -> pa.Schema:

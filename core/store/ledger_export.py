@@ -1,25 +1,19 @@
-"""The ledger's rows as CSV, made by the database: for planning, which reads all rows of a list.
+"""The ledger's rows as lines of JSON arrays, made by the database: for planning, which reads all rows of a list.
 
-As Python objects, the rows cost more than the rest of planning. Text is quoted; no text is empty, so an empty field is
-NULL.
+As Python objects, the rows cost more than the rest of planning. No text is empty.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# On SQLite, one row for many lines: those of the next rows by primary key, how many they are, and the last key. `%w`
-# doubles quotes.
+# On SQLite, one row for many lines: those of the next rows by primary key, how many they are, and the last key.
 _SQLITE = """
 SELECT group_concat(line, char(10)), count(*), max(profile) FROM (
-    SELECT
-        profile,
-        printf(
-            '%d,"%w","%w","%w",%d', mapping_id, profile, coalesce(email, ''), coalesce(user_id, ''), certain
-        ) AS line
+    SELECT profile, json_array(0, profile, email, user_id, certain) AS line
     FROM ledger
     WHERE mapping_id = :mapping_id AND profile > :after
     ORDER BY profile
@@ -29,35 +23,31 @@ SELECT group_concat(line, char(10)), count(*), max(profile) FROM (
 # On PostgreSQL, a row for each line. (COPY costs four times as much here, because it is read row by row, too.)
 _POSTGRESQL = """
 SELECT concat(
-    mapping_id, ',"', replace(profile, '"', '""'), '","', replace(email, '"', '""'), '","',
-    replace(user_id, '"', '""'), '",', certain::int
+    '[0,', to_json(profile), ',', coalesce(to_json(email)::text, 'null'), ',', coalesce(to_json(user_id)::text, 'null'),
+    ',', certain::int, ']'
 )
 FROM ledger
-WHERE mapping_id = ANY(%s)
+WHERE mapping_id = %s
 """
 
 
-async def csv_of(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
-    """Yield pieces of CSV without a header, of at most so many rows: all rows of these mappings.
+async def lines_of(db: AsyncConnection, mapping_id: int, rows: int) -> AsyncIterator[bytes]:
+    """Yield pieces of at most so many lines: all rows of a mapping. `core.sources.arrow.table_of_lines` reads them.
 
-    The columns are the mapping's id, the member's key, its email and user id, and whether it is confirmed (0 or 1).
+    A line is an array: 0, the member's key, its email and user id or null, and whether it is confirmed (0 or 1).
     """
-    if db.dialect.name == "sqlite":
-        for mapping_id in mapping_ids:
-            async for piece in _sqlite_pieces(db, mapping_id, rows):
-                yield piece
-        return
-    async for piece in _postgresql_pieces(db, mapping_ids, rows):
+    pieces = _sqlite_pieces if db.dialect.name == "sqlite" else _postgresql_pieces
+    async for piece in pieces(db, mapping_id, rows):
         yield piece
 
 
-async def _postgresql_pieces(db: AsyncConnection, mapping_ids: Sequence[int], rows: int) -> AsyncIterator[bytes]:
+async def _postgresql_pieces(db: AsyncConnection, mapping_id: int, rows: int) -> AsyncIterator[bytes]:
     """Read with the driver itself: SQLAlchemy costs 1.5 us per row. Raises SQLAlchemy's errors all the same."""
     connection: Any = (await db.get_raw_connection()).driver_connection
     errors = db.dialect.loaded_dbapi.Error
     try:
         async with connection.cursor("ledger", binary=True) as cursor:
-            await cursor.execute(_POSTGRESQL, [list(mapping_ids)])
+            await cursor.execute(_POSTGRESQL, [mapping_id])
             while lines := await cursor.fetchmany(rows):
                 yield "\n".join([line for (line,) in lines]).encode()
     except errors as error:

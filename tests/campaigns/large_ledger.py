@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from core.models.batch import BatchEntry
-from core.planning.workspace import CSV_ROWS
+from core.planning.workspace import LINES
 from core.store import ledger
 from core.store.database import Database
-from core.store.ledger_export import csv_of
+from core.store.ledger_export import lines_of
 from core.store.migrate import migrate
 from tests.benchmarks.durable_postgresql import new_database, postgresql
 from tests.core.store.seeds import add_connection, add_mapping
@@ -93,7 +93,7 @@ async def _touch(database: Database, mapping_ids: Sequence[int], generator: rand
 async def _read(database: Database, mapping_id: int) -> tuple[float, int]:
     began = time.monotonic()
     async with database.read() as db:
-        size = sum([len(piece) async for piece in csv_of(db, [mapping_id], CSV_ROWS)])
+        size = sum([len(piece) async for piece in lines_of(db, mapping_id, LINES)])
     return time.monotonic() - began, size
 
 

@@ -44,12 +44,14 @@ async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) ->
 
 @on_both
 async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows of the mappings are loaded with their text as it is, whatever looks like CSV in it, and NULL as NULL."""
-    monkeypatch.setattr(workspaces, "CSV_ROWS", 2)
+    """All rows of the mappings are loaded with their text as it is, whatever it looks like, and NULL as NULL."""
+    monkeypatch.setattr(workspaces, "LINES", 2)
+    monkeypatch.setattr(workspaces, "ROW_GROUP", 5)
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     third = await add_mapping(database, await add_connection(database, name="Third"))
     texts = ['"', 'a"",""b', "a,b", "a\nb", "a\r\nb", "null", "NULL", "0042", "1e5", "true", "\\N", "ünï🙂", " a "]
+    texts += ["\\", '\\"', "a\tb", "[0]", "]"]
     expected: list[Entry] = [(one.id, text, text, f"{text}2", True) for text in texts]
     expected += [(one.id, "no email", None, "c1", False), (other.id, "no user id", "a@example.com", None, True)]
     async with database.write() as db:

@@ -1,4 +1,4 @@
-"""Reading the whole ledger of mappings as CSV. That nothing changes on the way is tested with the workspace."""
+"""Reading the whole ledger of a mapping as lines. That nothing changes on the way is tested with the workspace."""
 
 import psycopg
 import pytest
@@ -8,7 +8,7 @@ from core.models.batch import BatchEntry
 from core.store import ledger
 from core.store.database import Database
 from core.store.database_errors import is_passing
-from core.store.ledger_export import csv_of
+from core.store.ledger_export import lines_of
 from tests.core.store.seeds import add_mapping
 
 _END_CONNECTIONS = """
@@ -28,7 +28,7 @@ async def test_connection_that_breaks_is_a_passing_error(database: Database, dat
     async def read_all(*, ends_connections: bool) -> int:
         count = 0
         async with database.read() as db:
-            async for piece in csv_of(db, [mapping.id], 10):
+            async for piece in lines_of(db, mapping.id, 10):
                 count += len(piece.splitlines())
                 if ends_connections:
                     with psycopg.connect(database_url, autocommit=True) as connection:
