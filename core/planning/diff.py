@@ -31,7 +31,7 @@ The statements are in sql/diff.sql, the tables that they create in sql/schema.sq
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
@@ -41,9 +41,6 @@ from core.planning.exclusions import exclude
 from core.planning.schema import create, statements
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
