@@ -1,6 +1,8 @@
 """Readers for the project's documents: text, links, headings and tables."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -10,10 +12,54 @@ DOCUMENTS = {
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 }
 
+_BLOCK = re.compile(
+    r"(?P<notes>(?:^ *<!-- [a-z ]+: .+ -->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<content>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+_NOTE = re.compile(r"<!-- ([a-z ]+): (.+) -->")
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 _ROW = re.compile(r"^\|(.*)\|$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its content without indentation, and the notes in comments right above it.
+
+    CONTRIBUTING.md (Documents) explains the notes, such as `<!-- not executed: needs Docker -->`.
+    """
+
+    language: str
+    content: str
+    notes: dict[str, str]
+
+    def commands(self) -> "list[Command]":
+        """The commands of a block `console`, each with the output that the page shows."""
+        commands: list[Command] = []
+        for line in self.content.splitlines():
+            if line.startswith("$ "):
+                commands.append(Command(line.removeprefix("$ ")))
+            elif commands and commands[-1].text.endswith("\\") and not commands[-1].output:
+                commands[-1].text += f"\n{line}"
+            else:
+                commands[-1].output.append(line)
+        return commands
+
+
+@dataclass
+class Command:
+    """A command of a page, and the lines of output below it. `...` stands for any text, alone for any lines."""
+
+    text: str
+    output: list[str] = field(default_factory=list)
+
+
+def blocks(document: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a document, in order, also those in list items."""
+    for match in _BLOCK.finditer(DOCUMENTS[document]):
+        content = re.sub(f"^{match['indent']}", "", match["content"], flags=re.MULTILINE)
+        yield Block(match["language"], content, dict(_NOTE.findall(match["notes"])))
 
 
 def links(document: str) -> list[str]:

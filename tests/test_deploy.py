@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from core.settings import Settings
-from tests.documents import DOCUMENTS, ROOT, anchors, code, section, table_rows
+from tests.documents import DOCUMENTS, ROOT, anchors, code, code_blocks, section, table_rows
 
 DEPLOY = ROOT / "deploy"
 ALERTS: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "alerts.yaml").read_text("utf-8"))["groups"][0]["rules"]
@@ -105,6 +105,24 @@ def test_containers_and_units_have_guides() -> None:
     """Each file in `deploy/` is named in a guide."""
     guides = "".join(text for name, text in DOCUMENTS.items() if name.startswith("docs/howto/"))
     assert [path.name for path in DEPLOY.iterdir() if f"deploy/{path.name}" not in guides] == []
+
+
+def test_secrets_of_compose() -> None:
+    """The guide writes exactly the secrets that compose.yaml reads."""
+    guide = "\n".join(code_blocks("docs/howto/run-in-containers.md", "console"))
+    secrets = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["secrets"]
+    assert sorted(re.findall(r" > (\w+)$", guide, re.MULTILINE)) == sorted(secrets)
+    assert {each["file"] for each in secrets.values()} == {f"secrets/{name}" for name in secrets}
+
+
+def test_configuration_of_prometheus() -> None:
+    """The configuration in the guide loads the rules, and has the job that they name."""
+    (example,) = code_blocks("docs/howto/respond-to-alerts.md", "yaml")
+    configuration = yaml.safe_load(example)
+    assert [(DEPLOY / name).exists() for name in configuration["rule_files"]] == [True]
+    jobs = {each["job_name"] for each in configuration["scrape_configs"]}
+    named = {job for expression in _expressions() for job in re.findall(r'job="([^"]+)"', expression)}
+    assert named == jobs
 
 
 def test_containers_have_no_rights() -> None:

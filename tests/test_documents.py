@@ -31,6 +31,15 @@ _QUESTIONS = {
     "What does exit code 3 mean?": ("docs/reference/exit-codes.md", "NEEDS_APPROVAL"),
     "Where are addresses stored, and for how long?": ("docs/explanation/stored-data.md", "30 days"),
     "What does a run do if Iterable answers 500?": ("docs/reports/faults.md", "| updates | 500 |"),
+    "What does the error code list_gone mean, and is the sync retried?": (
+        "docs/reference/errors.md",
+        "| `list_gone` |",
+    ),
+    "Why does the app want the scope users:read?": ("docs/howto/install-in-slack.md", "| `users:read` |"),
+    "How do I run one test?": ("CONTRIBUTING.md", "`make test ARGS=tests/"),
+    "How many requests a second are sent, and who changes that?": ("docs/howto/deploy.md", "5 requests a second"),
+    "Which queue do workers use?": ("docs/decisions/README.md", "The queue of runs"),
+    "What leaves the machine for other services?": ("docs/howto/monitor.md", "No span has an address"),
 }
 
 

@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from tests.documents import DOCUMENTS, ROOT, section
+from tests.documents import ROOT, blocks, code_blocks, section
 from tests.test_deploy import setting_names
 
 CHART = ROOT / "deploy" / "helm"
@@ -57,10 +57,19 @@ def test_wrong_values(wrong: dict[str, Any]) -> None:
 
 def test_examples_of_the_guide() -> None:
     """The values in the guide satisfy the schema."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENTS[GUIDE], re.DOTALL | re.MULTILINE)
-    assert blocks
-    for block in blocks:
-        _VALIDATOR.validate(VALUES | yaml.safe_load(block))
+    examples = code_blocks(GUIDE, "yaml")
+    assert examples
+    for example in examples:
+        _VALIDATOR.validate(VALUES | yaml.safe_load(example))
+
+
+def test_commands_of_the_guide() -> None:
+    """The guide makes a Secret with the keys that the chart reads, and sets values that exist."""
+    commands = "\n".join(each.content for each in blocks(GUIDE) if each.language == "console")
+    assert re.findall(r"--from-literal=([\w-]+)=", commands) == list(VALUES["secrets"].values())
+    for name in re.findall(r"--set ([\w.]+)=", commands):
+        group, _, value = name.partition(".")
+        assert value in VALUES[group]
 
 
 def _rendered(*options: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The reference matches the code: each setting, command, exit code, JSON field, metric and rejection reason."""
 
+import ast
 import dataclasses
 import json
 import re
@@ -19,11 +20,14 @@ from bot import metrics
 from bot.cli import app
 from bot.cli.exit_codes import ExitCode
 from bot.slack.app_factory import INSTALL_PATH, REDIRECT_PATH
+from bot.slack.preflight import BOT_SCOPES
+from bot.web.api.problems import _GENERAL_CODES
 from bot.web.metrics import _Stored
 from bot.web.slack import EVENTS_PATH
+from core.alerting import NOT_OF_FAILURES
 from core.configuration import document, json_schema
 from core.models.events import Event, EventType
-from core.models.run import RunStatus, SyncMode
+from core.models.run import PROCESS_DIED, RunStatus, SyncMode
 from core.reporting.rejection_reasons import EXPLANATIONS
 from core.reporting.run_report import RunReport
 from core.settings import Settings
@@ -163,6 +167,57 @@ def test_rejection_reasons() -> None:
     assert all(each.meaning and each.remedy for each in EXPLANATIONS.values())
 
 
+_ERRORS = "docs/reference/errors.md"
+
+
+def _sources() -> Iterator[ast.AST]:
+    for path in (path for package in ("core", "bot") for path in (ROOT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "    code = " in text or "problem(" in text:
+            yield from ast.walk(ast.parse(text))
+
+
+def _constants(error: ast.ClassDef) -> dict[str, Any]:
+    """The class attributes of an error, as far as they are plain values."""
+    return {
+        each.targets[0].id: each.value.value
+        for each in error.body
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Name)
+        and isinstance(each.value, ast.Constant)
+    }
+
+
+def _codes(rows: list[list[str]]) -> list[str]:
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+
+
+def test_error_codes() -> None:
+    """The page has exactly the codes of errors, the API and alerts, and says which errors are retried."""
+    sources = list(_sources())
+    errors = [fields for each in sources if isinstance(each, ast.ClassDef) if "code" in (fields := _constants(each))]
+    calls = [each for each in sources if isinstance(each, ast.Call) and getattr(each.func, "id", "") == "problem"]
+    of_errors = {fields["code"] for fields in errors} - {"error"} | {PROCESS_DIED}
+    of_api = {each.args[2].value for each in calls if isinstance(each.args[2], ast.Constant)} | {
+        *_GENERAL_CODES.values()
+    }
+    by_heading = {
+        heading: table_rows(section(_ERRORS, heading))
+        for heading in re.findall(r"^## (.+)$", DOCUMENTS[_ERRORS], re.MULTILINE)
+    }
+    alerts = _codes(by_heading.pop("Alerts that are not errors"))
+    only_api = _codes(by_heading.pop("Only in answers of the API"))
+    rows = [row for each in by_heading.values() for row in each]
+    assert sorted(_codes(rows)) == sorted(of_errors)
+    assert sorted(only_api) == sorted(of_api - of_errors)
+    assert sorted(alerts) == sorted(NOT_OF_FAILURES)
+    assert all(meaning and remedy for _, meaning, remedy, _ in rows)
+    later = {code(row[0]) for row in rows if row[3] == "yes"}
+    assert later == {fields["code"] for fields in errors if fields.get("is_transient")}
+    (example,) = code_blocks("docs/reference/events.md", "json")
+    assert json.loads(example)["run"]["error"]["code"] in of_errors
+
+
 def test_iterable_answers() -> None:
     """The page about Iterable's answers is what the table of answers generates."""
     assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
@@ -176,6 +231,12 @@ def test_manifest_link() -> None:
     assert len(manifest_link.link()) < 8_000  # a longer one is refused by some servers
     for path in (INSTALL_PATH, REDIRECT_PATH, EVENTS_PATH):
         assert path in DOCUMENTS[guide]
+
+
+def test_scopes() -> None:
+    """The guide explains exactly the scopes that the app requests."""
+    rows = table_rows(section("docs/howto/install-in-slack.md", "One workspace, Socket Mode"))
+    assert sorted(code(row[0]) for row in rows) == sorted(BOT_SCOPES)
 
 
 def test_api() -> None:
@@ -194,10 +255,11 @@ def test_events() -> None:
 
 
 def test_configuration() -> None:
-    """The published schema of the configuration file is that of the code; `python -m tools.configuration` writes it."""
+    """The schema and the page of the configuration file are those that `python -m tools.configuration` writes."""
     schema = json.loads(configuration.PATH.read_text(encoding="utf-8"))
     jsonschema_rs.meta.validate(schema)
     assert configuration.PATH.read_text(encoding="utf-8") == json_schema.schema_text()
+    assert DOCUMENTS["docs/reference/configuration.md"] == configuration.page()
     (example,) = code_blocks("docs/howto/configuration-as-code.md", "yaml")
     jsonschema_rs.validate(schema, document.parse(example, "example").content)
 

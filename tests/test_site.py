@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import markdown
 import pytest
 
-from tests.documents import ROOT
-from tools.site import relinked
+from tests.documents import DOCUMENTS, ROOT
+from tools.site import converted, relinked
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,15 @@ from tools.site import relinked
 def test_links(source: str, link: str, expected: str) -> None:
     """A link of the source tree leads to the same document in the site."""
     assert relinked(f"See [it]({link}).", source) == f"See [it]({expected})."
+
+
+@pytest.mark.parametrize("page", ["docs/howto/migrate-from-mparticle.md", "docs/howto/connect-mparticle.md"])
+def test_steps(page: str) -> None:
+    """Steps with commands between them stay one numbered list, and the notes for tests are left out."""
+    steps = DOCUMENTS[page].partition("\n## Steps\n")[2].partition("\n## ")[0]
+    shown = markdown.markdown(converted(steps, page), extensions=["pymdownx.superfences"])
+    assert shown.count("<ol>") == 1
+    assert "<!--" not in shown
 
 
 @pytest.mark.extended

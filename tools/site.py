@@ -1,7 +1,8 @@
 """Hooks of the documentation site (mkdocs.yml): the documents at the root of the project become pages of it, too.
 
 Links are written for the source tree, where they lead from `docs/` to files above it. In the site those files are in
-the folder of the other documents.
+the folder of the other documents. Python-Markdown wants the blocks of a list item indented by four spaces, and GitHub
+by the width of the item's mark.
 """
 
 import posixpath
@@ -24,6 +25,9 @@ _AT_ROOT = {
     "LICENSE": "LICENSE.txt",
 }
 _LINK = re.compile(r"(\]\()([^)\s#]+)")
+_ITEM = re.compile(r"(?:\d+\.|-) +")
+# A note about the block below, for the tests (CONTRIBUTING.md, Documents).
+_NOTE = re.compile(r"^ *<!-- [a-z ]+: .+ -->\n", re.MULTILINE)
 
 
 def on_config(config: Any) -> Any:
@@ -36,14 +40,31 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the files of the root."""
     for name, page in _AT_ROOT.items():
         text = (ROOT / name).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=relinked(text, name) if name.endswith(".md") else text))
+        files.append(File.generated(config, page, content=converted(text, name) if name.endswith(".md") else text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links to the root lead to the pages of the site."""
+    """Convert the pages in `docs/`."""
     path = page.file.src_uri
-    return markdown if path in _AT_ROOT.values() else relinked(markdown, f"docs/{path}")
+    return markdown if path in _AT_ROOT.values() else converted(markdown, f"docs/{path}")
+
+
+def converted(markdown: str, source: str) -> str:
+    """Return a document of the source tree as the site needs it. `source` is its path from the root."""
+    return indented(relinked(_NOTE.sub("", markdown), source))
+
+
+def indented(markdown: str) -> str:
+    """Return a document with the blocks of list items indented by four spaces."""
+    lines, width = [], 0
+    for line in markdown.splitlines(keepends=True):
+        if line.strip() and not line.startswith(" "):
+            item = _ITEM.match(line)
+            width = len(item[0]) if item else 0
+        belongs = width and line.startswith(" " * width)
+        lines.append(" " * (4 - width) + line if belongs else line)
+    return "".join(lines)
 
 
 def relinked(markdown: str, source: str) -> str:

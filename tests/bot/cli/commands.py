@@ -26,7 +26,7 @@ COMMAND = Path(sys.executable).with_name("iterable-sync")
 # Far longer than any command of the tests takes, in seconds.
 DEADLINE_S = 30.0
 # Makes standard input the terminal of the process, so that Ctrl-C there is a signal, and becomes the command.
-_ON_TERMINAL = (
+ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
@@ -170,7 +170,7 @@ class Commands:
         """Run a command on a terminal, and type an answer once a text appears. Standard output is a pipe."""
         master, slave = pty.openpty()
         with subprocess.Popen(
-            [sys.executable, "-c", _ON_TERMINAL, COMMAND, *map(str, args)],
+            [sys.executable, "-c", ON_TERMINAL, COMMAND, *map(str, args)],
             stdin=slave,
             stdout=subprocess.PIPE,
             stderr=slave,

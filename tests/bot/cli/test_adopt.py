@@ -23,7 +23,7 @@ DEVICES: list[dict[str, Any]] = [{"mpid": 11, "deviceId": "6f1d-idfv"}]
 
 def steps() -> list[list[str]]:
     """The commands of the page, in their order."""
-    lines = re.findall(r"^ +(iterable-sync .+)$", HOW_TO.read_text(), re.MULTILINE)
+    lines = re.findall(r"^ +\$ (iterable-sync .+)$", HOW_TO.read_text(), re.MULTILINE)
     return [shlex.split(line)[1:] for line in lines]
 
 

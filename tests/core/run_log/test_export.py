@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import jinja2
 import pytest
+import yaml
 
 from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.errors import InputError
@@ -157,3 +159,33 @@ async def test_examples_for_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         con.execute(f"CREATE TABLE found AS {rejected}")
         assert con.execute("SELECT id, reason FROM found").fetchall() == [("c3", "invalid_email")]
         assert con.execute(wrong).fetchall() == []
+
+
+async def test_examples_for_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of the guide can be executed on a run log, as dbt renders them: at first, and incrementally."""
+    guide = "docs/howto/run-log.md"
+    (sources,) = (yaml.safe_load(text)["sources"] for text in code_blocks(guide, "yaml"))
+    external = sources[0]["meta"]["external_location"].replace("s3://example-warehouse/", "")
+    assert [each["name"] for each in sources[0]["tables"]] == list(schema.TABLES)
+    async with syncing(tmp_path) as sync:
+        place = await turn_on(sync.engine, tmp_path, Identifiers.RAW)
+        await sync.mirror([person(1), person(2), person(3, email="No")])
+        place.rename(tmp_path / "iterable-sync")
+    monkeypatch.chdir(tmp_path)
+    *_, changes, rejections = code_blocks(guide, "sql")
+    with duckdb.connect() as con:
+        for is_incremental in (False, True):
+            model = jinja2.Template(changes).render(
+                config=lambda **_: "",
+                source=lambda _, name: external.format(name=name),
+                is_incremental=lambda answer=is_incremental: answer,
+                this="member_changes",
+            )
+            con.execute(f"CREATE OR REPLACE TABLE next AS {model.rstrip().rstrip(';')}")
+            con.execute("CREATE OR REPLACE TABLE member_changes AS FROM next")
+            assert con.execute("SELECT count(*) FROM member_changes").fetchone() == (2,)
+        model = jinja2.Template(rejections).render(
+            config=lambda **_: "", source=lambda _, name: external.format(name=name)
+        )
+        con.execute(f"CREATE TABLE reasons AS {model}")
+        assert con.execute("SELECT reason, members FROM reasons").fetchall() == [("invalid_email", 1)]

@@ -1,0 +1,1 @@
+"""The shell commands of the documents, executed in the order of each page."""
