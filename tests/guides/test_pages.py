@@ -1,4 +1,4 @@
-"""Each shell command of the documents works, in the order of its page; a block that can't be executed in a test says why."""
+"""Each shell command of the documents works, in the order of its page, or its page says why no test executes it."""
 
 import re
 import subprocess
