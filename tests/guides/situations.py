@@ -42,6 +42,7 @@ class Situation:
             "TZ": "UTC",
         }
         self.stands_for |= {"ITERABLE_API_KEY=...": f"ITERABLE_API_KEY={self.run.iterable.key}"}
+        self.answers |= {"Routing key or password (it is not shown):": "0123456789abcdef0123456789abcdef", "[y/N]": "y"}
         self.run.iterable.control("PATCH", "/settings", {"limits": {"size": 0, "getUsers": 0}})
 
     def does(self, *words: object) -> Result:
@@ -126,7 +127,6 @@ def _alerts(reader: Situation) -> None:
         "https://hooks.example.com/": f"{receiver.url}/",
         "https://sync.example.com": f"http://127.0.0.1:{reader.port}",
     }
-    reader.answers["Routing key or password (it is not shown):"] = "0123456789abcdef0123456789abcdef"
     reader.run.env["DD_KEY"] = "example"
     reader.run.env["TOKEN"] = reader.token("admin")
     reader.serves()
@@ -155,6 +155,10 @@ def _mparticle(reader: Situation) -> None:
     reader.serves()
 
 
+def _monitoring(reader: Situation) -> None:
+    reader.stands_for["http://127.0.0.1:4318"] = reader.local(receiving()).url
+
+
 def _slack(reader: Situation) -> None:
     workspace = reader.local(slack())
     reader.run.env["SLACK_API_URL"] = workspace.api_url
@@ -165,7 +169,6 @@ def _migration(reader: Situation) -> None:
     profiles = [{"mpid": number, "email": f"p{number}@example.com"} for number in range(4)]
     reader.run.iterable.control("POST", "/lists/1001/hosted", {"profiles": profiles, "byMpid": True})
     reader.table("audience.csv", "mpid,email\n1,p1@example.com\n2,p2@example.com\n")
-    reader.answers["[y/N]"] = "y"
 
 
 def _run_log(reader: Situation) -> None:
@@ -205,7 +208,7 @@ SITUATIONS: Mapping[str, Callable[[Situation], None]] = {
     "docs/howto/maintain.md": lambda reader: reader.mappings(1),
     "docs/howto/manage-mappings.md": _management,
     "docs/howto/migrate-from-mparticle.md": _migration,
-    "docs/howto/monitor.md": lambda _: None,
+    "docs/howto/monitor.md": _monitoring,
     "docs/howto/reports.md": lambda reader: reader.mappings(1),
     "docs/howto/run-log.md": _run_log,
     "docs/howto/schedule-syncs.md": _schedules,

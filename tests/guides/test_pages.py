@@ -28,7 +28,10 @@ def _executed(page: str) -> Iterator[Block]:
 
 
 def _commands(block: Block) -> list[Command]:
-    return block.commands() if block.language == "console" else [Command(block.content)]
+    if block.language == "console":
+        return block.commands()
+    script = re.sub(r"^#.*\n", "", block.content, flags=re.MULTILINE)
+    return [Command(f"(set -euo pipefail\n{script})")]
 
 
 @pytest.mark.parametrize("page", DOCUMENTS)
