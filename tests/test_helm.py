@@ -13,6 +13,7 @@ import yaml
 
 from tests.documents import ROOT, blocks, code_blocks, section
 from tests.test_deploy import setting_names
+from tools import release
 
 CHART = ROOT / "deploy" / "helm"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
@@ -67,6 +68,7 @@ def test_commands_of_the_guide() -> None:
     """The guide makes a Secret with the keys that the chart reads, and sets values that exist."""
     commands = "\n".join(each.content for each in blocks(GUIDE) if each.language == "console")
     assert re.findall(r"--from-literal=([\w-]+)=", commands) == list(VALUES["secrets"].values())
+    assert set(re.findall(r"(?:iterable-sync:|image\.tag=)([\d.]+)", commands)) == {release.version()}
     for name in re.findall(r"--set ([\w.]+)=", commands):
         group, _, value = name.partition(".")
         assert value in VALUES[group]
