@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ def test_containers_and_units_have_guides() -> None:
     """Each file in `deploy/` is named in a guide."""
     guides = "".join(text for name, text in DOCUMENTS.items() if name.startswith("docs/howto/"))
     assert [path.name for path in DEPLOY.iterdir() if f"deploy/{path.name}" not in guides] == []
+
+
+def test_image_gets_what_the_wheel_needs() -> None:
+    """Docker sends the build each file that the wheel is made of."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    setuptools = project["tool"]["setuptools"]
+    needed = {name for names in setuptools["data-files"].values() for name in names}
+    needed |= {pattern.removesuffix("*") for pattern in setuptools["packages"]["find"]["include"]}
+    needed |= {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"}
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
+    assert sent == needed
 
 
 def test_secrets_of_compose() -> None:
