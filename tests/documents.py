@@ -13,7 +13,7 @@ DOCUMENTS = {
 }
 
 _BLOCK = re.compile(
-    r"(?P<notes>(?:^ *<!-- [a-z ]+: .+ -->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<content>.*?)^ *```$",
+    r"(?P<notes>(?:^ *<!-- [a-z ]+: [^\n]+ -->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<content>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
 )
 _NOTE = re.compile(r"<!-- ([a-z ]+): (.+) -->")

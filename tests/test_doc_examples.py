@@ -107,7 +107,6 @@ def test_template() -> None:
             "opened_at": "2026-11-30T08:00:41Z",
             "closed_at": None,
             "outcome": None,
-            "run_id": None,
         },
     )
     _, body = templates.render(templates.check(template), "https://hooks.example.com", event)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import socket
 import sys
 import threading
@@ -21,7 +20,6 @@ from tests.bot.cli.commands import Commands, Result, until
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-_SECRET = re.compile(r"isync_\w+")
 
 
 @dataclass
@@ -36,6 +34,7 @@ class Situation:
     def __post_init__(self) -> None:
         self.port = _free_port()
         self.run.env |= {
+            "PYTHONWARNINGS": "",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.run.folder),
             "ITERABLE_SYNC_PORT": str(self.port),
@@ -47,7 +46,7 @@ class Situation:
 
     def does(self, *words: object) -> Result:
         """Execute a command that the reader has executed before."""
-        done = self.run.reader(*words)
+        done = self.run.here(*words)
         assert done.code == 0, done
         return done
 
@@ -79,9 +78,10 @@ class Situation:
         command = self.stack.enter_context(self.run.started("serve"))
         until(lambda: "Ready" in command.out.read_text())
 
-    def token(self, scope: str) -> str:
+    def token(self, *scopes: str) -> str:
         """A token of the API."""
-        return _SECRET.search(self.does("tokens", "create", scope, "--scope", scope).out)[0]  # type: ignore[index]
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        return self.does("tokens", "create", scopes[0], *options).out.split()[-1]
 
     def local(self, service: AbstractAsyncContextManager[T]) -> T:
         """A service that runs in a thread until the page has ended."""
@@ -130,6 +130,11 @@ def _alerts(reader: Situation) -> None:
     reader.run.env["DD_KEY"] = "example"
     reader.run.env["TOKEN"] = reader.token("admin")
     reader.serves()
+
+
+def _check(reader: Situation) -> None:
+    reader.mappings(1)
+    reader.run.iterable.control("POST", "/lists/1001/people", {"remove": ["p1@example.com", "p2@example.com"]})
 
 
 def _configuration(reader: Situation) -> None:
@@ -183,7 +188,11 @@ def _schedules(reader: Situation) -> None:
 
 def _api(reader: Situation) -> None:
     reader.mappings(1)
-    reader.run.env |= {"SERVER": f"http://127.0.0.1:{reader.port}", "TOKEN": reader.token("run"), "MAPPING": "1"}
+    reader.run.env |= {
+        "SERVER": f"http://127.0.0.1:{reader.port}",
+        "TOKEN": reader.token("read", "run"),
+        "MAPPING": "1",
+    }
     reader.serves()
 
 
@@ -200,7 +209,7 @@ def _fields(reader: Situation) -> None:
 SITUATIONS: Mapping[str, Callable[[Situation], None]] = {
     "README.md": _readme,
     "docs/howto/alerts.md": _alerts,
-    "docs/howto/check-a-list.md": lambda reader: reader.mappings(1),
+    "docs/howto/check-a-list.md": _check,
     "docs/howto/configuration-as-code.md": _configuration,
     "docs/howto/connect-mparticle.md": _mparticle,
     "docs/howto/freeze.md": lambda reader: reader.mappings(3),

@@ -1,5 +1,6 @@
 """Each shell command of the documents works, in the order of its page, or its page says why no test executes it."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.sample_audiences import write_first, write_later
 from tests.bot.cli.commands import Commands, LocalIterable, local_iterable
 from tests.core.databases import new_sqlite
 from tests.documents import DOCUMENTS, ROOT, Block, Command, blocks
@@ -82,7 +84,8 @@ def test_page(page: str, tmp_path: Path, private_iterable: LocalIterable) -> Non
         commands, codes = [], []
         for block in _executed(page):
             if "file" in block.notes:
-                reader.table(block.notes["file"], _replaced(block.content, reader))
+                commands.append(Command(f"cat > {block.notes['file']} <<'@@'\n{block.content}@@"))
+                codes.append(0)
             elif block.language in _SHELL:
                 commands += _commands(block)
                 codes += [0] * (len(commands) - len(codes) - 1) + [int(block.notes.get("exit code", "0"))]
@@ -90,11 +93,24 @@ def test_page(page: str, tmp_path: Path, private_iterable: LocalIterable) -> Non
         outcomes = execute(expected, tmp_path, reader.run.env, reader.answers)
     assert [each.text for each in expected if "..." in each.text] == []
     report = "\n".join(f"$ {each.command.text}\n{each.shown}[{each.code}]" for each in outcomes)
-    assert [each.code for each in outcomes] == codes, report
+    print(report)  # pytest shows it if the test fails, or with -rP
+    assert [each.code for each in outcomes] == codes
     for outcome in outcomes:
-        assert "Traceback" not in outcome.shown, report
+        assert "Traceback" not in outcome.shown
         shown = [_replaced(line, reader) for line in outcome.command.output]
-        assert not shown or matches(shown, outcome.shown), report
+        assert not shown or matches(shown, outcome.shown), outcome
+
+
+@pytest.mark.extended
+def test_json_example(tmp_path: Path, private_iterable: LocalIterable) -> None:
+    """The example of the page on JSON is what the sync of the second sample prints, but for its id and its time."""
+    (example,) = (json.loads(each.content) for each in blocks("docs/reference/json.md") if each.language == "json")
+    new_sqlite(tmp_path / "data")
+    run = Commands(tmp_path, private_iterable)
+    assert run.here("sync", write_first(tmp_path), "--list", 1002).code == 0
+    printed = run.here("sync", write_later(tmp_path), "--list", 1002, "--json").object
+    changing = {name: example[name] for name in ("run_id", "duration_s")}
+    assert printed | changing == example
 
 
 def _replaced(text: str, reader: Situation) -> str:
