@@ -70,12 +70,15 @@ def execute(
 
 def matches(expected: Iterable[str], shown: str) -> bool:
     """Whether the terminal showed what a page says. `...` stands for any text, and alone on a line for any lines."""
-    patterns = [
-        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", ".*?") + r" *\n"
-        for line in expected
-    ]
     lines = shown.rstrip("\n") + "\n"
-    return re.fullmatch("".join(patterns), lines) is not None
+    return re.fullmatch("".join(map(_pattern, expected)), lines) is not None
+
+
+def _pattern(line: str) -> str:
+    """The expression for a line. Spaces around `...`, which align columns, stand for any."""
+    if line.strip() == "...":
+        return r"(?:.*\n)*?"
+    return ".*".join(map(re.escape, re.split(r" *\.\.\. *", line.rstrip()))) + r" *\n"
 
 
 def _executed(command: Command) -> str:
