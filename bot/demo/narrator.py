@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from bot.ui.formatting import cut
 from bot.ui.terminal import Terminal, clean
 from sandbox.slack import Message, Person, Slack
 
@@ -46,9 +47,9 @@ class Narrator:
                 self._terminal.line(_INDENT + piece)
 
     def quotes(self, text: str) -> None:
-        """Print quoted lines, such as those of a file."""
+        """Print quoted lines, such as those of a file, as far as they fit."""
         for line in text.splitlines():
-            self._terminal.line(f"{_INDENT}| {line}")
+            self._terminal.line(f"{_INDENT}| {cut(line, _WIDTH)}")
 
     def finds(self, finding: str, *, good: bool) -> None:
         """Print a result."""

@@ -152,7 +152,7 @@ class _Tour:
         sent = await self.demo.slack.wait_for(self._file_for_maya, _LONG, "the file of people not synced")
         await self.maya.close()
         self.say.shows("direct message to Maya", sent)
-        lines = (sent.files[0].content or b"").decode().splitlines()
+        lines = (sent.files[0].content or b"").decode("utf-8-sig").splitlines()
         self.say.quotes(
             "\n".join([*lines[: 1 + _REJECTED_SHOWN], f"... and {len(lines) - 1 - _REJECTED_SHOWN:,} more"])
         )

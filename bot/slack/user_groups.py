@@ -18,6 +18,8 @@ PAUSE_S = 5.0
 # How long Slack may take to answer, in seconds: a click can open a modal for 3 s.
 ANSWER_WITHIN_S = 1.5
 
+_NO_SCOPE = "missing_scope"
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,7 +87,8 @@ async def _read(client: AsyncWebClient) -> _Known:
             answer = await client.usergroups_list(include_users=True)
     except ERRORS as error:
         word = classify(error).word
-        logger.warning("could not read the user groups of a workspace: %s", word)
+        level = logging.INFO if word == _NO_SCOPE else logging.WARNING  # the scope is optional
+        logger.log(level, "could not read the user groups of a workspace: %s", word)
         return _Known(time.monotonic(), None, word)
     groups = {
         str(each["id"]): UserGroup(

@@ -32,7 +32,7 @@ RULE_WORDS = {
         "check whether the audience was changed in mParticle. If not, undo the sync.",
     ),
     Rule.RUN_TIME: RuleWords(
-        "A slow sync",
+        "Slow sync",
         "The sync took as long as usual",
         "check whether Iterable slows requests down, or another program uses the rate of the project.",
     ),

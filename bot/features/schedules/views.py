@@ -70,11 +70,7 @@ def schedule_form(
     if when is When.WEEKLY:
         blocks.append(_day())
     if when.has_time:
-        zone = (
-            None
-            if metadata.shows_options
-            else f"In the time zone {metadata.time_zone}: change it under {MORE_OPTIONS}."
-        )
+        zone = None if metadata.shows_options else f"Time zone: {metadata.time_zone}. Change it under {MORE_OPTIONS}."
         blocks.append(field_of("At", ScheduleBlock.AT, _time(ScheduleBlock.AT, "08:00"), hint=zone))
     if when is When.CRON:
         element = PlainTextInputElement(

@@ -100,7 +100,7 @@ def _chart(row: MappingStatusRow) -> list[Block]:
     points = row.sizes.points if row.sizes is not None else ()
     if len(points) < 2:
         return []
-    days = [time.strftime("%b %d", time.gmtime(at)) for at, _ in points]
+    days = [f"{time.strftime('%b', day)} {day.tm_mday}" for day in (time.gmtime(at) for at, _ in points)]
     series = Series("People", [size for _, size in points])
     return [ChartBlock(Chart(cut(f"Size of {row.list_name}", TITLE_MAX), "line", days, [series]))]
 

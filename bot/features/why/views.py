@@ -101,8 +101,15 @@ def _one(finding: MemberFinding) -> str:
         lines.append(f"Last {what} by run `{finding.change.run_id}`, {moment(finding.change.at)}.")
     if finding.reason is not None:
         explanation = explain(finding.reason)
-        lines += [f"*Last rejected{_run(finding)}:* {explanation.meaning}", f"*What you can do:* {explanation.remedy}"]
+        lines += [
+            f"*Last rejected{_run(finding)}:* {explanation.meaning}",
+            f"*What you can do:* {_lower(explanation.remedy)}",
+        ]
     return "\n".join(lines)
+
+
+def _lower(sentence: str) -> str:
+    return f"{sentence[0].lower()}{sentence[1:]}"
 
 
 def _identity(finding: MemberFinding) -> str:

@@ -221,7 +221,7 @@ def _routes() -> dict[str, Screen]:
         "no route": routes.routes_modal(replace(SHOP, alert_channel=None), [], "T01FERNWAY"),
         "tested": routes.routes_modal(SHOP, [team], "T01FERNWAY", routes.tested_sentence(team, None)),
         "test failed": routes.routes_modal(
-            SHOP, [team], "T01FERNWAY", routes.tested_sentence(team, "Slack answered not_in_channel")
+            SHOP, [team], "T01FERNWAY", routes.tested_sentence(team, routes.NOT_IN_CHANNEL)
         ),
         "form": routes.add_form(SHOP),
         "not added": routes.failed("Only an admin or owner of this workspace can change alert routes."),

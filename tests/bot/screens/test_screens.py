@@ -1,5 +1,6 @@
 """Each message and view: its golden file, Slack's limits, slack-sdk's models, and accessible names."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bot.features.runs.file_links import Attached
 from bot.features.runs.start import of_file
 from bot.ui.blocks import Message, section
 from bot.ui.charts import CHART_BLOCK
+from sandbox import slack as slack_sandbox
 from sandbox.slack import running as slack_running
 from sandbox.slack.text_renderer import render_text
 from sandbox.slack.validation import message_problems, view_problems
@@ -125,3 +127,11 @@ def test_mapping_of_a_file() -> None:
     )
     chosen = [of_file(refs, [Attached(id="F1", name=name)]) for name in names]
     assert [ref and ref.audience for ref in chosen] == ["SpringShoppers", "SpringShoppers", "Lapsed", None, None]
+
+
+def test_page_draws_emoji() -> None:
+    """The page of the local Slack draws each emoji of the messages and views."""
+    source = (Path(slack_sandbox.__file__).parent / "static" / "js" / "mrkdwn.js").read_text("utf-8")
+    drawn = set(re.findall(r"(\w+): \"", source.partition("const EMOJI = {")[2].partition("};")[0]))
+    shown = {name for path in GOLDEN.iterdir() for name in re.findall(r":([a-z]\w+):", path.read_text("utf-8"))}
+    assert shown <= drawn

@@ -10,6 +10,7 @@ const EMOJI = {
   arrow_forward: "▶️", repeat: "🔁", memo: "📝", mag: "🔍", busts_in_silhouette: "👥", link: "🔗", clock3: "🕒",
   large_green_circle: "🟢", large_yellow_circle: "🟡", red_circle: "🔴", white_circle: "⚪", inbox_tray: "📥",
   outbox_tray: "📤", bar_chart: "📊", calendar: "📅", gear: "⚙️", thumbsup: "👍", "+1": "👍", raised_hand: "✋",
+  no_entry_sign: "🚫", arrows_counterclockwise: "🔄",
 };
 
 export const emoji = (name) => EMOJI[name] || `:${name}:`;
