@@ -50,7 +50,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert f"Last added to the list by run {run_id}" in synced.replace("`", "")
         rejected = await ask_why(bot, maya, "c3", "last rejected in 1 audience")
         assert "No email address." in rejected
-        assert "Collect the address in mParticle" in rejected
+        assert "collect the address in mParticle" in rejected
         assert run_id in rejected
         seen_by_others = [
             bot.slack.render(each)
