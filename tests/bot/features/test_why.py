@@ -77,7 +77,7 @@ async def test_iterable_is_asked(tmp_path: Path) -> None:
         target.join([people.add("guest@example.com", None)], 0.0)
         maya = bot.slack.marketer
         gone = await ask_why(bot, maya, "p1@example.com", "on no list")
-        assert "Iterable says that they are not on it now" in gone
+        assert "Iterable says that they are not on it" in gone
         guest = await ask_why(bot, maya, "guest@example.com", "on 1 list")
         assert "not through a sync from here" in guest
         missing = await ask_why(bot, maya, "p9@example.com", "No record of")
