@@ -4,7 +4,8 @@
 
 `iterable-sync serve` syncs files (mirror, delta, add; three mappings, two of them to one list) and live messages, and
 is killed (SIGKILL) every minute and restarted. With --postgresql, three processes run at the same time, are killed at
-different intervals, and one of them stands for another machine. At the end the faults stop, every audience is synced
+different intervals, and one of them stands for another machine. That one is also paused (SIGSTOP), and the database is
+stopped every ten minutes. At the end the faults stop, every audience is synced
 once more, and each list must contain exactly the right people. Memory, open files and the size of the data are sampled
 before each kill of the first process. A day takes a minute, and data that is kept for days is kept for two minutes
 (tests/campaigns/hurried.py), so that all of it must be stable from the fourth minute on. The figures go to
@@ -14,6 +15,7 @@ docs/reports/soak.md; the exit code is 1 if there was a problem, including growt
 import argparse
 import asyncio
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -31,10 +33,11 @@ from pydantic import SecretStr
 from core.engine import open_engine
 from core.settings import Settings
 from tests.campaigns import hurried
+from tests.campaigns.soak.disturbances import OUTAGE_EVERY_S, OUTAGE_S, PAUSE_EVERY_S, PAUSES_S, Disturbances
 from tests.campaigns.soak.feeding import OTHER, PACE_S, SHARED, LiveFeeder, feeders
 from tests.campaigns.soak.figures import Figures
 from tests.campaigns.soak.serving import ROOT, Serve, free_port, unexpected
-from tests.campaigns.soak.storage import Sqlite, Storage, on_postgresql
+from tests.campaigns.soak.storage import Postgresql, Sqlite, Storage, on_postgresql
 
 DOCS = ROOT / "docs" / "reports" / "soak.md"
 KILL_EVERY_S = 60.0
@@ -72,7 +75,10 @@ HOW = {
 `python -m tests.campaigns.soak`: one process, killed every {KILL_EVERY_S:g} seconds.""",
     SEVERAL: f"""\
 `python -m tests.campaigns.soak --postgresql`: three processes at once, each receiving live messages and executing runs. One was
-killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one, with its own data directory as on another machine, every {OTHERS_EVERY_S[1]:g}.""",
+killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one, with its own data directory as on another machine, every {OTHERS_EVERY_S[1]:g}. That one was also
+paused {PAUSE_EVERY_S:g} seconds after its last pause: for {PAUSES_S[0]:g} seconds and for {PAUSES_S[1]:g} in turn; after the longer pauses it counts as dead. The server of
+the database was stopped every {OUTAGE_EVERY_S / 60:g} minutes, for {OUTAGE_S:g} seconds. A process that is started during an outage, or wakes after it counted as dead,
+ends by itself, and is restarted as a supervisor would do it.""",
 }
 
 
@@ -102,7 +108,7 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
         live_list_id = (await _control(iterable_url, "POST", "/lists", name="Live"))["id"]
         async with open_engine(settings, "soak") as engine:
             files = await feeders(engine, directory, figures)
-            live_feeder = LiveFeeder([each.url for each in processes], live_list_id, figures)
+            live_feeder = LiveFeeder(processes, live_list_id, figures)
             each = SHARE_OF_FAULTS / len(KINDS)
             await _control(iterable_url, "PUT", "/faults", faults=[{**kind, "probability": each} for kind in KINDS])
             for process in processes:
@@ -112,8 +118,13 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
                 for feeder in files:
                     group.create_task(feeder.feed(until))
                 group.create_task(live_feeder.feed(until))
+                disturbances = Disturbances(processes, storage, figures, until)
                 for process in processes:
-                    group.create_task(process.kill_repeatedly(until, figures, processes))
+                    group.create_task(disturbances.kill(process))
+                    group.create_task(disturbances.supervise(process))
+                if isinstance(storage, Postgresql):
+                    group.create_task(disturbances.pause(processes[-1]))
+                    group.create_task(disturbances.cut_off(storage))
             await _control(iterable_url, "DELETE", "/faults")
             for feeder in files:
                 await feeder.mirror()
@@ -139,6 +150,8 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
             process.kill()
         iterable.terminate()
         iterable.wait()
+    used = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    figures.cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
     return figures
 
 

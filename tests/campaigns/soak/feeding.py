@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
 
 from core.connections.manage import connect
 from core.connections.mapping_lifecycle import propose
@@ -17,22 +20,40 @@ from core.iterable import DataCenter
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import commands
 from core.store import live_mappings, mappings, runs
+from core.store.database_errors import is_passing
 from core.store.mappings import MappingStatus, RemovalPolicy
 from sandbox.iterable.state import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
 from tests.campaigns.soak.figures import Figures
+from tests.campaigns.soak.serving import Serve
 
 # 1001 and 1002 are Standard lists of the local Iterable; live changes have another list.
 SHARED, OTHER = 1001, 1002
 PEOPLE = 6_000
 # A run of each audience begins no sooner than this many seconds after the one before, so that the data kept for two
 # minutes has the same size at the end as at the start, however busy the machine is.
-PACE_S = 4.0
+PACE_S = 8.0
+# The same for messages of the live audience.
+MESSAGES_EVERY_S = 0.5
+# How often the database is tried while it is away, in seconds.
+TRY_AGAIN_S = 1.0
+T = TypeVar("T")
 
 
 def email_of(member: int) -> str:
     """The address of a member."""
     return f"p{member}@example.com"
+
+
+async def outlasting(action: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an action while PostgreSQL is away, and return its result."""
+    while True:
+        try:
+            return await action()
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+            await asyncio.sleep(TRY_AGAIN_S)
 
 
 class Feeder:
@@ -71,16 +92,14 @@ class Feeder:
 
     async def sync(self, mode: SyncMode) -> None:
         """Sync the current file, and retry until it succeeds."""
-        async with self._engine.database.read() as db:
-            mapping = await mappings.by_id(db, self._mapping_id)
-        assert mapping is not None
         request = RunRequest(path=str(self._path), mode=mode, approved=True)
-        run_id = await commands.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
+        # if the commit succeeded and its answer was lost, the file is synced twice, which changes nothing
+        run_id = await outlasting(partial(self._start, request))
         self._figures.runs += 1
-        while (run := await self._run(run_id)).status is not RunStatus.SUCCEEDED:
+        while (run := await outlasting(partial(self._run, run_id))).status is not RunStatus.SUCCEEDED:
             if run.status is RunStatus.FAILED:
                 with suppress(SyncError):
-                    await commands.retry(self._engine, run_id, by="U1", team_id=None)
+                    await outlasting(partial(commands.retry, self._engine, run_id, by="U1", team_id=None))
                     self._figures.retried += 1
             elif run.status in (RunStatus.CANCELLED, RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
                 self._figures.wrong.append(f"run {run_id} is {run.status}: {run.error}")
@@ -91,6 +110,12 @@ class Feeder:
         """Sync the whole audience."""
         self._write(self._members)
         await self.sync(SyncMode.MIRROR)
+
+    async def _start(self, request: RunRequest) -> str:
+        async with self._engine.database.read() as db:
+            mapping = await mappings.by_id(db, self._mapping_id)
+        assert mapping is not None
+        return await commands.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
 
     async def _run(self, run_id: str) -> Run:
         async with self._engine.database.read() as db:
@@ -140,9 +165,9 @@ async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fee
 class LiveFeeder:
     """An audience that changes live."""
 
-    def __init__(self, urls: Sequence[str], list_id: int, figures: Figures) -> None:
-        """Store the addresses for messages; each message goes to a random one."""
-        self._urls = urls
+    def __init__(self, processes: Sequence[Serve], list_id: int, figures: Figures) -> None:
+        """Store the processes; each message goes to a random one of those that are not paused."""
+        self._processes = processes
         self._audience = Audience(77, "Live", {"listId": str(list_id)})
         self._figures = figures
         self._random = random.Random(77)
@@ -156,7 +181,7 @@ class LiveFeeder:
     async def feed(self, until: float) -> None:
         """Send changes until it is time to stop; each is repeated until it is answered."""
         account = {"apiKey": DEFAULT_KEY, "userIdField": "customerId"}
-        async with MParticle(self._urls[0], settings=account, attempts=1) as mparticle:
+        async with MParticle(self._processes[0].url, settings=account, attempts=1) as mparticle:
             await self._send_until_accepted(mparticle, lambda: mparticle.connect(self._audience))
             while time.monotonic() < until:
                 factor = 1 if self._figures.messages % 40 else 40  # then a run marks them as done in chunks
@@ -167,7 +192,7 @@ class LiveFeeder:
                 await self._send_until_accepted(mparticle, partial(mparticle.tell, self._audience, changes, at=at))
                 self.members = (self.members | joined) - left
                 self._figures.messages += 1
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(MESSAGES_EVERY_S)
 
     async def wait_until_delivered(self, engine: Engine) -> None:
         """Wait until all changes are on the list."""
@@ -182,7 +207,7 @@ class LiveFeeder:
 
     async def _send_until_accepted(self, mparticle: MParticle, send: Callable[[], Awaitable[object]]) -> None:
         while True:
-            mparticle.url = self._random.choice(self._urls)
+            mparticle.url = self._random.choice([each.url for each in self._processes if not each.is_paused])
             try:
                 await send()
             except RefusedError:

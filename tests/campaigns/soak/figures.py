@@ -1,7 +1,9 @@
 """The measurements of the soak, their limits, and the report."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import mean
 
 # The minute from which everything is in balance: data that is kept for days is kept for two minutes. SQLite's file
 # stays at its largest size, so a long soak starts later.
@@ -45,6 +47,12 @@ class Figures:
     """The counts and samples of a soak."""
 
     kills: int = 0
+    pauses: int = 0
+    outages: int = 0
+    ready_after_s: list[float] = field(default_factory=list)
+    restarts: int = 0
+    cpu_s: float = 0.0
+    loads: list[float] = field(default_factory=list)
     runs: int = 0
     records: dict[str, tuple[int, int]] = field(default_factory=dict)
     retried: int = 0
@@ -67,6 +75,15 @@ class Figures:
             for name in self.samples[0].all
         )
 
+    def _disturbed(self) -> str:
+        if not self.outages:
+            return ""
+        return (
+            f"| pauses (SIGSTOP) | {self.pauses} |\n"
+            f"| outages of the database; the longest time until all processes were ready again | {self.outages}; "
+            f"{max(self.ready_after_s):.1f} s |\n"
+        )
+
     def section(self, introduction: str, minutes: float) -> str:
         """The section of docs/reports/soak.md."""
         problems = "\n".join(f"- {each}" for each in self.wrong) or (
@@ -85,6 +102,9 @@ class Figures:
 |---|---|
 | minutes | {minutes:g} |
 | kills | {self.kills} |
+{self._disturbed()}| processes that ended by themselves, as they should, and were restarted | {self.restarts} |
+| cores used by the processes, the local Iterable and the sender, without PostgreSQL | {self.cpu_s / 60 / minutes:.2f} |
+| load of the machine ({os.cpu_count()} cores): mean, most | {mean(self.loads):.1f}, {max(self.loads):.1f} |
 | runs of files, retried after failing | {self.runs:,}, {self.retried:,} |
 | live messages | {self.messages:,} |
 

@@ -1,15 +1,14 @@
-"""The processes of the soak: `iterable-sync serve`, killed and restarted, each at its own interval."""
+"""A process of the soak: `iterable-sync serve`, which can be killed, paused and restarted."""
 
-import asyncio
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from tests.campaigns.soak.figures import Figures, Sample
+from tests.campaigns.soak.figures import Sample
 from tests.campaigns.soak.storage import Storage
 
 ROOT = Path(__file__).parents[3]
@@ -32,6 +31,11 @@ class Serve:
         self.data_dir = data_dir
         self.every = every
         self.url = f"http://127.0.0.1:{port}/mparticle/firehose/{TOKEN}"
+        self.ready_url = f"http://127.0.0.1:{port}/readyz"
+        #: Whether the process is paused at the moment.
+        self.is_paused = False
+        #: Whether the process may end by itself: it was started without a database, or paused until it counted as dead.
+        self.may_end = False
         self._storage = storage
         self._log = data_dir.parent / f"serve-{port}.log"
         self._environment = {
@@ -49,6 +53,7 @@ class Serve:
 
     def start(self) -> None:
         """Start the process."""
+        self.is_paused, self.may_end = False, self._storage.is_away
         command = [sys.executable, "-m", "tests.campaigns.hurried", "serve"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
@@ -64,19 +69,17 @@ class Serve:
         """Whether the process ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
-    async def kill_repeatedly(self, until: float, figures: Figures, all_processes: list["Serve"]) -> None:
-        """Kill and restart the process until it is time to stop; sample its resources before each kill."""
-        while time.monotonic() + self.every < until:
-            await asyncio.sleep(self.every)
-            if self.has_ended:
-                figures.wrong.append("a process ended by itself")
-            else:
-                if self is all_processes[0]:
-                    figures.samples.append(self.sample(all_processes))
-                self.kill()
-            figures.kills += 1
-            self.start()
-            print(f"killed {figures.kills} times; {figures.runs} runs, {figures.messages} messages", flush=True)
+    def pause(self) -> None:
+        """Pause the process (SIGSTOP), whatever it is doing."""
+        assert self._process is not None
+        self.is_paused = True
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let the process continue, as if no time had passed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+        self.is_paused = False
 
     def sample(self, all_processes: list["Serve"]) -> Sample:
         """The current resources of this process, and the stored data of all."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import psycopg
 
-from tests.core.databases import new_postgresql, postgresql
+from tests.core.databases import new_postgresql, postgresql, start, stop
 
 # Tables whose rows are never deleted.
 HISTORY = ("runs", "audit", "alerts", "posts")
@@ -30,6 +30,8 @@ class Storage(Protocol):
 
     #: The database's address, or None for SQLite in the data directory.
     url: str | None
+    #: Whether the database's server is stopped at the moment.
+    is_away: bool
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
         """The sizes of all data."""
@@ -44,6 +46,7 @@ class Sqlite:
     """SQLite, in a data directory."""
 
     url: str | None = None
+    is_away = False
 
     def __init__(self, data_dir: Path) -> None:
         """Store the path."""
@@ -73,12 +76,24 @@ class Sqlite:
 
 
 class Postgresql:
-    """A PostgreSQL database."""
+    """A PostgreSQL database, whose server can be stopped."""
 
-    def __init__(self, url: str) -> None:
-        """Store the address."""
+    def __init__(self, server: str, url: str) -> None:
+        """Store the addresses of the server and of the database."""
         self.url: str | None = url
+        self.is_away = False
         self._address = url
+        self._server = server
+
+    def stop(self) -> None:
+        """Stop the server: its connections break, and no new ones are possible."""
+        self.is_away = True
+        stop(self._server)
+
+    def start(self) -> None:
+        """Start the server again."""
+        start(self._server)
+        self.is_away = False
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
         """The sizes of all data."""
@@ -110,7 +125,7 @@ def on_postgresql() -> Iterator[Postgresql]:
             db.execute("ALTER SYSTEM RESET autovacuum")
             db.execute("ALTER SYSTEM SET autovacuum_naptime = '5s'")
             db.execute("SELECT pg_reload_conf()")
-        yield Postgresql(new_postgresql(server, empty=True))
+        yield Postgresql(server, new_postgresql(server, empty=True))
 
 
 def _history(records: Records) -> float:
