@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.delivery.shared_rate_limiter import SharedRateLimiter
+from core.delivery.shared_rate_limiter import SharedRateLimiters
 from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
@@ -23,6 +23,8 @@ from core.vault import Vault, open_vault
 from core.worker_registry import WorkerRegistration
 
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
+    from aiohttp import BaseConnector
+
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
 
@@ -82,6 +84,9 @@ class Engine:
         self.fetchers: dict[str, Fetcher] = {}
         #: Finds people (email addresses) and user groups (@handles) in Slack; None: it is not configured.
         self.people_finder: PeopleFinder | None = None
+        self._rate_limiters = SharedRateLimiters(database)
+        #: The connections to Iterable, which all clients of the process share.
+        self._connector: BaseConnector | None = None
         #: The clock of all waits for Iterable.
         self.clock: Clock = SystemClock()
         #: The fetches of who is forgotten in Iterable that are in progress, by connection id.
@@ -94,12 +99,14 @@ class Engine:
         #: The types of data fields, by connection id, as fetched last by this process.
         self.field_types: dict[int, KnownFields] = {}
 
-    async def end_fetches(self) -> None:
-        """Cancel the fetches of who is forgotten."""
+    async def close(self) -> None:
+        """Cancel the fetches of who is forgotten, and close the connections to Iterable."""
         fetches = list(self.forgotten_fetches.values())
         for fetch in fetches:
             fetch.cancel()
         await asyncio.gather(*fetches, return_exceptions=True)
+        if self._connector is not None:
+            await self._connector.close()
 
     def api_key(self, connection: Connection) -> str:
         """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""
@@ -125,18 +132,22 @@ class Engine:
         `rate` (requests per second) and `retry_policy` replace the connection's rate and the engine's policy. Raises
         SettingsError if there is no API key or it can't be decrypted.
         """
-        from core.iterable import IterableClient
+        from core.iterable.client import IterableClient
+        from core.iterable.transport import connection_pool
 
+        if self._connector is None:
+            self._connector = connection_pool()
         url = self.settings.iterable_url or connection.data_center.url
-        limiter = SharedRateLimiter(
-            self.database, connection.rate_limit_key, connection.requests_per_second if rate is None else rate
+        shared = self._rate_limiters.of(
+            connection.rate_limit_key, connection.requests_per_second if rate is None else rate
         )
         policy = retry_policy or self.retry_policy
         timeout_limit = self.presence.times.request_timeout_s  # a takeover relies on this limit
         return IterableClient(
             self.api_key(connection),
             base_url=url,
-            limiter=limiter,
+            limiter=shared.for_client(),
+            connector=self._connector,
             traffic=RequestStats(),
             clock=self.clock,
             retry_policy=replace(policy, request_timeout_s=min(policy.request_timeout_s, timeout_limit)),
@@ -200,6 +211,6 @@ async def open_engine(
             try:
                 yield engine
             finally:
-                await engine.end_fetches()
+                await engine.close()
     finally:
         await database.close()

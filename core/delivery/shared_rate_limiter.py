@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections import deque
+from collections import OrderedDict, deque
 
 from core.iterable.rate_limiter import Slot
 from core.store import rate_limits
@@ -24,10 +24,13 @@ MISSES = 3
 OVERDUE_S = 0.02
 # At a high rate, slots for so many seconds are reserved at once, so that the database is not the bottleneck.
 BLOCK_S = 0.1
-# Up to this rate a slot is reserved only after the last one was used; above it, up to two blocks are reserved ahead.
+# Up to this rate a client takes a slot only after its last one was used; above it, up to two blocks of slots ahead.
 SINGLE_RATE = 2.0
-# For so many seconds after another process took slots, the rate counts as shared.
+# For so many seconds after another process took slots, the rate counts as shared. So it does for so many seconds after
+# this process has begun to take slots, because it does not know of others yet.
 SHARED_S = 5.0
+# So many limiters are kept by a process, those that were used last.
+KEPT = 500
 # The tolerance, in seconds, for comparing PostgreSQL's clock: its answer takes time to arrive.
 CLOCK_S = 0.01
 # Slots are moved back by at most so many seconds at a time: the window over which Iterable enforces limits.
@@ -42,6 +45,7 @@ FALLBACK_S = 60.0
 class SharedRateLimiter:
     """The rate limit of an Iterable project, shared through the database by every process that uses the project.
 
+    A process has one, so that all its clients know which requests left late; each takes a part of it (`for_client`).
     `rate` is in requests per second. 0 means no limit: then the database is not used, except for a while after a 429.
     There is no burst at the start and no catching up: a missed slot is lost.
     """
@@ -54,7 +58,9 @@ class SharedRateLimiter:
         spaced_at = rate or FALLBACK_RATE
         self._interval = (1.0 + MARGIN) / spaced_at
         self._block = max(1, math.ceil(spaced_at * BLOCK_S))
-        self._ahead = asyncio.Semaphore(1 if spaced_at <= SINGLE_RATE else 2 * self._block)
+        #: How many slots a client may wait for at once.
+        self.ahead = 1 if spaced_at <= SINGLE_RATE else 2 * self._block
+        self._endpoints: dict[tuple[str, float], SharedRateLimiter] = {}
         self._reserving = asyncio.Lock()
         self._reserved: deque[Slot] = deque()
         self._waiting = 0
@@ -81,14 +87,13 @@ class SharedRateLimiter:
             return Slot(time.monotonic())
         self._waiting += 1
         try:
-            async with self._ahead:
-                misses = 0
-                while True:
-                    slot = await self._next()
-                    late = await self._reached(slot)
-                    misses += late > MISSED_S
-                    if slot.at >= self._barred_until and (late <= MISSED_S or misses >= MISSES):
-                        return slot
+            misses = 0
+            while True:
+                slot = await self._next()
+                late = await self._reached(slot)
+                misses += late > MISSED_S
+                if slot.at >= self._barred_until and (late <= MISSED_S or misses >= MISSES):
+                    return slot
         finally:
             self._waiting -= 1
 
@@ -112,7 +117,14 @@ class SharedRateLimiter:
 
     def endpoint(self, name: str, rate: float) -> "SharedRateLimiter":
         """Return the shared rate limit of one endpoint of the project. There is none if the project has no limit."""
-        return SharedRateLimiter(self._database, f"{self._project}:{name}", rate if self._rate else 0.0)
+        rate = rate if self._rate else 0.0
+        if (limiter := self._endpoints.get((name, rate))) is None:
+            limiter = self._endpoints[name, rate] = SharedRateLimiter(self._database, f"{self._project}:{name}", rate)
+        return limiter
+
+    def for_client(self) -> "ClientRateLimiter":
+        """Return the limiter for one client. Clients take turns, however many requests each has."""
+        return ClientRateLimiter(self)
 
     async def _next(self) -> Slot:
         async with self._reserving:
@@ -141,7 +153,8 @@ class SharedRateLimiter:
             )
             self._compare_clocks(block.now, asked, time.monotonic())
         expected = self._reserved_until + moved - self._moved_stored
-        if block.first > max(expected, block.now) + self._interval / 2:
+        begins = block.now - self._reserved_until > SHARED_S
+        if begins or block.first > max(expected, block.now) + self._interval / 2:
             self._shared_until = time.monotonic() + SHARED_S
         self._reserved_until = block.first + count * block.spacing
         self._moved_stored = moved
@@ -158,3 +171,47 @@ class SharedRateLimiter:
     async def _throttle(self, pause: float) -> None:
         async with self._database.write() as connection:
             await rate_limits.slow_down(connection, self._project, pause)
+
+
+class ClientRateLimiter:
+    """The rate limiter of one client: it takes few slots ahead, so that the other clients of the process get theirs."""
+
+    def __init__(self, shared: SharedRateLimiter) -> None:
+        """Take the limiter that the clients share."""
+        self._shared = shared
+        self._ahead = asyncio.Semaphore(shared.ahead)
+
+    async def slot(self) -> Slot:
+        """Wait for the next slot, and return it: its request may leave now."""
+        async with self._ahead:
+            return await self._shared.slot()
+
+    def mark_sent(self, slot: Slot) -> None:
+        """Record that the request of a slot leaves now."""
+        self._shared.mark_sent(slot)
+
+    async def on_throttled(self, retry_after: float | None) -> None:
+        """Pause and slow down every process that shares the project. `retry_after` is Iterable's, in seconds."""
+        await self._shared.on_throttled(retry_after)
+
+    def endpoint(self, name: str, rate: float) -> "ClientRateLimiter":
+        """Return the client's limiter for one endpoint."""
+        return self._shared.endpoint(name, rate).for_client()
+
+
+class SharedRateLimiters:
+    """The rate limiters of a process, by project and rate."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database through which processes share rates. No I/O."""
+        self._database = database
+        self._kept = OrderedDict[tuple[str, float], SharedRateLimiter]()
+
+    def of(self, project: str, rate: float) -> SharedRateLimiter:
+        """Return the limiter of a project (its name in the database) at a rate, in requests per second."""
+        key = (project, rate)
+        limiter = self._kept.pop(key, None) or SharedRateLimiter(self._database, project, rate)
+        self._kept[key] = limiter
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return limiter

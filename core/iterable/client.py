@@ -51,7 +51,7 @@ class IterableClient:
 
     Every method keeps to the rate limit and retries transient faults. Every method raises InvalidApiKeyError if the key
     is refused, a transient IterableError if the retry policy gives up, and the errors in its own docstring.
-    Use the client in `async with`. If it was given a session, it leaves that session open.
+    Use the client in `async with`. If it was given connections (`connector`), it leaves them open.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class IterableClient:
         *,
         base_url: str,
         limiter: RateLimiter,
-        session: aiohttp.ClientSession | None = None,
+        connector: aiohttp.BaseConnector | None = None,
         traffic: RequestStats | None = None,
         retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
@@ -77,7 +77,7 @@ class IterableClient:
         self._transport = Transport(
             api_key,
             base_url,
-            session=session,
+            connector=connector,
             traffic=self.traffic,
             retry_policy=retry_policy or RetryPolicy(),
             clock=clock or SystemClock(),

@@ -42,8 +42,8 @@ T = TypeVar("T")
 
 # Seconds to connect to the host.
 CONNECT_TIMEOUT_S = 10.0
-# Open connections. 100 requests per second that take half a second each need 50.
-CONNECTIONS = 64
+# Open connections of a pool. 100 requests per second that take half a second each need 50; a process has many runs.
+CONNECTIONS = 512
 # Bytes of an answer that are read at most. A list takes about 200, so this is enough for 80,000 lists.
 ANSWER_LIMIT = 16 * 1024 * 1024
 # Bytes of one line of a streamed answer; an identifier takes less than 300.
@@ -77,6 +77,14 @@ class ApiRequest:
     tries: int | None = None
 
 
+def connection_pool() -> aiohttp.TCPConnector:
+    """Return connections that clients can share, so that few requests wait for a new one. The caller closes it.
+
+    To be called in a running event loop.
+    """
+    return network.connector(limit=CONNECTIONS)
+
+
 class Transport:
     """A session with Iterable, which the client opens and closes. The constructor does no I/O."""
 
@@ -85,7 +93,7 @@ class Transport:
         api_key: str,
         base_url: str,
         *,
-        session: aiohttp.ClientSession | None,
+        connector: aiohttp.BaseConnector | None,
         traffic: RequestStats,
         retry_policy: RetryPolicy,
         clock: Clock,
@@ -98,8 +106,8 @@ class Transport:
             )
         self._base = _checked(base_url)
         self._headers = {"Api-Key": api_key, "User-Agent": f"iterable-sync/{_version()}"}
-        self._given = session
-        self._session = session
+        self._connector = connector
+        self._session: aiohttp.ClientSession | None = None
         self._traffic = traffic
         self._retry_policy = retry_policy
         self.clock = clock
@@ -116,20 +124,21 @@ class Transport:
         return str(URL(self._base).origin())
 
     def open(self) -> None:
-        """Open a session, unless the caller gave one or it is already open."""
+        """Open a session, unless it is open."""
         if self._session is None:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_on_leaving)
             self._session = aiohttp.ClientSession(
-                connector=network.connector(limit=CONNECTIONS),
+                connector=self._connector or connection_pool(),
+                connector_owner=self._connector is None,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[tracing],
             )
 
     async def close(self) -> None:
-        """Close the session, unless the caller gave it. May be called twice."""
-        session, self._session = self._session, self._given
-        if session is not None and session is not self._given:
+        """Close the session, and its connections unless the caller gave them. May be called twice."""
+        session, self._session = self._session, None
+        if session is not None:
             await session.close()
 
     def abort_waiting(self) -> None:
@@ -263,8 +272,6 @@ class Transport:
         fenced = FencedRequest(self._fence)
         fenced.check()
         leaving = _Leaving(limiter, slot, self._traffic)
-        if self._session is self._given:  # it may lack our tracing, and no later moment is known
-            leaving.now()
         try:
             with telemetry.span("request", is_parent=False, **_described(request)) as ended:
                 async with self._begin(request, fenced, leaving, seconds) as response:

@@ -1,7 +1,7 @@
 """Each call of the client has its effect on the local Iterable."""
 
-import aiohttp
 import pytest
+from aiohttp import web
 
 from core.errors import SettingsError
 from core.iterable import (
@@ -16,8 +16,9 @@ from core.iterable import (
     RequestStats,
     RequestTooLargeError,
 )
+from core.iterable.transport import connection_pool
 from sandbox.iterable import HYBRID_KEY, Running
-from tests.core.iterable.conftest import HYBRID_LIST, LIST, connected
+from tests.core.iterable.conftest import HYBRID_LIST, LIST, connected, serving
 
 ANN = ("ann@example.com", "1")
 BOB = ("bob@example.com", "2")
@@ -211,15 +212,21 @@ async def test_traffic_counts_requests(client: IterableClient) -> None:
     assert client.traffic == RequestStats(requests=2)
 
 
-async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
-    """The client uses a given session and leaves it open."""
-    async with aiohttp.ClientSession() as session:
-        async with IterableClient(
-            iterable.key, base_url=iterable.url, limiter=NoRateLimit(), session=session
-        ) as client:
-            await client.lists()
-        assert not session.closed
-        assert client.traffic.requests == 1
+async def test_clients_share_connections() -> None:
+    """Clients with the same connections use one after the other, and leave it open."""
+    ports = []
+
+    async def answer(request: web.Request) -> web.Response:
+        ports.append(request.transport and request.transport.get_extra_info("peername")[1])
+        return web.json_response({"lists": []})
+
+    async with serving(answer) as url, connection_pool() as connector:
+        for _ in range(3):
+            async with IterableClient("key", base_url=url, limiter=NoRateLimit(), connector=connector) as client:
+                await client.lists()
+        assert not connector.closed
+    assert len(ports) == 3
+    assert len(set(ports)) == 1
 
 
 async def test_client_can_be_opened_again(iterable: Running) -> None:
