@@ -35,8 +35,11 @@ BACKLOG = 100_000
 # The benchmark of live audiences: how many, changes a second in all, the wanted p50 and p99 in seconds; its duration.
 LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
 LIVE_SECONDS = 30.0
-# The benchmark of several workers: runs of one project, of 20 requests each.
-SHARED_RUNS, WORKERS = 24, 3
+# The benchmarks of several workers: one project whose rate they share, and a queue of many projects. The rate of the
+# latter is so low that it is the bound, and not the CPU of two cores.
+WORKERS = 3
+SHARED = workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE)
+DRAINED = workers.Load(projects=40, runs=10, requests=8, rate=1.0)
 
 
 class Bench:
@@ -235,20 +238,29 @@ def live(bench: Bench) -> None:
 
 def shared(bench: Bench) -> None:
     """The share of one project's permitted requests that three processes use together, and one alone."""
+    for count, figures in _each_count_of_workers(bench, SHARED):
+        _print_figure(f"permitted requests used, {count} workers", f"{figures['share']:.1%}", ">= 97 %")
+        _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
+
+
+def drain(bench: Bench) -> None:
+    """The time for 400 runs of 40 projects with one worker and with three, if the rate limits are the bound."""
+    seconds = {}
+    for count, figures in _each_count_of_workers(bench, DRAINED):
+        seconds[count] = figures["seconds"]
+        _print_figure(f"400 runs of 40 projects, {count} workers", f"{figures['seconds']:.0f} s", "-")
+        _print_figure("  permitted requests used", f"{figures['share']:.1%}", "-")
+        _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
+    _print_figure(f"{WORKERS} workers, times as fast as one", f"{seconds[1] / seconds[WORKERS]:.2f}", ">= 2.7")
+
+
+def _each_count_of_workers(bench: Bench, load: workers.Load) -> Iterator[tuple[int, dict[str, float]]]:
     with postgresql() as server:
         for count in (1, WORKERS):
-            (directory := bench.directory / f"shared-{count}").mkdir()
-            figures = asyncio.run(
-                workers.measure_shared_rate(
-                    directory,
-                    new_database(server),
-                    workers=count,
-                    count=SHARED_RUNS,
-                    rate=PACED_RATE,
-                )
-            )
-            _print_figure(f"permitted requests used, {count} workers", f"{figures['share']:.1%}", ">= 97 %")
-            _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
+            (directory := bench.directory / f"workers-{load.projects}-{count}").mkdir()
+            with _local_iterable(f"{load.rate:.0f}") as url:
+                measured = workers.measure_workers(directory, new_database(server), url, load, workers=count)
+                yield count, asyncio.run(measured)
 
 
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
@@ -261,6 +273,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "firehose": firehose,
     "live": live,
     "shared": shared,
+    "drain": drain,
     "acknowledge": acknowledge,
 }
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.delivery.shared_rate_limiter import SharedRateLimiter
-from core.iterable import Slot
+from core.iterable import RateLimiter, Slot
 
 
 def least_span(times: Sequence[float], count: int) -> float:
@@ -12,7 +11,7 @@ def least_span(times: Sequence[float], count: int) -> float:
     return min(last - first for first, last in zip(ordered, ordered[count:], strict=False))
 
 
-async def use(limiter: SharedRateLimiter, times: int = 1) -> list[Slot]:
+async def use(limiter: RateLimiter, times: int = 1) -> list[Slot]:
     """Take slots one after the other, and use each at once."""
     slots = []
     for _ in range(times):

@@ -76,6 +76,17 @@ async def test_late_departure_moves_shared_slots(database: Database, other: Data
     assert next_slot.at - late.at > 1 / 20 + 0.03
 
 
+async def test_first_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
+    """A process that does not know of others yet tells them that its first request left late."""
+    own, others = (SharedRateLimiter(each, "p", 20) for each in (database, other))
+    first = await own.slot()
+    time.sleep(0.04)  # noqa: ASYNC251 — it connects
+    own.mark_sent(first)
+    await use(own)
+    (next_slot,) = await use(others)
+    assert next_slot.at - first.at > 2 / 20 + 0.03
+
+
 async def test_throttling_pauses_other_processes(database: Database, other: Database) -> None:
     """A 429 pauses all users of the project."""
     own, others = (SharedRateLimiter(each, "p", 5) for each in (database, other))

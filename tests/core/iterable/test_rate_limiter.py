@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from core.delivery.shared_rate_limiter import MISSED_S, SharedRateLimiter
+from core.delivery.shared_rate_limiter import MISSED_S, SharedRateLimiter, SharedRateLimiters
 from core.iterable import IterableClient, RequestStats
 from core.store.database import Database
 from core.store.tables import rate_limits
@@ -73,6 +73,30 @@ async def test_late_departure_holds_back_the_next_window(database: Database) -> 
     limiter.mark_sent(first)
     later = await asyncio.gather(*(use(limiter) for _ in range(20)))
     assert max(slots[0].left_at for slots in later) - first.left_at > 1.0
+
+
+async def test_late_departure_holds_back_other_clients(database: Database) -> None:
+    """The clients of a process keep the distance from a request that one of them sent late."""
+    limiters = SharedRateLimiters(database)
+    one, other = (limiters.of("p", 20).for_client() for _ in range(2))
+    first = await one.slot()
+    await asyncio.sleep(0.2)
+    one.mark_sent(first)
+    later = await asyncio.gather(*(use(other) for _ in range(20)))
+    assert max(slots[0].left_at for slots in later) - first.left_at > 1.0
+
+
+async def test_clients_take_turns(database: Database) -> None:
+    """A client with one request does not wait until another one of its process has sent all of its own."""
+    shared = SharedRateLimiter(database, "p", 100)
+    many, one = shared.for_client(), shared.for_client()
+    tasks = [asyncio.create_task(use(many)) for _ in range(3 * shared.ahead)]
+    await asyncio.sleep(0)
+    await use(one)
+    assert sum(task.done() for task in tasks) < 2 * shared.ahead
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_missed_slot_is_replaced(database: Database) -> None:
