@@ -5,13 +5,17 @@
 Each round queues a mirror of a random audience on PostgreSQL. A worker in another process claims it, and is paused
 after a random time. A second worker waits until it may take over, and finishes the run; then another run changes the
 list; then the first process wakes. The campaign counts requests that it sends after waking, and lists that differ from
-the audience, at once and after the next sync. Leases are short, so that a round takes seconds.
+the audience, at once and after the next sync. Leases are short, so that a round takes seconds. The counts go to
+docs/reports/pauses.md; the exit code is 1 if there was a late request or a wrong list.
 """
 
 import argparse
 import asyncio
+import os
 import random
+import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -31,10 +35,29 @@ PEOPLE = 400
 RATE = 40.0
 # A worker is paused up to this many seconds after its first request: a run takes about one second.
 LATEST_S = 1.2
+DOCS = Path(__file__).parents[2] / "docs" / "reports" / "pauses.md"
+LATE, WRONG, STILL_WRONG = "late requests", "lists wrong when it woke", "lists wrong after the next sync"
+PAGE = """\
+# Pauses
+
+A worker was paused (SIGSTOP) at a random moment while it sent a run's requests, as a suspended virtual machine is. Another worker on
+the same PostgreSQL took over and finished the run, and a second run changed the list. Then the first worker woke (SIGCONT). It must
+send nothing more, and end with a message; the list must contain exactly the people of the second run.
+
+`python -m tests.campaigns.pauses --pauses {pauses} --seed {seed}`, with leases of {lease:g} s instead of 15, so that a round takes seconds. It took
+{minutes:.0f} minutes; the load of the machine with {cores} cores was {load:.1f} in the last minutes.
+
+| | |
+|---|---|
+{rows}
+
+In the rounds in which the run had ended before the pause, nothing was left to send; the worker must notice that it was declared dead all
+the same. `tests/core/test_fencing.py` is a part of the suite: it pauses at chosen requests.
+"""
 
 
 def main() -> None:
-    """Run the rounds, and print the counts."""
+    """Run the rounds, and print and write the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pauses", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
@@ -42,10 +65,22 @@ def main() -> None:
     setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
     worker.RESCUE_INTERVAL_S = worker.POLL_INTERVAL_S = 0.1
     counts: Counter[str] = Counter()
+    began = time.monotonic()
     with postgresql() as server:
         for number in range(arguments.pauses):
             counts.update(asyncio.run(_round(server, random.Random(f"{arguments.seed}-{number}"))))
             print(f"{number + 1} of {arguments.pauses}: {dict(counts)}", flush=True)
+    page = PAGE.format(
+        pauses=arguments.pauses,
+        seed=arguments.seed,
+        lease=TIMES.lease_s,
+        minutes=(time.monotonic() - began) / 60,
+        cores=os.cpu_count(),
+        load=os.getloadavg()[2],
+        rows="\n".join(f"| {name} | {count} |" for name, count in counts.items()),
+    )
+    DOCS.write_text(page, encoding="utf-8")
+    sys.exit(bool(counts[LATE] or counts[WRONG] or counts[STILL_WRONG]))
 
 
 async def _round(server: str, generator: random.Random) -> Counter[str]:
@@ -87,9 +122,9 @@ async def _pause_once(sync: Sync, directory: Path, generator: random.Random) -> 
             "pauses": 1,
             "paused after the run had ended": int(was_finished),
             "processes that ended with the message": int("declared it dead" in message),
-            "late requests": late,
-            "lists wrong when it woke": int(wrong_at_once),
-            "lists wrong after the next sync": int(sync.emails() != expected),
+            LATE: late,
+            WRONG: int(wrong_at_once),
+            STILL_WRONG: int(sync.emails() != expected),
         }
     )
 
