@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 from tests.benchmarks import firehose as live_changes
@@ -40,6 +40,8 @@ LIVE_SECONDS = 30.0
 WORKERS = 3
 SHARED = workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE)
 DRAINED = workers.Load(projects=40, runs=10, requests=8, rate=1.0)
+# The benchmark of turns: one project with fifty runs, the others with one.
+TURNS_OF = workers.Load(projects=40, runs=1, requests=1, rate=20.0, more=49)
 
 
 class Bench:
@@ -238,7 +240,7 @@ def live(bench: Bench) -> None:
 
 def shared(bench: Bench) -> None:
     """The share of one project's permitted requests that three processes use together, and one alone."""
-    for count, figures in _each_count_of_workers(bench, SHARED):
+    for count, figures in _with_workers(bench, SHARED, workers.measure_drain):
         _print_figure(f"permitted requests used, {count} workers", f"{figures['share']:.1%}", ">= 97 %")
         _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
 
@@ -246,7 +248,7 @@ def shared(bench: Bench) -> None:
 def drain(bench: Bench) -> None:
     """The time for 400 runs of 40 projects with one worker and with three, if the rate limits are the bound."""
     seconds = {}
-    for count, figures in _each_count_of_workers(bench, DRAINED):
+    for count, figures in _with_workers(bench, DRAINED, workers.measure_drain):
         seconds[count] = figures["seconds"]
         _print_figure(f"400 runs of 40 projects, {count} workers", f"{figures['seconds']:.0f} s", "-")
         _print_figure("  permitted requests used", f"{figures['share']:.1%}", "-")
@@ -254,13 +256,23 @@ def drain(bench: Bench) -> None:
     _print_figure(f"{WORKERS} workers, times as fast as one", f"{seconds[1] / seconds[WORKERS]:.2f}", ">= 2.7")
 
 
-def _each_count_of_workers(bench: Bench, load: workers.Load) -> Iterator[tuple[int, dict[str, float]]]:
+def turns(bench: Bench) -> None:
+    """How soon the runs of 39 projects start that are queued behind 50 runs of another project."""
+    for count, figures in _with_workers(bench, TURNS_OF, workers.measure_turns):
+        _print_figure(f"39 behind 50 of one project, {count} workers: p50", f"{figures['p50_s']:.1f} s", "-")
+        _print_figure("  the last of them starts after", f"{figures['last_s']:.1f} s", "<= 3 s")
+        _print_figure("  the last of the 50", f"{figures['own_last_s']:.1f} s", "-")
+
+
+def _with_workers(
+    bench: Bench, load: workers.Load, measure: Callable[..., Coroutine[None, None, dict[str, float]]]
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Measure with one worker, and with several."""
     with postgresql() as server:
         for count in (1, WORKERS):
-            (directory := bench.directory / f"workers-{load.projects}-{count}").mkdir()
+            (directory := bench.directory / f"workers-{measure.__name__}-{load.projects}-{count}").mkdir()
             with _local_iterable(f"{load.rate:.0f}") as url:
-                measured = workers.measure_workers(directory, new_database(server), url, load, workers=count)
-                yield count, asyncio.run(measured)
+                yield count, asyncio.run(measure(directory, new_database(server), url, load, workers=count))
 
 
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
@@ -274,6 +286,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "live": live,
     "shared": shared,
     "drain": drain,
+    "turns": turns,
     "acknowledge": acknowledge,
 }
 
