@@ -1,10 +1,12 @@
 """The rate limit of an Iterable project, shared by all runs and processes through the database."""
 
 import asyncio
+import itertools
 import math
 import time
 from collections import OrderedDict, deque
 
+from core.delivery.client_turns import ClientTurns
 from core.iterable.rate_limiter import Slot
 from core.store import rate_limits
 from core.store.database import Database, to_the_end
@@ -24,7 +26,8 @@ MISSES = 3
 OVERDUE_S = 0.02
 # At a high rate, slots for so many seconds are reserved at once, so that the database is not the bottleneck.
 BLOCK_S = 0.1
-# Up to this rate a client takes a slot only after its last one was used; above it, up to two blocks of slots ahead.
+# Up to this rate a client takes a slot only after its last one was used; above it, the newest client takes up to two
+# blocks of slots ahead.
 SINGLE_RATE = 2.0
 # For so many seconds after another process took slots, the rate counts as shared. So it does for so many seconds after
 # this process has begun to take slots, because it does not know of others yet.
@@ -58,8 +61,9 @@ class SharedRateLimiter:
         spaced_at = rate or FALLBACK_RATE
         self._interval = (1.0 + MARGIN) / spaced_at
         self._block = max(1, math.ceil(spaced_at * BLOCK_S))
-        #: How many slots a client may wait for at once.
+        #: How many slots the newest client may wait for at once.
         self.ahead = 1 if spaced_at <= SINGLE_RATE else 2 * self._block
+        self.turns = ClientTurns(self.ahead)
         self._endpoints: dict[tuple[str, float], SharedRateLimiter] = {}
         self._reserving = asyncio.Lock()
         self._reserved: deque[Slot] = deque()
@@ -123,7 +127,7 @@ class SharedRateLimiter:
         return limiter
 
     def for_client(self) -> "ClientRateLimiter":
-        """Return the limiter for one client. Clients take turns, however many requests each has."""
+        """Return the limiter for a new client. Clients take turns, however many requests each has."""
         return ClientRateLimiter(self)
 
     async def _next(self) -> Slot:
@@ -174,16 +178,20 @@ class SharedRateLimiter:
 
 
 class ClientRateLimiter:
-    """The rate limiter of one client: it takes few slots ahead, so that the other clients of the process get theirs."""
+    """The rate limiter of one client, which takes turns with the other clients of the process."""
+
+    _numbers = itertools.count()
 
     def __init__(self, shared: SharedRateLimiter) -> None:
         """Take the limiter that the clients share."""
         self._shared = shared
-        self._ahead = asyncio.Semaphore(shared.ahead)
+        self._number = next(self._numbers)
 
     async def slot(self) -> Slot:
         """Wait for the next slot, and return it: its request may leave now."""
-        async with self._ahead:
+        if not self._shared.is_paced:
+            return await self._shared.slot()
+        async with self._shared.turns.take(self._number):
             return await self._shared.slot()
 
     def mark_sent(self, slot: Slot) -> None:

@@ -14,6 +14,7 @@ docs/reports/soak.md; the exit code is 1 if there was a problem, including growt
 
 import argparse
 import asyncio
+import logging
 import re
 import resource
 import shutil
@@ -33,7 +34,14 @@ from pydantic import SecretStr
 from core.engine import open_engine
 from core.settings import Settings
 from tests.campaigns import hurried
-from tests.campaigns.soak.disturbances import OUTAGE_EVERY_S, OUTAGE_S, PAUSE_EVERY_S, PAUSES_S, Disturbances
+from tests.campaigns.soak.disturbances import (
+    OUTAGE_EVERY_S,
+    OUTAGE_S,
+    PAUSE_EVERY_S,
+    PAUSES_S,
+    Disturbances,
+    until_ready,
+)
 from tests.campaigns.soak.feeding import OTHER, PACE_S, SHARED, LiveFeeder, feeders
 from tests.campaigns.soak.figures import Figures
 from tests.campaigns.soak.serving import ROOT, Serve, free_port, unexpected
@@ -113,6 +121,7 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
             await _control(iterable_url, "PUT", "/faults", faults=[{**kind, "probability": each} for kind in KINDS])
             for process in processes:
                 process.start()
+            await until_ready(processes)
             until = time.monotonic() + minutes * 60
             async with asyncio.TaskGroup() as group:
                 for feeder in files:
@@ -188,6 +197,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--postgresql", action="store_true", help="several processes on PostgreSQL")
     arguments = parser.parse_args()
+    logging.getLogger("core").setLevel(logging.CRITICAL)  # the outages are intended
     title = SEVERAL if arguments.postgresql else ONE
     directory = Path(tempfile.mkdtemp(prefix="iterable-sync-soak-"))
     with on_postgresql() if arguments.postgresql else nullcontext(Sqlite(directory / "data")) as storage:

@@ -20,6 +20,8 @@ OUTAGE_EVERY_S, OUTAGE_S = 600.0, 45.0
 SUPERVISE_EVERY_S = 1.0
 # How often a process is asked whether it is ready, in seconds.
 LOOK_EVERY_S = 0.1
+# A process that was started less than so many seconds ago may not have opened the database yet.
+STARTING_S = 30.0
 # The longest time for all processes to become ready, in seconds.
 PATIENCE_S = 120.0
 
@@ -65,13 +67,16 @@ class Disturbances:
     async def cut_off(self, storage: Postgresql) -> None:
         """Stop the database's server at its interval, and measure how soon all processes are ready again."""
         while await self._wait(OUTAGE_EVERY_S):
+            for process in self._processes:
+                if time.monotonic() - process.started_at < STARTING_S:
+                    process.may_end = True
             await asyncio.to_thread(storage.stop)
             self._figures.outages += 1
             await asyncio.sleep(OUTAGE_S)
             async with self._returning:
                 await asyncio.to_thread(storage.start)
                 began = time.monotonic()
-                await self._until_ready()
+                await until_ready(self._processes)
                 self._figures.ready_after_s.append(time.monotonic() - began)
 
     async def supervise(self, process: Serve) -> None:
@@ -82,6 +87,7 @@ class Disturbances:
                     self._figures.restarts += 1
                 else:
                     self._figures.wrong.append("a process ended by itself")
+                    print(self._figures.wrong[-1], flush=True)
                 process.start()
 
     async def _wait(self, seconds: float) -> bool:
@@ -91,13 +97,15 @@ class Disturbances:
         await asyncio.sleep(seconds)
         return True
 
-    async def _until_ready(self) -> None:
-        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
-            for process in self._processes:
-                while not process.is_paused:
-                    if await _is_ready(session, process.ready_url):
-                        break
-                    await asyncio.sleep(LOOK_EVERY_S)
+
+async def until_ready(processes: list[Serve]) -> None:
+    """Wait until all processes are ready, except paused ones. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+        for process in processes:
+            while not process.is_paused:
+                if await _is_ready(session, process.ready_url):
+                    break
+                await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:

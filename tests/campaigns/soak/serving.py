@@ -1,18 +1,20 @@
 """A process of the soak: `iterable-sync serve`, which can be killed, paused and restarted."""
 
+import math
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.campaigns.soak.figures import Sample
 from tests.campaigns.soak.storage import Storage
 
 ROOT = Path(__file__).parents[3]
-TOKEN = "a-token-of-the-soak"
+TOKEN = "a-token-for-the-whole-soak"
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT", re.M)
 
 
@@ -36,12 +38,14 @@ class Serve:
         self.is_paused = False
         #: Whether the process may end by itself: it was started without a database, or paused until it counted as dead.
         self.may_end = False
+        self.started_at = -math.inf
         self._storage = storage
         self._log = data_dir.parent / f"serve-{port}.log"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SLACK_", "ITERABLE_"))},
             "ITERABLE_SYNC_ITERABLE_URL": iterable_url,
             "ITERABLE_SYNC_DATA_DIR": str(data_dir),
+            "ITERABLE_SYNC_AUDIENCE_PATHS": str(data_dir.parent),
             "ITERABLE_SYNC_FIREHOSE_TOKEN": TOKEN,
             "ITERABLE_SYNC_FIREHOSE_APPROVAL": "none",
             "ITERABLE_SYNC_PORT": str(port),
@@ -54,6 +58,7 @@ class Serve:
     def start(self) -> None:
         """Start the process."""
         self.is_paused, self.may_end = False, self._storage.is_away
+        self.started_at = time.monotonic()
         command = [sys.executable, "-m", "tests.campaigns.hurried", "serve"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
