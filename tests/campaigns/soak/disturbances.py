@@ -16,6 +16,8 @@ PAUSES_S = (20.0, 100.0)
 PAUSE_EVERY_S = 150.0
 #: The time between two outages of the database, and how long each takes (seconds).
 OUTAGE_EVERY_S, OUTAGE_S = 600.0, 45.0
+#: The time between two samples of resources (seconds).
+SAMPLE_EVERY_S = 60.0
 # How often a supervisor looks whether its process has ended, in seconds.
 SUPERVISE_EVERY_S = 1.0
 # How often a process is asked whether it is ready, in seconds.
@@ -23,7 +25,7 @@ LOOK_EVERY_S = 0.1
 # A process that was started less than so many seconds ago may not have opened the database yet.
 STARTING_S = 30.0
 # The longest time for all processes to become ready, in seconds.
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Disturbances:
@@ -38,14 +40,11 @@ class Disturbances:
         self._returning = asyncio.Lock()  # no kill while the processes become ready after an outage
 
     async def kill(self, process: Serve) -> None:
-        """Kill and restart a process at its interval; sample the resources of the first one before."""
+        """Kill and restart a process at its interval."""
         while await self._wait(process.every):
             async with self._returning:
                 if process.has_ended or process.is_paused:
                     continue
-                if process is self._processes[0] and not self._storage.is_away:
-                    self._figures.samples.append(process.sample(self._processes))
-                    self._figures.loads.append(os.getloadavg()[0])
                 process.kill()
                 process.start()
                 self._figures.kills += 1
@@ -53,6 +52,14 @@ class Disturbances:
                 f"killed {self._figures.kills} times; {self._figures.runs} runs, {self._figures.messages} messages",
                 flush=True,
             )
+
+    async def sample(self) -> None:
+        """Sample the resources of the first process once a minute."""
+        while await self._wait(SAMPLE_EVERY_S):
+            async with self._returning:
+                if not self._storage.is_away and not self._processes[0].has_ended:
+                    self._figures.samples.append(self._processes[0].sample(self._processes))
+            self._figures.loads.append(os.getloadavg()[0])
 
     async def pause(self, process: Serve) -> None:
         """Pause a process again and again: for a moment, then until another process has taken over its work."""

@@ -108,7 +108,7 @@ class Figures:
 | runs of files, retried after failing | {self.runs:,}, {self.retried:,} |
 | live messages | {self.messages:,} |
 
-The maximum of {A_PERIOD} samples, taken once a minute, just before a kill:
+The maximum of {A_PERIOD} samples, taken once a minute:
 
 | | from minute {_steady_after(len(self.samples))} | in the middle | at the end |
 |---|---|---|---|
