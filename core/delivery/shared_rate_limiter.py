@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 
 from core.delivery.client_turns import ClientTurns
 from core.iterable.rate_limiter import Slot
-from core.store import rate_limits
+from core.store import clock, rate_limits
 from core.store.database import Database, to_the_end
 
 # By which share the distance of slots exceeds 1/rate. In a window of one second it allows 15 ms of jitter.
@@ -36,6 +36,8 @@ SHARED_S = 5.0
 KEPT = 500
 # The tolerance, in seconds, for comparing PostgreSQL's clock: its answer takes time to arrive.
 CLOCK_S = 0.01
+# So many times PostgreSQL's clock is read before the first slots: a process's first statement takes longer than others.
+CLOCK_READS = 3
 # Slots are moved back by at most so many seconds at a time: the window over which Iterable enforces limits.
 LATEST_S = 1.0
 # Seconds to pause after a 429 without Retry-After: one window.
@@ -151,6 +153,10 @@ class SharedRateLimiter:
     async def _reserve(self, count: int) -> None:
         moved = self._moved
         async with self._database.write() as connection:
+            if math.isinf(self._clock) and not self._database.is_sqlite:
+                for _ in range(CLOCK_READS):
+                    asked, now = time.monotonic(), await clock.now(connection)
+                    self._compare_clocks(now, asked, time.monotonic())
             asked = time.monotonic()
             block = await rate_limits.reserve(
                 connection, self._project, self._interval, count=count, late=moved - self._moved_stored
