@@ -77,14 +77,15 @@ class Disturbances:
             for process in self._processes:
                 if time.monotonic() - process.started_at < STARTING_S:
                     process.may_end = True
+            stopped_at = time.time()
             await asyncio.to_thread(storage.stop)
-            self._figures.outages += 1
             await asyncio.sleep(OUTAGE_S)
             async with self._returning:
                 await asyncio.to_thread(storage.start)
-                began = time.monotonic()
+                started_at = time.time()
+                self._figures.outages.append((stopped_at, started_at))
                 await until_ready(self._processes)
-                self._figures.ready_after_s.append(time.monotonic() - began)
+                self._figures.ready_after_s.append(time.time() - started_at)
 
     async def supervise(self, process: Serve) -> None:
         """Restart a process that has ended by itself, as a supervisor does."""

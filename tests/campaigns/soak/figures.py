@@ -48,7 +48,7 @@ class Figures:
 
     kills: int = 0
     pauses: int = 0
-    outages: int = 0
+    outages: list[tuple[float, float]] = field(default_factory=list)
     ready_after_s: list[float] = field(default_factory=list)
     restarts: int = 0
     cpu_s: float = 0.0
@@ -80,7 +80,7 @@ class Figures:
             return ""
         return (
             f"| pauses (SIGSTOP) | {self.pauses} |\n"
-            f"| outages of the database; the longest time until all processes were ready again | {self.outages}; "
+            f"| outages of the database; the longest time until all processes were ready again | {len(self.outages)}; "
             f"{max(self.ready_after_s):.1f} s |\n"
         )
 

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from tests.campaigns.soak.figures import Sample
@@ -15,7 +17,9 @@ from tests.campaigns.soak.storage import Storage
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-for-the-whole-soak"
-_TIME = re.compile(r"^\d{4}-\d\d-\d\dT", re.M)
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\S+", re.M)
+# Connections may be broken for so many seconds after the database is back.
+SETTLING_S = 30.0
 
 
 def free_port() -> int:
@@ -96,7 +100,16 @@ class Serve:
         return Sample(memory / 1024, files, sizes.parts, sizes.history)
 
 
-def unexpected(data_dirs: set[Path]) -> int:
-    """The number of unexpected errors: each begins with its time in one of the two log files for them."""
+def unexpected(data_dirs: set[Path], outages: Sequence[tuple[float, float]]) -> int:
+    """The number of errors in the two log files for them, except those while the database was away.
+
+    `outages` are times of beginning and end, in Unix time. Each error begins with its time.
+    """
     logs = [each / name for each in data_dirs for name in ("error.log", "error.log.1")]
-    return sum(len(_TIME.findall(each.read_text(encoding="utf-8"))) for each in logs if each.exists())
+    times = [
+        datetime.fromisoformat(found).timestamp()
+        for each in logs
+        if each.exists()
+        for found in _TIME.findall(each.read_text(encoding="utf-8"))
+    ]
+    return sum(not any(began - 1.0 <= at <= ended + SETTLING_S for began, ended in outages) for at in times)
