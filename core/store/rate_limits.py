@@ -2,6 +2,10 @@
 
 Each function is one statement, so it is atomic on both databases. Times are seconds since 1970 by the clock that
 all share: the database's on PostgreSQL (machines may disagree), this machine's on SQLite.
+
+PostgreSQL does not wait for its disk when slots are reserved, because other processes would wait for the row as long.
+If the server crashes, slots of its last moments may be reserved again, and requests answered with 429
+(postgresql.org/docs/current/wal-async-commit.html: recent transactions may be lost, and each may choose that risk).
 """
 
 import time
@@ -63,7 +67,7 @@ async def slow_down(connection: AsyncConnection, project: str, pause: float, *, 
     await connection.execute(statements.throttle, {"of_project": project, "pause": pause, **clock})
 
 
-def _reserve(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
+def _reserve(insert: Callable[..., Any], now: ColumnElement[float], *more: ColumnElement[Any]) -> Any:
     span = _number("interval") * _number("count")
     slower = _slower(now)
     start = _start(rate_limits.c.next_at + _number("late"), now, ahead=10.0 * span)
@@ -76,7 +80,7 @@ def _reserve(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
             index_elements=["project"],
             set_={"next_at": start + span * slower, "throttled_at": throttled_at},
         )
-        .returning(rate_limits.c.next_at, slower.label("slower"), now.label("at"))
+        .returning(rate_limits.c.next_at, slower.label("slower"), now.label("at"), *more)
     )
 
 
@@ -131,13 +135,15 @@ class _Statements(NamedTuple):
     throttle: Any
 
 
-def _statements(insert: Callable[..., Any], now: ColumnElement[float]) -> _Statements:
-    return _Statements(_reserve(insert, now), _throttle(insert, now))
+def _statements(insert: Callable[..., Any], now: ColumnElement[float], *more: ColumnElement[Any]) -> _Statements:
+    return _Statements(_reserve(insert, now, *more), _throttle(insert, now))
 
 
 _PROJECT = bindparam("of_project", type_=Text)
 _GIVEN_NOW = _number("now")
 _SERVER_NOW = extract("epoch", func.clock_timestamp()).cast(Float)
+# For the transaction only.
+_WITHOUT_WAITING = func.set_config("synchronous_commit", "off", True).label("synchronous_commit")
 
 
 @cache
@@ -151,7 +157,7 @@ def _on_sqlite() -> _Statements:
 def _on_postgresql(*, at_given_time: bool) -> _Statements:
     from sqlalchemy.dialects.postgresql import insert
 
-    return _statements(insert, _GIVEN_NOW if at_given_time else _SERVER_NOW)
+    return _statements(insert, _GIVEN_NOW if at_given_time else _SERVER_NOW, _WITHOUT_WAITING)
 
 
 def _statements_for(connection: AsyncConnection, now: float | None) -> tuple[_Statements, dict[str, float]]:
