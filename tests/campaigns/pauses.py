@@ -30,7 +30,9 @@ from tests.core.databases import new_postgresql, postgresql, without
 from tests.core.harness import RunStatus, Sync, people, syncing, until
 from tests.core.paused import BATCH_SIZE, worker_process
 
-TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s=0.5)
+TIMES = LeaseTimes(heartbeat_s=0.3, lease_s=3.0, request_timeout_s=3.0, margin_s=0.5)
+# How long one step of a round may take, in seconds: the machine may be busy.
+PATIENCE_S = 180.0
 PEOPLE = 400
 RATE = 40.0
 # A worker is paused up to this many seconds after its first request: a run takes about one second.
@@ -104,7 +106,7 @@ async def _pause_once(sync: Sync, directory: Path, generator: random.Random) -> 
         async def has_begun() -> bool:
             return sync.iterable.state.log.total("/api/lists/subscribe") > 0
 
-        await until(has_begun)
+        await until(has_begun, PATIENCE_S)
         await asyncio.sleep(generator.uniform(0.0, LATEST_S))  # the random moment is the point of the campaign
         other.pause()
         was_finished = (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
@@ -139,7 +141,7 @@ async def _finish(sync: Sync, run_id: str) -> None:
             alone = len(await workers.everyone(db)) == 1
         return alone and (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
 
-    await until(is_over)
+    await until(is_over, PATIENCE_S)
     sync.engine.stopping.set()
     await task
     sync.engine.stopping.clear()

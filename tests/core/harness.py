@@ -214,9 +214,9 @@ async def decide(engine: Engine, run_id: str, *, approves: bool = True, by: str 
     return await use_case(engine, run_id, plan_digest=run.plan_digest, **arguments)
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Poll until a condition holds that no event signals, because it is in a database or in another process."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
