@@ -107,9 +107,9 @@ def unexpected(data_dirs: set[Path], outages: Sequence[tuple[float, float]]) -> 
     """
     logs = [each / name for each in data_dirs for name in ("error.log", "error.log.1")]
     times = [
-        datetime.fromisoformat(found).timestamp()
+        datetime.fromisoformat(text).timestamp()
         for each in logs
         if each.exists()
-        for found in _TIME.findall(each.read_text(encoding="utf-8"))
+        for text in _TIME.findall(each.read_text(encoding="utf-8"))
     ]
     return sum(not any(began - 1.0 <= at <= ended + SETTLING_S for began, ended in outages) for at in times)
