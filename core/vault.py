@@ -11,19 +11,25 @@ from pydantic import SecretStr
 from core.errors import SettingsError
 
 KEY_FILE = "secret.key"
+#: The setting with the secret keys.
+SETTING = "ITERABLE_SYNC_SECRET_KEY"
 
 
 class Vault:
     """Encrypts short secrets with the newest key, and decrypts with any key."""
 
-    def __init__(self, keys: list[str]) -> None:
-        """Take Fernet keys, newest first. Raises SettingsError if one is invalid."""
+    def __init__(self, keys: list[str], place: str = SETTING) -> None:
+        """Take Fernet keys, newest first, and the variable or the file that has them, for errors.
+
+        Raises SettingsError if one is invalid.
+        """
+        self._place = place
         try:
             fernets = [Fernet(key.strip()) for key in keys]
             self._newest, self._fernet = fernets[0], MultiFernet(fernets)
         except ValueError:
             raise SettingsError(
-                "ITERABLE_SYNC_SECRET_KEY is not a key (32 bytes in URL-safe base64). Make one with: "
+                f"{place} is not a key (32 bytes in URL-safe base64). Make one with: "
                 "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
             ) from None
 
@@ -36,10 +42,23 @@ class Vault:
         try:
             return self._fernet.decrypt(token).decode()
         except InvalidToken:
+            remedy = (
+                "Put the former file back, for example from a backup"
+                if self._place == KEY_FILE
+                else "Append the former key to the new one, separated by a comma"
+            )
             raise SettingsError(
-                "A saved API key or secret can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the key that it was "
-                "saved with. Append the former key to the new one, separated by a comma, or save the connection again."
+                f"A saved API key or secret can't be decrypted: {self._place} is not the key that it was saved with. "
+                f"{remedy}, or save the connection again."
             ) from None
+
+    def can_decrypt(self, token: bytes) -> bool:
+        """Return whether a key fits."""
+        try:
+            self._fernet.decrypt(token)
+        except InvalidToken:
+            return False
+        return True
 
     def rotate(self, token: bytes) -> bytes:
         """Return the secret encrypted with the newest key: unchanged if it is. Raises SettingsError if no key fits."""
@@ -50,18 +69,18 @@ class Vault:
         return token
 
 
-def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
+def open_vault(secret_key: SecretStr | None, data_dir: Path, place: str = SETTING) -> Vault:
     """Return a vault with the keys of the setting, or with the key file in the data directory, created if missing.
 
-    Raises SettingsError if a key is invalid.
+    `place` is the variable that the setting comes from. Raises SettingsError if a key is invalid.
     """
     if secret_key is not None:
-        return Vault(secret_key.get_secret_value().split(","))
+        return Vault(secret_key.get_secret_value().split(","), place)
     path = data_dir / KEY_FILE
     if not path.exists():
         _make_key(path)
     try:
-        return Vault(_keys_in(path))
+        return Vault(_keys_in(path), KEY_FILE)
     except (SettingsError, ValueError):
         raise SettingsError(
             f"{path} no longer contains a key. Restore it from a backup; without it, saved API keys can't be decrypted "
@@ -79,7 +98,7 @@ def add_key(data_dir: Path) -> Vault:
     if len(keys) == 1:
         keys = [Fernet.generate_key().decode(), *keys]
         _replace_keys(path, keys)
-    return Vault(keys)
+    return Vault(keys, KEY_FILE)
 
 
 def drop_old_keys(data_dir: Path) -> None:

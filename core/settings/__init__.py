@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -220,6 +220,12 @@ class Settings(BaseSettings):
         max_length=200,
     )
 
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def variable_of(self, name: str) -> str:
+        """Return the variable that a secret setting comes from: `name`, or the one of its file or its command."""
+        return self._variables.get(name, name)
+
     @field_validator("iterable_url", "mparticle_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
@@ -364,9 +370,11 @@ def load_settings() -> Settings:
     secrets = read_secrets(SECRETS, Path(ENV_FILE))
     try:
         # aliases and defaults: the environment fills the rest
-        return Settings(**{SECRETS[name]: secret for name, secret in secrets.items()})  # type: ignore[arg-type]
+        settings = Settings(**{SECRETS[name]: secret.value for name, secret in secrets.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors()) + ".") from None
+    settings._variables.update({name: secret.variable for name, secret in secrets.items()})  # noqa: SLF001
+    return settings
 
 
 def _sentence(fault: ErrorDetails) -> str:
@@ -381,9 +389,22 @@ def _encrypted_or_local(url: str) -> str:
     """Return the URL. Raises ValueError if keys and tokens would cross a network unencrypted."""
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with https://")
-    if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
+    host = _host_of(url)
+    if url.startswith("http://") and not _is_loopback(host):
         raise ValueError("must begin with https://; http:// is possible on this machine only (127.0.0.1, localhost)")
     return url
+
+
+def _host_of(url: str) -> str:
+    """Return the host of a URL. Raises ValueError if it has none, or a port that is no number."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host:
+        raise ValueError("must be an address such as https://host or https://host:port")
+    return host
 
 
 def _is_loopback(host: str) -> bool:

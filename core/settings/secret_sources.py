@@ -11,12 +11,22 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from dotenv import dotenv_values
 
 from core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedSecret:
+    """A secret, and the variable that names its file or its command."""
+
+    value: str
+    variable: str
+
 
 #: How long a command may take, in seconds.
 COMMAND_S = 30.0
@@ -75,7 +85,7 @@ class SecretCommands:
 SOURCES: Final[tuple[SecretSource, ...]] = (SecretFiles(), SecretCommands())
 
 
-def read_secrets(names: Iterable[str], env_file: Path) -> dict[str, str]:
+def read_secrets(names: Iterable[str], env_file: Path) -> dict[str, SourcedSecret]:
     """Return the secrets that are not in the environment itself, by the name of the setting, without white space.
 
     `names` are the names of secret settings; their variables are in the environment or in `env_file`. Raises
@@ -86,7 +96,7 @@ def read_secrets(names: Iterable[str], env_file: Path) -> dict[str, str]:
     return {name: secret for name in names if (secret := _secret(name, variables)) is not None}
 
 
-def _secret(name: str, variables: Mapping[str, str | None]) -> str | None:
+def _secret(name: str, variables: Mapping[str, str | None]) -> SourcedSecret | None:
     given = [(source, f"{name}_{source.suffix}") for source in SOURCES if variables.get(f"{name}_{source.suffix}")]
     if not given:
         return None
@@ -97,4 +107,4 @@ def _secret(name: str, variables: Mapping[str, str | None]) -> str | None:
     secret = source.read(variable, str(variables[variable])).strip()
     if not secret:
         raise SettingsError(f"The {source.suffix.lower()} that {variable} names is empty.")
-    return secret
+    return SourcedSecret(secret, variable)

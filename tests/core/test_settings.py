@@ -113,6 +113,8 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         ("ITERABLE_SYNC_ITERABLE_URL", "http://127.0.0.1.secret.example.com"),
         ("ITERABLE_SYNC_ITERABLE_URL", "http://127.0.0.1@secret.example.com"),
         ("ITERABLE_SYNC_ITERABLE_URL", "http://10.0.0.1/secret"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "https://secret.example.com:8970."),
+        ("ITERABLE_SYNC_ITERABLE_URL", "https:///secret"),
         ("SLACK_API_URL", "http://secret.example.com/api/"),
         ("ITERABLE_SYNC_WORKER_ID", "secret" * 50),
     ],
@@ -191,6 +193,23 @@ def test_secret_from_a_command(monkeypatch: pytest.MonkeyPatch, command: str, se
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert refused.value.message == sentence
+
+
+def test_variable_of_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings know which variable each secret comes from."""
+    (tmp_path / "secret").write_text("from-the-file")
+    monkeypatch.setenv("ITERABLE_API_KEY_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("ITERABLE_SYNC_SECRET_KEY_COMMAND", "echo secret")
+    monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example.com/1")
+    settings = load_settings()
+    named = {
+        name: settings.variable_of(name) for name in ("ITERABLE_API_KEY", "ITERABLE_SYNC_SECRET_KEY", "SENTRY_DSN")
+    }
+    assert named == {
+        "ITERABLE_API_KEY": "ITERABLE_API_KEY_FILE",
+        "ITERABLE_SYNC_SECRET_KEY": "ITERABLE_SYNC_SECRET_KEY_COMMAND",
+        "SENTRY_DSN": "SENTRY_DSN",
+    }
 
 
 def test_secret_with_two_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,15 @@ def test_wrong_key(token: bytes) -> None:
     assert refused.value.__cause__ is None
 
 
+def test_wrong_key_is_named(tmp_path: Path) -> None:
+    """The error for a secret that can't be decrypted names the variable or the file that has the key."""
+    token = Vault([new_key()]).encrypt(SECRET)
+    with pytest.raises(SettingsError, match="ITERABLE_SYNC_SECRET_KEY_COMMAND is not the key that it was saved with"):
+        open_vault(SecretStr(new_key()), tmp_path, "ITERABLE_SYNC_SECRET_KEY_COMMAND").decrypt(token)
+    with pytest.raises(SettingsError, match=r"secret\.key is not the key that .* Put the former file back"):
+        open_vault(None, tmp_path).decrypt(token)
+
+
 @pytest.mark.parametrize("wrong", ["", "short", "ü" * 44, "!" * 44])
 def test_invalid_key(wrong: str) -> None:
     """An error for an invalid key says how to create one, and does not show it."""

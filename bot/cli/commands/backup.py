@@ -23,11 +23,13 @@ def restore(file: BackupFile) -> ExitCode:
 
 async def _backup(session: Session, file: Path) -> ExitCode:
     from core.store.backup import create_backup
+    from core.vault import SETTING
 
     names = create_backup(session.settings, file)
     session.terminal.line(f"{file} contains {', '.join(names)}. Protect it: it contains email addresses.")
     if session.settings.secret_key is not None:
-        session.terminal.line("It does not contain ITERABLE_SYNC_SECRET_KEY. Without it, saved API keys can't be read.")
+        place = session.settings.variable_of(SETTING)
+        session.terminal.line(f"It does not contain the key in {place}. Without it, saved API keys can't be read.")
     return ExitCode.OK
 
 

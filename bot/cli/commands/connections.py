@@ -292,7 +292,7 @@ def _read_key(session: Session, *, key_stdin: bool) -> str:
     if key_stdin:
         key = sys.stdin.readline()
     elif session.settings.iterable_api_key is not None:
-        session.terminal.say("Using the key in ITERABLE_API_KEY.")
+        session.terminal.say(f"Using the key in {session.settings.variable_of('ITERABLE_API_KEY')}.")
         key = session.settings.iterable_api_key.get_secret_value()
     elif session.terminal.is_attended:
         with session.interruption.unwatched():
