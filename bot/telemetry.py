@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from core import telemetry
@@ -26,6 +27,20 @@ EXPORT_S = 5
 _OF_METRICS = frozenset({"error.type", "http.request.method", "http.response.status_code", "phase", "status"})
 
 
+def check_packages() -> None:
+    """Raise SettingsError if a package of the extra is missing."""
+    packages = ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk")
+    try:
+        missing = [name for name in packages if find_spec(name) is None]
+    except ModuleNotFoundError:  # of the package that contains it
+        missing = list(packages)
+    if missing:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the packages for it are missing. Install them: "
+            "pip install 'iterable-sync[otel]'."
+        )
+
+
 @contextmanager
 def exporting(endpoint: str | None) -> Iterator[None]:
     """Send the spans of this process to a collector for the length of the block, and the rest at its end.
@@ -36,19 +51,15 @@ def exporting(endpoint: str | None) -> Iterator[None]:
     if endpoint is None:
         yield
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.metrics import MeterProvider
-        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise SettingsError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the packages for it are missing. Install them: "
-            "pip install 'iterable-sync[otel]'."
-        ) from None
+    check_packages()
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     base = endpoint.rstrip("/")
     resource = Resource.create({"service.name": NAME, "service.version": version(NAME)})
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)

@@ -2,13 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiters
-from core.errors import NoApiKeyError, SettingsError
+from core.errors import NoApiKeyError, SecretKeyMissingError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
 from core.lease import LeaseTimes
@@ -16,10 +16,11 @@ from core.mparticle.models import KnownAudiences
 from core.mparticle.tokens import TokenCache
 from core.planning_slots import PlanningSlots
 from core.settings import Settings
+from core.store import unreadable_secrets
 from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
 from core.store.migrate import migrate
-from core.vault import Vault, open_vault
+from core.vault import KEY_FILE, SETTING, Vault, open_vault
 from core.worker_registry import WorkerRegistration
 
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
@@ -181,29 +182,29 @@ def check_sqlite(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, worker_name: str, *, retry_policy: RetryPolicy | None = None, times: LeaseTimes | None = None
+    settings: Settings,
+    worker_name: str,
+    *,
+    retry_policy: RetryPolicy | None = None,
+    times: LeaseTimes | None = None,
+    replaces_lost_key: bool = False,
 ) -> AsyncIterator[Engine]:
     """Open the engine for the length of the block: migrate the database and register this process.
+
+    A secret key is generated at the first start. If it is gone later, that is an error, except with
+    `replaces_lost_key`: then a new one is generated.
 
     Raises SettingsError if the data directory, the database or the secret key can't be used, and LeaseLostError at
     the end of the block if other processes declared this one dead: then `stopping` was set.
     """
     check_sqlite(settings)
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        vault = open_vault(settings.secret_key, settings.data_dir)
-    except FileExistsError as error:
-        raise SettingsError(
-            f"{settings.data_dir} is a file. Set ITERABLE_SYNC_DATA_DIR to a directory, or to a name that is free."
-        ) from error
-    except OSError as error:
-        raise SettingsError(
-            f"The data directory {settings.data_dir} can't be used ({error.strerror}). Make it writable, or set "
-            "ITERABLE_SYNC_DATA_DIR to one that is."
-        ) from error
-    database = Database(settings.resolved_database_url)
+    key_is_missing = settings.secret_key is None and not (settings.data_dir / KEY_FILE).exists()
+    database = _database_of(settings)
     try:
         await migrate(database)
+        if key_is_missing and not replaces_lost_key:
+            await check_key_not_lost(database)
+        vault = _vault_of(settings)
         presence = WorkerRegistration(database, settings.data_dir.absolute(), worker_name, times)
         async with presence.register():
             engine = Engine(settings, database, vault, presence, retry_policy or RetryPolicy())
@@ -214,3 +215,40 @@ async def open_engine(
                 await engine.close()
     finally:
         await database.close()
+
+
+async def check_key_not_lost(database: Database) -> None:
+    """Raise SecretKeyMissingError if a database has secrets. Call this if the generated secret key is missing."""
+    async with database.read() as db:
+        if await unreadable_secrets.any_stored(db):
+            raise SecretKeyMissingError(
+                f"{KEY_FILE} is missing in the data directory, and the database has secrets that need it. Put it back, "
+                f"for example from a backup. If the key was in {SETTING}, set that again."
+            )
+
+
+def _database_of(settings: Settings) -> Database:
+    """Create the data directory and return the database. Raises SettingsError if that is not possible."""
+    with _usable_data_dir(settings):
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Database(settings.resolved_database_url)
+
+
+def _vault_of(settings: Settings) -> Vault:
+    with _usable_data_dir(settings):
+        return open_vault(settings.secret_key, settings.data_dir, settings.variable_of(SETTING))
+
+
+@contextmanager
+def _usable_data_dir(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise SettingsError(
+            f"{settings.data_dir} is a file. Set ITERABLE_SYNC_DATA_DIR to a directory, or to a name that is free."
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"The data directory {settings.data_dir} can't be used ({error.strerror}). Make it writable, or set "
+            "ITERABLE_SYNC_DATA_DIR to one that is."
+        ) from error

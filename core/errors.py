@@ -94,6 +94,12 @@ class SettingsError(SyncError):
     code = "bad_settings"
 
 
+class SecretKeyMissingError(SettingsError):
+    """The generated secret key is gone, and the database has secrets that only it can decrypt."""
+
+    code = "secret_key_missing"
+
+
 class StorageError(SettingsError):
     """The database or the disk failed during the work. Something may have been sent."""
 

@@ -12,6 +12,7 @@ from core.errors import (
     InputError,
     NoApiKeyError,
     ProjectTypeUnknownError,
+    SecretKeyMissingError,
     SettingsError,
     SeveralAudiencesError,
     SeveralMappingsError,
@@ -31,11 +32,14 @@ BAD_INPUT = frozenset(
         AmbiguousColumnsError.code,
         ColumnNotFoundError.code,
         ProjectTypeUnknownError.code,
+        SecretKeyMissingError.code,
     }
 )
-_SAVE = "\n  To save a connection:  iterable-sync connections add"
+_SAVE = "\n  To save a connection:  iterable-sync connections add NAME\n  To use a saved one:     --connection NAME"
 #: Follows what is said about a project type that is not known.
 CHOOSE_TYPE = "\n  To choose it:  iterable-sync connections project-type NAME TYPE"
+#: Follows what is said about a secret key that is missing.
+LOST_KEY = "\n  If it is lost:  iterable-sync rekey --lost"
 _REMEDIES: Mapping[str, str] = {
     SeveralAudiencesError.code: " Choose it with --audience, or map it by its id.",
     AudiencesOfOneNameError.code: " Choose it by its id, with --audience.",
@@ -48,6 +52,7 @@ _REMEDIES: Mapping[str, str] = {
     AnotherListError.code: _SAVE,
     NoApiKeyError.code: _SAVE,
     ProjectTypeUnknownError.code: CHOOSE_TYPE,
+    SecretKeyMissingError.code: LOST_KEY,
 }
 
 

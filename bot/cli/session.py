@@ -34,14 +34,15 @@ class Session:
     interruption: SignalHandler
 
     @asynccontextmanager
-    async def engine(self, *, executes: bool = False) -> AsyncIterator["Engine"]:
+    async def engine(self, *, executes: bool = False, replaces_lost_key: bool = False) -> AsyncIterator["Engine"]:
         """Open the engine for the length of the block.
 
-        With `executes`, it has the fetchers of all sources, so that it can execute any run.
+        With `executes`, it has the fetchers of all sources, so that it can execute any run. `replaces_lost_key` is as
+        for `open_engine`.
         """
         from core.engine import open_engine
 
-        async with open_engine(self.settings, self.settings.worker_id) as engine:
+        async with open_engine(self.settings, self.settings.worker_id, replaces_lost_key=replaces_lost_key) as engine:
             if executes:
                 from bot import source_fetchers
 

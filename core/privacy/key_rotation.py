@@ -31,7 +31,7 @@ async def rotate_key(engine: Engine, more: Sequence[Column[Any]] = ()) -> int:
             )
         count = await reencryption.reencrypt(engine.database, Vault(keys), more)
     else:
-        await _refuse_other_processes(engine)
+        await refuse_other_processes(engine)
         count = await reencryption.reencrypt(engine.database, add_key(settings.data_dir), more)
         drop_old_keys(settings.data_dir)
     async with engine.database.write() as db:
@@ -46,13 +46,20 @@ async def rotate_key(engine: Engine, more: Sequence[Column[Any]] = ()) -> int:
     return count
 
 
-async def _refuse_other_processes(engine: Engine) -> None:
+async def refuse_other_processes(engine: Engine) -> None:
+    """Raise ConflictError if another process uses the database."""
     await engine.presence.reap_dead_workers()
-    async with engine.database.read() as db:
-        others = [worker for worker in await workers.everyone(db) if worker.id != engine.presence.id]
-    if others:
+    for worker in await _others(engine):  # of a restored backup, for example
+        await engine.presence.wait_for_verdict(worker.id)
+    await engine.presence.reap_dead_workers()
+    if others := await _others(engine):
         count = f"{len(others)} other processes run" if len(others) > 1 else "another process runs"
         raise ConflictError(
             f"{count.capitalize()} on this database and would still use the former key. Stop the program, and repeat "
-            "the command. If a process was killed a moment ago, wait half a minute."
+            "the command. If a process was killed on another machine a moment ago, wait for a minute and a half."
         )
+
+
+async def _others(engine: Engine) -> list[workers.Worker]:
+    async with engine.database.read() as db:
+        return [worker for worker in await workers.everyone(db) if worker.id != engine.presence.id]

@@ -70,6 +70,7 @@ class AuditAction(StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105  # the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SECRET_KEY_REPLACED = "secret_key.replaced"  # noqa: S105
+    SECRET_KEY_LOST = "secret_key.lost"  # noqa: S105
     ALERT_RULES_CHANGED = "alert.rules_changed"
     REPORTS_CHANGED = "report.changed"
     REPORT_SENT = "report.sent"

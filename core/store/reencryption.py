@@ -26,13 +26,18 @@ async def reencrypt(database: Database, vault: Vault, more: Sequence[Column[Any]
     SettingsError if a value can't be decrypted: the values before it stay changed.
     """
     async with database.read() as db:
-        existing = set(await db.run_sync(lambda connection: inspect(connection).get_table_names()))
-    columns = [column for table in metadata.tables.values() for column in table.columns if column.info.get("encrypted")]
+        columns = await encrypted_columns(db, more)
     count = 0
-    for column in (*columns, *more):
-        if column.table.name in existing:
-            count += await _reencrypt_column(database, column, lambda value: _rotated(vault, value))
+    for column in columns:
+        count += await _reencrypt_column(database, column, lambda value: _rotated(vault, value))
     return count + await _reencrypt_column(database, runs.c.request, lambda value: _rotated_request(vault, value))
+
+
+async def encrypted_columns(db: AsyncConnection, more: Sequence[Column[Any]] = ()) -> list[Column[Any]]:
+    """Return the encrypted columns of all tables that exist, and those of `more`."""
+    existing = set(await db.run_sync(lambda connection: inspect(connection).get_table_names()))
+    columns = [column for table in metadata.tables.values() for column in table.columns if column.info.get("encrypted")]
+    return [column for column in (*columns, *more) if column.table.name in existing]
 
 
 async def _reencrypt_column(database: Database, column: Column[Any], rotated: Callable[[Any], Any]) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bot.cli.doctor import CheckResult
+from bot.cli.doctor.extra_checks import extra_findings
+from bot.cli.doctor.key_checks import environment_key, saved_key
 from bot.cli.doctor.mparticle_checks import mparticle_findings
 from bot.cli.doctor.network_check import network_finding
 from bot.cli.doctor.port_check import port_findings
@@ -19,17 +21,14 @@ from bot.cli.doctor.run_log_check import run_log_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import CheckList
-from bot.cli.remediation import CHOOSE_TYPE
+from bot.cli.remediation import remediation
 from bot.cli.session import print_json
 from bot.slack.mode import SlackMode, mode_of
 from bot.ui.terminal import Terminal, clean
-from core.connections.project_type import detect, unknown_type
-from core.engine import check_sqlite
-from core.errors import SettingsError, SyncError
-from core.identity import ProjectType
-from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
+from core.engine import check_key_not_lost, check_sqlite
+from core.errors import SecretKeyMissingError, SettingsError
+from core.iterable import DataCenter
 from core.iterable.probe import ProbeResult, probe
-from core.iterable.retry import INTERACTIVE_RETRY
 from core.settings import Settings, load_settings
 from core.store import connections, mappings, mparticle_accounts
 from core.store.connections import Connection
@@ -37,7 +36,7 @@ from core.store.database import Database
 from core.store.mappings import AudienceMapping
 from core.store.migrate import migrate
 from core.store.mparticle_accounts import MParticleAccount
-from core.vault import KEY_FILE, Vault, open_vault
+from core.vault import KEY_FILE, SETTING, Vault, open_vault
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,6 +58,9 @@ class _CheckContext:
     mapped: list[AudienceMapping] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     notes: list[CheckResult] = field(default_factory=list)
+    #: Whether the database answers, and what to do about a secret key that is lost.
+    has_database: bool = False
+    lost_key: str | None = None
 
 
 async def run_checks(terminal: Terminal, report: CheckList | None) -> ExitCode:
@@ -94,10 +96,11 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield _firehose_token(settings)
     yield _data_dir(settings.data_dir)
     usable = settings.data_dir.is_dir() and os.access(settings.data_dir, os.W_OK | os.X_OK)
-    if usable or settings.secret_key:
-        yield _secret_key(settings, context)
     if usable or settings.database_url:
         yield await _database(settings, context)
+    if usable or settings.secret_key:
+        yield _secret_key(settings, context)
+        context.notes += await _run_log(settings, context)
     for finding in context.notes:
         yield finding
     yield network_finding()
@@ -108,6 +111,8 @@ async def findings() -> AsyncIterator[CheckResult]:
     async for finding in mparticle_findings(settings, context.vault, context.saved, context.accounts, context.mapped):
         yield finding
     async for finding in slack_findings(settings):
+        yield finding
+    async for finding in extra_findings(settings):
         yield finding
 
 
@@ -151,16 +156,21 @@ def _data_dir(path: Path) -> CheckResult:
 
 
 def _secret_key(settings: Settings, context: _CheckContext) -> CheckResult:
+    if context.lost_key is not None:
+        return CheckResult("secret key", False, context.lost_key)
+    place = settings.variable_of(SETTING)
+    if settings.secret_key is None and not context.has_database and not (settings.data_dir / KEY_FILE).exists():
+        return CheckResult("secret key", True, f"{KEY_FILE} will be made at the first start")
     try:
-        context.vault = open_vault(settings.secret_key, settings.data_dir)
+        context.vault = open_vault(settings.secret_key, settings.data_dir, place)
     except SettingsError as error:
         return CheckResult("secret key", False, error.message)
     except (OSError, UnicodeDecodeError):
         return CheckResult(
             "secret key", False, f"{KEY_FILE} in the data directory can't be read or created. Correct its permissions."
         )
-    place = "from ITERABLE_SYNC_SECRET_KEY" if settings.secret_key else f"in {settings.data_dir / KEY_FILE}"
-    return CheckResult("secret key", True, place)
+    text = f"from {place}" if settings.secret_key else f"in {settings.data_dir / KEY_FILE}"
+    return CheckResult("secret key", True, text)
 
 
 async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
@@ -176,9 +186,12 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
             context.accounts = await mparticle_accounts.of_connections(db, [each.id for each in context.saved])
             of_all = [await mappings.of_connection(db, each.id) for each in context.saved]
             context.mapped = [mapping for of_one in of_all for mapping in of_one]
-            context.notes = [*await removal_findings(db), *await run_log_findings(db, context.vault)]
+            context.notes = await removal_findings(db)
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
+        context.has_database = True
+        if settings.secret_key is None and not (settings.data_dir / KEY_FILE).exists():
+            await _check_key(database, context)
     except SettingsError as error:
         return CheckResult("database", False, error.message)
     finally:
@@ -188,6 +201,25 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
             "database", False, f"its journal mode is {mode} and not wal. Is the data directory on a network drive?"
         )
     return CheckResult("database", True, f"{server}, form {form}" + (f", journal mode {mode}" if mode else ""))
+
+
+async def _check_key(database: Database, context: _CheckContext) -> None:
+    try:
+        await check_key_not_lost(database)
+    except SecretKeyMissingError as error:
+        context.lost_key = f"{error.message}{remediation(error.code)}"
+
+
+async def _run_log(settings: Settings, context: _CheckContext) -> list[CheckResult]:
+    """Return the result of the run log's check, which needs the database and the secret key."""
+    if not context.has_database or context.vault is None:
+        return []
+    database = Database(settings.resolved_database_url)
+    try:
+        async with database.read() as db:
+            return await run_log_findings(db, context.vault)
+    finally:
+        await database.close()
 
 
 async def _sqlite(db: "AsyncConnection") -> tuple[str, str]:
@@ -215,9 +247,9 @@ async def _iterable(settings: Settings, context: _CheckContext) -> AsyncIterator
         yield _clock(reached)
     if settings.iterable_api_key is not None:
         of_environment = {each.data_center: each for each in context.saved if each.api_key is None}
-        yield await _environment_key(settings, settings.iterable_api_key.get_secret_value(), of_environment)
+        yield await environment_key(settings, settings.iterable_api_key.get_secret_value(), of_environment)
     for connection in saved:
-        yield await _saved_key(settings, context, connection)
+        yield await saved_key(settings, context.vault, connection)
     if settings.iterable_api_key is None and not saved and _is_served(settings):
         yield CheckResult("API key", True, "none is saved yet; people save one in Slack, or mParticle sends it")
     elif settings.iterable_api_key is None and not saved:
@@ -236,68 +268,3 @@ def _clock(reached: ProbeResult) -> CheckResult:
         way = "ahead of" if off > 0 else "behind"
         return CheckResult("clock", False, f"it is {abs(off):,.0f} s {way} Iterable's. Set it, for example with NTP.")
     return CheckResult("clock", True, "agrees with Iterable's")
-
-
-async def _environment_key(settings: Settings, key: str, saved: Mapping[DataCenter, Connection]) -> CheckResult:
-    """Try the key of ITERABLE_API_KEY in both data centers: the key does not say which one is right."""
-    centers = (
-        [(DataCenter.US, settings.iterable_url)] if settings.iterable_url else [(each, each.url) for each in DataCenter]
-    )
-    result = CheckResult("key in ITERABLE_API_KEY", False, "")
-    for center, url in centers:
-        tried = await _tried(result.what, key, url, saved.get(center))
-        if tried.ok and url == DataCenter.EU.url:
-            return CheckResult(
-                result.what, True, f"{tried.text}. Its data center is the EU: sync with --data-center eu"
-            )
-        if tried.ok:
-            return tried
-        result = result if result.text else tried
-    return result
-
-
-async def _saved_key(settings: Settings, context: _CheckContext, connection: Connection) -> CheckResult:
-    subject = f"key of connection {connection.label}"
-    if context.vault is None or connection.api_key is None:
-        return CheckResult(subject, False, "can't be decrypted without the secret key")
-    try:
-        key = context.vault.decrypt(connection.api_key)
-    except SettingsError as error:
-        return CheckResult(subject, False, error.message)
-    return await _tried(subject, key, settings.iterable_url or connection.data_center.url, connection)
-
-
-async def _tried(subject: str, key: str, url: str, saved: Connection | None) -> CheckResult:
-    """Try a key, and compare the type of its project with that of the connection, if it is saved."""
-    center = saved.data_center if saved else DataCenter.EU if url == DataCenter.EU.url else DataCenter.US
-    try:
-        async with IterableClient(key, base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
-            lists = await client.lists()
-            project_type = await detect(client, center)
-    except InvalidApiKeyError as error:
-        return CheckResult(subject, False, error.message)
-    except SyncError as error:
-        return CheckResult(subject, False, f"could not be tried. {error.message}")
-    static = sum(each.is_standard for each in lists)
-    is_right, of_type = _compared(project_type, saved)
-    return CheckResult(subject, is_right, f"is accepted; static lists in it: {static:,}; {of_type}")
-
-
-def _compared(project_type: ProjectType | None, saved: Connection | None) -> tuple[bool, str]:
-    """Return whether the type of a project is the one that is saved, as far as known, and what to say about it."""
-    if project_type is None and saved is not None and saved.project_type is None:
-        return (
-            saved.data_center is not DataCenter.EU,
-            f"the project's type is not known. {unknown_type(saved)}{CHOOSE_TYPE}",
-        )
-    if project_type is None:
-        known = f", and counts as {saved.project_type.label}" if saved and saved.project_type else ""
-        return True, f"the project's type is not known{known}"
-    if saved is None or saved.project_type in (None, project_type):
-        return True, f"the project is {project_type.label}"
-    assert saved.project_type is not None
-    return False, (
-        f"the project is {project_type.label}, and counts as {saved.project_type.label}. Correct it with "
-        f'`iterable-sync connections project-type "{saved.label}" {project_type}`, or *Edit* in Slack. The next sync '
-        "of each list then needs approval"
-    )

@@ -26,6 +26,12 @@ async def slack_findings(settings: Settings) -> AsyncIterator[CheckResult]:
         yield CheckResult("Slack", False, error.message)
         return
     yield CheckResult("Slack", True, _MODES[mode])
+    if mode is SlackMode.MANY and not settings.allowed_workspaces:
+        yield CheckResult(
+            "Slack workspaces",
+            False,
+            "none may install the app. Set ITERABLE_SYNC_ALLOWED_WORKSPACES to their ids, or to * for every workspace.",
+        )
     token = value_of(settings.slack_bot_token)
     if mode is SlackMode.OFFLINE or token is None:
         return

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import LargeBinary, insert, update
+from sqlalchemy import LargeBinary, insert, select, update
 
 from core.engine import open_engine
 from core.errors import ConflictError, SettingsError
+from core.lease import LeaseTimes
 from core.privacy.key_rotation import rotate_key
 from core.runs.addresses import addresses_of
 from core.store import reencryption
@@ -83,6 +84,17 @@ async def test_another_process_runs(tmp_path: Path) -> None:
                 await rotate_key(engine)
         assert (settings.data_dir / KEY_FILE).read_text() == key
         await rotate_key(engine)
+
+
+async def test_process_of_a_restored_backup(tmp_path: Path) -> None:
+    """A process that a restored backup names, of another machine, does not prevent the change for long."""
+    settings = settings_with(tmp_path, None)
+    async with open_engine(settings, "test", times=LeaseTimes(0.05, 0.2, 0.1, 0.1)) as engine:
+        async with engine.database.write() as db:
+            row = dict((await db.execute(select(metadata.tables["workers"]))).mappings().one())
+            old = row | {"id": "elsewhere", "host": "another machine", "heartbeat_at": row["heartbeat_at"] - 3600.0}
+            await db.execute(insert(metadata.tables["workers"]).values(old))
+        assert await rotate_key(engine) == 0
 
 
 async def test_refusals(tmp_path: Path) -> None:
