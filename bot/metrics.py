@@ -12,6 +12,10 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0)
 
 
+#: As of the last request for the metrics.
+DATABASE_UP = Gauge("iterable_sync_database_up", "Whether the database answers (1) or not (0).", registry=REGISTRY)
+
+
 FIREHOSE_MESSAGES = Counter(
     "iterable_sync_firehose_messages", "Firehose messages by answer.", ["type", "status"], registry=REGISTRY
 )

@@ -10,8 +10,10 @@ from core.engine import Engine
 from core.store import workers
 from core.store.migrate import is_current
 
-# How long the database may take to answer, in seconds.
+#: How long the database may take to answer, in seconds.
 PATIENCE_S = 5.0
+#: What is raised if it does not.
+DATABASE_AWAY = (SQLAlchemyError, OSError, TimeoutError)
 # A worker counts as dead after this many seconds without a heartbeat: four heartbeats.
 SILENT_S = 30.0
 
@@ -23,7 +25,7 @@ async def checks(engine: Engine) -> dict[str, str]:
         async with asyncio.timeout(PATIENCE_S), engine.database.read() as db:
             current = await is_current(db)
             worker = await workers.by_id(db, engine.presence.id)
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except DATABASE_AWAY:
         return failed
     silent = worker is None or worker.silent_for > SILENT_S
     return {

@@ -1,9 +1,11 @@
 """GET /metrics: metrics for Prometheus. No label identifies a person.
 
 Metrics of stored data are read from the database at each request, so they are right in every process and after a
-restart. The others (answers to requests, calls to Slack) are counted in this process.
+restart. The others (answers to requests, calls to Slack) are counted in this process: they are there while the database
+is away, too.
 """
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -12,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from bot.metrics import REGISTRY
+from bot.metrics import DATABASE_UP, REGISTRY
+from bot.web.health import DATABASE_AWAY, PATIENCE_S
 from core.engine import Engine
 from core.store import metrics
 
@@ -51,10 +54,14 @@ def add_routes(app: web.Application, engine: Engine) -> None:
     """Add the endpoint."""
 
     async def get_metrics(_request: web.Request) -> web.Response:
-        async with engine.database.read() as db:
-            values = await metrics.read(db)
         stored = CollectorRegistry()
-        stored.register(_Stored(values))
+        try:
+            async with asyncio.timeout(PATIENCE_S), engine.database.read() as db:
+                stored.register(_Stored(await metrics.read(db)))
+        except DATABASE_AWAY:
+            DATABASE_UP.set(0)
+        else:
+            DATABASE_UP.set(1)
         body = generate_latest(stored) + generate_latest(REGISTRY)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from slack_bolt.async_app import AsyncApp
 
 from bot.slack.mode import SlackMode, mode_of
-from bot.web import firehose, health, metrics, slack
+from bot.web import firehose, health, metrics, request_ids, slack
 from bot.web.api import router
 from core.engine import Engine
 from core.errors import SettingsError
@@ -38,7 +38,7 @@ def application(engine: Engine, app: AsyncApp | None, health_of_slack: SlackChec
     `/metrics` and `/readyz` are left out if they have an address of their own. `health_of_slack` returns the check of
     Slack for `/readyz`.
     """
-    server = web.Application()
+    server = web.Application(middlewares=[request_ids.identified])
     health.add_liveness(server)
     if engine.settings.metrics_port is None:
         _add_metrics(server, engine, health_of_slack)

@@ -11,7 +11,7 @@ from bot import metrics
 from bot.web import server
 from core.engine import open_engine
 from core.errors import SettingsError
-from tests.core.databases import furnish
+from tests.core.databases import FILE, furnish
 from tests.firehosing import TOKEN, VIPS, Live, firehosing, person, settings_for
 
 
@@ -19,6 +19,13 @@ async def get(live: Live, path: str) -> tuple[int, str]:
     """Fetch a page. Returns the status and the text."""
     async with aiohttp.ClientSession() as session, session.get(live.base_url + path) as answer:
         return answer.status, await answer.text()
+
+
+async def request_id(url: str, sent: str) -> str:
+    """Send a request with an id, and return the id in the answer."""
+    headers = {"X-Request-Id": sent} if sent else {}
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        return answer.headers["X-Request-Id"]
 
 
 async def test_alive_and_ready(tmp_path: Path, database_url: str) -> None:
@@ -67,8 +74,29 @@ async def test_metrics(tmp_path: Path) -> None:
         assert identifier not in labels
 
 
+async def test_database_away(tmp_path: Path) -> None:
+    """While the database is away, the process is not ready, and its metrics have what it counts itself."""
+    async with firehosing(tmp_path, worker=False) as live:
+        assert "iterable_sync_database_up 1.0" in (await get(live, "/metrics"))[1]
+        file = Path(live.engine.settings.data_dir) / FILE
+        await live.engine.database.close()
+        file.rename(file.with_suffix(".away"))
+        file.mkdir()
+        status, body = await get(live, "/metrics")
+        assert status == 200
+        assert "iterable_sync_database_up 0.0" in body
+        assert "iterable_sync_slack_acknowledgement_seconds" in body
+        assert "iterable_sync_runs" not in body
+        status, body = await get(live, "/readyz")
+        assert (status, '"database": "does not answer"' in body) == (503, True)
+        file.rmdir()
+        file.with_suffix(".away").rename(file)
+        assert (await get(live, "/readyz"))[0] == 200
+
+
 async def test_metrics_at_another_address(tmp_path: Path) -> None:
-    """If /metrics and /readyz have their own address, the public one does not serve them."""
+    """If /metrics and /readyz have their own address, the public one does not serve them. Each answer of the public one
+    has the id that a proxy gave the request, or a new one."""
     settings = settings_for(tmp_path, "http://127.0.0.1:1", port=0, metrics_port=0)
     furnish(settings)
     async with open_engine(settings, "test") as engine, server.listening(engine, None) as addresses:
@@ -82,6 +110,11 @@ async def test_metrics_at_another_address(tmp_path: Path) -> None:
             for path, status in served.items():
                 async with aiohttp.ClientSession() as session, session.get(url + path) as answer:
                     assert answer.status == status, (url, path)
+        assert await request_id(f"{addresses.main}/healthz", "proxy-1") == "proxy-1"
+        new = {
+            await request_id(addresses.main + path, sent) for path in ("/healthz", "/nothing") for sent in ("", "a b")
+        }
+        assert [len(each) for each in new] == [32] * 4
 
 
 async def test_metrics_address_that_is_taken(tmp_path: Path) -> None:
