@@ -63,6 +63,7 @@ from core.store import approvals, clock, connections, doubts, erasures, inbox, l
 from core.store.connections import Connection
 from core.store.lists import ListState
 from core.store.mappings import AudienceMapping, is_new_list
+from core.telemetry.log_context import log_ids
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,11 @@ async def apply(engine: Engine, run_id: str) -> RunStatus:
 async def execute(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run and upload its changes. Returns its status. Raises what `plan` and `apply` raise."""
     run = await require_run(engine, run_id)
-    with telemetry.span("run", run_id=run_id, mapping_id=run.mapping_id, connection_id=run.connection_id) as ended:
+    mapping_id, connection_id = run.mapping_id, run.connection_id
+    with (
+        log_ids(run_id=run_id, mapping_id=mapping_id, connection_id=connection_id),
+        telemetry.span("run", run_id=run_id, mapping_id=mapping_id, connection_id=connection_id) as ended,
+    ):
         status = await _execute(engine, run)
         ended["status"] = status.value
     return status

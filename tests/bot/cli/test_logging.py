@@ -1,15 +1,21 @@
 """The log of the command line as JSON."""
 
+import asyncio
 import json
 import logging
 import signal
 import urllib.error
 import urllib.request
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from bot.cli.logging_setup import json_line
+from bot.cli import logging_setup
+from bot.cli.errors import ERROR_LOG
+from bot.cli.logging_setup import Repetitions, handler_for, json_line
+from bot.ui.terminal import Terminal
+from core.telemetry.log_context import log_ids
 from tests.bot.cli.commands import Commands, until
 
 
@@ -29,6 +35,47 @@ def test_fields() -> None:
         "run_id": "abc",
         "connection_id": "7",
     }
+
+
+async def test_ids_of_the_block() -> None:
+    """A record has the ids of the run and the request that it was logged for, also in tasks; its own ids come first."""
+    with log_ids(request_id="r1"):
+        with log_ids(run_id="abc", connection_id=7):
+            inner = await asyncio.create_task(
+                asyncio.to_thread(lambda: json.loads(json_line(_record("run %s", "def"))))
+            )
+        outer = json.loads(json_line(_record("done")))
+    assert (inner["request_id"], inner["run_id"], inner["connection_id"]) == ("r1", "def", "7")
+    assert outer["request_id"] == "r1"
+    assert "run_id" not in outer
+    assert "request_id" not in json.loads(json_line(_record("done")))
+
+
+def test_repeated_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same warning is printed once a minute, with how often it was left out; so is its error in the error log."""
+    handler = handler_for(Terminal(), tmp_path, "json")
+
+    def log(message: str, at: float) -> None:
+        record = _record(message, error=OSError())
+        record.created = at
+        handler.emit(record)
+
+    for second in range(61):
+        log("no database", float(second))
+    log("no disk", 61.0)
+    first, again, other = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert ("repeated" in first, again["repeated"], other["message"]) == (False, 59, "no disk")
+    assert (tmp_path / ERROR_LOG).read_text().count("OSError") == 3
+
+
+def test_many_messages() -> None:
+    """Messages that have not repeated for a minute are forgotten when there are many."""
+    repetitions = Repetitions()
+    for number in range(3 * logging_setup.MOST_MESSAGES):
+        record = _record("run %s", number)
+        record.created = float(number)
+        assert repetitions.admits(record)
+    assert len(repetitions.seen) <= logging_setup.MOST_MESSAGES
 
 
 def test_error_without_its_text() -> None:
@@ -54,6 +101,7 @@ def test_serve_logs_json(run: Commands) -> None:
             line.split()[2] for line in command.out.read_text().splitlines() if line.startswith("HTTP server")
         )
         request = urllib.request.Request(f"{address}/mparticle/firehose/{token}", data=b"{}", method="POST")
+        request.add_header("X-Request-Id", "from-the-proxy")
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(request)
         until(lambda: "rejected" in command.err.read_text())
@@ -61,3 +109,4 @@ def test_serve_logs_json(run: Commands) -> None:
         command.process.send_signal(signal.SIGTERM)
         assert command.ended().code == 0
     assert json.loads(line)["logger"] == "bot.web.firehose"
+    assert json.loads(line)["request_id"] == "from-the-proxy"
