@@ -117,13 +117,8 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Table:
 
 
 def when(seconds: float | None) -> str:
-    """Return a time in the local time zone, with the date."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def lately(seconds: float) -> str:
-    """Return a time without its year."""
-    return when(seconds)[5:]
+    """Return a time in the local time zone, with its year and the name of the zone."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _head(report: RunReport, run: Run) -> Text:

@@ -70,7 +70,7 @@ def set_rule(
 
 
 async def _list(session: Session) -> ExitCode:
-    from bot.cli.render import lately, table
+    from bot.cli.render import table, when
     from core.store import alerts, connections, mappings
 
     async with session.engine() as engine, engine.database.read() as db:
@@ -83,7 +83,7 @@ async def _list(session: Session) -> ExitCode:
     rows = [
         (
             str(each.id),
-            lately(each.opened_at),
+            when(each.opened_at),
             names[each.connection_id],
             by_id[each.mapping_id].label if each.mapping_id in by_id else "all",
             each.code,

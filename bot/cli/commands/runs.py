@@ -136,7 +136,7 @@ async def _export(session: Session, chosen: RunFilter) -> ExitCode:
 
 
 async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
-    from bot.cli.render import lately, list_text, table
+    from bot.cli.render import list_text, table, when
     from bot.ui.status_words import run_status
 
     async with session.engine() as engine:
@@ -155,7 +155,7 @@ async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
     rows = [
         (
             run.id,
-            lately(run.created_at),
+            when(run.created_at),
             run_status(run),
             list_text(run.list_id),
             run.audience or "",

@@ -66,7 +66,7 @@ def _mapping(row: "StatusOfMapping") -> dict[str, Any]:
 
 
 def _show(session: Session, current: "Status") -> None:
-    from bot.cli.render import lately, list_text, table, when
+    from bot.cli.render import list_text, table, when
     from bot.ui.status_words import MAPPING_STATUSES, run_status
 
     terminal = session.terminal
@@ -84,7 +84,7 @@ def _show(session: Session, current: "Status") -> None:
             each.mapping.label,
             list_text(each.mapping.list_id),
             MAPPING_STATUSES[each.mapping.status] + (", frozen" if each.freeze else ""),
-            "never" if each.last is None else f"{run_status(each.last)}, {lately(each.last.created_at)}",
+            "never" if each.last is None else f"{run_status(each.last)}, {when(each.last.created_at)}",
         )
         for each in current.mappings
     ]

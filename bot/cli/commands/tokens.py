@@ -66,7 +66,7 @@ async def _create(session: Session, name: str, scopes: list[ScopeChoice], worksp
 
 
 async def _list(session: Session) -> ExitCode:
-    from bot.cli.render import lately, table
+    from bot.cli.render import table, when
     from core.store import api_tokens
 
     async with session.engine() as engine, engine.database.read() as db:
@@ -81,8 +81,8 @@ async def _list(session: Session) -> ExitCode:
             token.last4,
             ", ".join(sorted(token.scopes)),
             token.team_id or "all",
-            lately(token.created_at),
-            lately(token.last_used_at) if token.last_used_at else "never",
+            when(token.created_at),
+            when(token.last_used_at) if token.last_used_at else "never",
         )
         for token in tokens
     ]
