@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
-#: Documents and files at the root, by their names in the site.
+#: Documents and files outside `docs`, by their names in the site.
 _AT_ROOT = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
@@ -23,6 +23,12 @@ _AT_ROOT = {
     "manifest.yml": "manifest.yml",
     "manifest-usergroups.yml": "manifest-usergroups.yml",
     "LICENSE": "LICENSE.txt",
+    "constraints.txt": "constraints.txt",
+    "deploy/Dockerfile": "deploy/Dockerfile",
+    "deploy/alerts.yaml": "deploy/alerts.yaml",
+    "deploy/compose.yaml": "deploy/compose.yaml",
+    "deploy/grafana-dashboard.json": "deploy/grafana-dashboard.json",
+    "deploy/iterable-sync.service": "deploy/iterable-sync.service",
 }
 _LINK = re.compile(r"(\]\()([^)\s#]+)")
 _ITEM = re.compile(r"(?:\d+\.|-) +")
