@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from core.store import rate_limits
 from core.store.database import Database
@@ -181,3 +181,14 @@ async def test_slots_are_unique(database: Database, database_url: str) -> None:
     finally:
         await other.close()
     assert min(later - earlier for earlier, later in pairwise(slots)) > INTERVAL - 0.001
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_reservation_does_not_wait_for_the_disk(database: Database) -> None:
+    """PostgreSQL commits a reservation without waiting for its disk, and waits for it with all other transactions."""
+    shown = text("SHOW synchronous_commit")
+    async with database.write() as connection:
+        await rate_limits.reserve(connection, "p", INTERVAL)
+        assert await connection.scalar(shown) == "off"
+    async with database.write() as connection:
+        assert await connection.scalar(shown) == "on"
