@@ -1,8 +1,8 @@
-"""Which client of a process takes the next slot of a rate limit.
+"""Which clients of a process wait for the next slots of a rate limit.
 
-Equal shares would let runs of equal size end at the same moment. The rate would be unused then until the next runs are
-planned. So the newest client has several requests that wait for slots, and the others have one each. Each client gets
-slots, small runs pass large ones, and runs end one after the other.
+Equal shares would let runs of equal size end at the same moment, and the rate would be unused until the next runs are
+planned. So the fewer requests a client has left, the more of them wait for slots at once. Each client gets slots, small
+runs pass large ones, and runs end one after the other. That needs no agreement between processes.
 """
 
 import asyncio
@@ -12,6 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 Turn = asyncio.Future[None]
+
+# With up to so many requests left, a client may let all of them wait for slots; with twice as many half of it; and so
+# forth. Both count in units of the least number of requests that wait.
+FEW, SHARE = 3, 8
 
 
 @dataclass(slots=True)
@@ -23,19 +27,20 @@ class _Client:
 
 
 class ClientTurns:
-    """The turns of the clients of a rate limit. The newest one has up to `most` requests that wait for slots."""
+    """The turns of the clients of a rate limit. `alone` requests of a client wait for slots if no other client has any.
 
-    def __init__(self, most: int) -> None:
-        """Store the number. No I/O."""
-        self._most = most
+    Otherwise at least `least` of each client do.
+    """
+
+    def __init__(self, alone: int, least: int) -> None:
+        """Store the numbers. No I/O."""
+        self._alone = alone
+        self._least = least
         self._clients: dict[int, _Client] = {}  # those with requests
 
     @asynccontextmanager
     async def take(self, number: int) -> AsyncIterator[None]:
-        """Wait until a request of this client may wait for a slot, which it does in the block.
-
-        Newer clients have higher numbers.
-        """
+        """Wait until a request of the client with this number may wait for a slot, which it does in the block."""
         turn: Turn = asyncio.get_running_loop().create_future()
         client = self._clients.setdefault(number, _Client())
         client.queue.append(turn)
@@ -51,12 +56,17 @@ class ClientTurns:
             self._grant()
 
     def _grant(self) -> None:
-        newest = max(self._clients, default=0)
-        for number in sorted(self._clients, reverse=True):
-            client = self._clients[number]
-            while client.queue and client.at_slots < (self._most if number == newest else 1):
+        for number, client in list(self._clients.items()):
+            while client.queue and client.at_slots < self._most(client):
                 if not (turn := client.queue.popleft()).done():  # it may have been cancelled
                     turn.set_result(None)
                     client.at_slots += 1
             if not client.queue and not client.at_slots:
                 del self._clients[number]
+
+    def _most(self, client: _Client) -> int:
+        """Return how many requests of a client may wait for slots."""
+        if len(self._clients) == 1 or self._alone == 1:
+            return self._alone
+        left = len(client.queue) + client.at_slots
+        return max(self._least, round(SHARE * self._least / (1 + left // (FEW * self._least))))

@@ -26,8 +26,8 @@ MISSES = 3
 OVERDUE_S = 0.02
 # At a high rate, slots for so many seconds are reserved at once, so that the database is not the bottleneck.
 BLOCK_S = 0.1
-# Up to this rate a client takes a slot only after its last one was used; above it, the newest client takes up to two
-# blocks of slots ahead.
+# Up to this rate a client takes a slot only after its last one was used; above it, a client takes up to two blocks of
+# slots ahead if it is alone.
 SINGLE_RATE = 2.0
 # For so many seconds after another process took slots, the rate counts as shared. So it does for so many seconds after
 # this process has begun to take slots, because it does not know of others yet.
@@ -63,9 +63,7 @@ class SharedRateLimiter:
         spaced_at = rate or FALLBACK_RATE
         self._interval = (1.0 + MARGIN) / spaced_at
         self._block = max(1, math.ceil(spaced_at * BLOCK_S))
-        #: How many slots the newest client may wait for at once.
-        self.ahead = 1 if spaced_at <= SINGLE_RATE else 2 * self._block
-        self.turns = ClientTurns(self.ahead)
+        self.turns = ClientTurns(1 if spaced_at <= SINGLE_RATE else 2 * self._block, max(1, self._block // 2))
         self._endpoints: dict[tuple[str, float], SharedRateLimiter] = {}
         self._reserving = asyncio.Lock()
         self._reserved: deque[Slot] = deque()

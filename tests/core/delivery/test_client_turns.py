@@ -4,7 +4,7 @@ import asyncio
 
 from core.delivery.client_turns import ClientTurns
 
-MOST = 4
+ALONE, LEAST = 4, 1
 
 
 async def _requests(turns: ClientTurns, number: int, count: int, served: list[int], slot: asyncio.Lock) -> None:
@@ -18,20 +18,31 @@ async def _requests(turns: ClientTurns, number: int, count: int, served: list[in
     await asyncio.gather(*(request() for _ in range(count)))
 
 
-async def test_newest_client_gets_most() -> None:
-    """Of clients with equally many requests, the newest ends first, and the others get something meanwhile."""
-    turns, served, slot = ClientTurns(MOST), list[int](), asyncio.Lock()
+async def test_few_requests_pass_many() -> None:
+    """A client with few requests ends before those with many, which get some slots meanwhile."""
+    turns, served, slot = ClientTurns(ALONE, LEAST), list[int](), asyncio.Lock()
     async with asyncio.TaskGroup() as group:
-        for number in range(3):
-            group.create_task(_requests(turns, number, 20, served, slot))
+        for number, count in enumerate((40, 40, 9)):
+            group.create_task(_requests(turns, number, count, served, slot))
+    assert len(served) == 89
+    last = max(place for place, each in enumerate(served) if each == 2)
+    assert last < 23
+    assert {0, 1} < set(served[:last])
+
+
+async def test_lead_grows() -> None:
+    """Of clients with about as many requests, the one with the fewest ends well before the others."""
+    turns, served, slot = ClientTurns(ALONE, LEAST), list[int](), asyncio.Lock()
+    async with asyncio.TaskGroup() as group:
+        for number, count in enumerate((20, 20, 17)):
+            group.create_task(_requests(turns, number, count, served, slot))
     last = [max(place for place, each in enumerate(served) if each == number) for number in range(3)]
-    assert last[2] < 40 < last[0]
-    assert {0, 1} < set(served[: last[2]])
+    assert last[2] < min(last[:2]) - 5
 
 
 async def test_clients_that_were_cancelled_take_no_turn() -> None:
     """A request that is cancelled, before its turn or at its slot, holds up no other one."""
-    turns, served, slot = ClientTurns(MOST), list[int](), asyncio.Lock()
+    turns, served, slot = ClientTurns(ALONE, LEAST), list[int](), asyncio.Lock()
     await slot.acquire()
     cancelled = [asyncio.create_task(_requests(turns, 1, 20, served, slot)) for _ in range(2)]
     await asyncio.sleep(0)
