@@ -84,11 +84,11 @@ def finished(view: RunView) -> Message | None:
     if starter is None or view.run.status not in (RunStatus.SUCCEEDED, RunStatus.PLANNED, RunStatus.EXPIRED):
         return None
     if view.run.status is RunStatus.EXPIRED:
-        return text_message(f"{person(starter)} no one approved {view.what} in time. Nothing was sent.")
+        return text_message(f"{person(starter)}, no one approved {view.what} in time. Nothing was sent.")
     if view.run.status is RunStatus.PLANNED:
-        return text_message(f"{person(starter)} the preview of {view.what} is ready.")
+        return text_message(f"{person(starter)}, the preview of {view.what} is ready.")
     rejected = f" {rejected_words(view.report.rejected)}." if view.report.rejected else ""
-    return text_message(f"{person(starter)} {view.what} is done: {_done(view)}.{rejected}")
+    return text_message(f"{person(starter)}, {view.what} is done: {_done(view)}.{rejected}")
 
 
 def failure(view: RunView) -> Message:

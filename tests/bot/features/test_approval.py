@@ -123,6 +123,8 @@ async def test_late_approval_shows_the_earlier_decision(tmp_path: Path) -> None:
         shown = bot.slack.render(message)
         assert "Declined by @Ada Nwosu" in shown
         assert "“Not before Monday”" in shown
+        mention = "@Maya Lindqvist, @Ada Nwosu declined this sync: “Not before Monday”"
+        await bot.slack.wait_for(lambda: mention in replies(bot, message), LONG)
         assert "[Review]" not in shown
         assert (await bot.run(await run_id_of(bot))).status is RunStatus.CANCELLED
         assert not bot.emails()

@@ -7,29 +7,21 @@ from typing import Any
 from bot.features.alerts.views import AlertView, alert, all_clear
 from bot.features.approval import views as approval
 from bot.features.approval.card import card, details_modal
-from bot.features.connect import modals as connect
-from bot.features.connect.form import ConnectionForm
-from bot.features.help.subcommands import SUBCOMMANDS
-from bot.features.help.views import Line, help_message, unknown
 from bot.features.home.page import HomePage, page_of
 from bot.features.home.views import home_view
 from bot.features.live_audiences import views as live
 from bot.features.live_audiences.offers import offer
 from bot.features.mapping import cards
 from bot.features.mapping import views as mapping_views
-from bot.features.mapping.form import MapMetadata
 from bot.features.mapping_lookup import MappingRef
 from bot.features.reports.form import reports_modal
 from bot.features.reports.views import report_message
 from bot.features.runs import result_messages, views
-from bot.features.runs.file_links import Attached
-from bot.features.runs.form import StartMetadata
 from bot.features.runs.progress_messages import progress, waiting
 from bot.features.runs.run_view import PreviousSync
 from bot.features.status.views import HistoryItem, history_message, history_modal, status_message
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
 from bot.features.undo.views import UndoCandidate, undo_modal
-from bot.features.why.views import USAGE
 from core.iterable import UnavailableError
 from core.models.reports import Changes, Report, ReportedAlert, ReportedMapping, ReportedReason, ReportKind
 from core.models.run import CancelReason, RunCounters, RunStatus
@@ -42,7 +34,7 @@ from core.store.mappings import NO_LIST, LiveOffer, MappingStatus
 from core.store.rejections import Rejection
 from core.store.reports import ReportSettings
 from core.store.run_history import ListSizes
-from tests.bot.screens import management_examples
+from tests.bot.screens import form_examples, management_examples, thread_examples
 from tests.bot.screens.values import (
     ACCOUNT,
     AFTER,
@@ -74,7 +66,8 @@ def screens() -> dict[str, dict[str, Screen]]:
         "approval": _approval(),
         "runs": _runs(),
         "alerts": _alerts(),
-        "forms": _forms(),
+        "forms": form_examples.forms(),
+        "threads": thread_examples.threads(),
         "live": _live(),
         "reports": _reports(),
         "status": _status(),
@@ -220,33 +213,6 @@ def _reports() -> dict[str, Screen]:
         "weekly": report_message(week, "Shop"),
         "daily": report_message(day, "Shop"),
         "settings": reports_modal(SHOP, settings, ["team"]),
-    }
-
-
-def _forms() -> dict[str, Screen]:
-    lines = [Line(each.usage, each.sentence, each.example) for each in SUBCOMMANDS.values()]
-    return {
-        "connect": connect.connect_form(ConnectionForm(approvers=(AMIR,))),
-        "connect, more options": connect.connect_form(ConnectionForm(shows_options=True, approvers=(AMIR,))),
-        "edit a connection": connect.edit_form(ConnectionForm.of(SHOP), "0000"),
-        "replace a key": connect.key_form(SHOP),
-        "map": mapping_views.map_form(MapMetadata(connection_id=1), [SHOP]),
-        "map, more options": mapping_views.map_form(
-            MapMetadata(connection_id=1, channel="C01MARKETING", shows_options=True), [SHOP]
-        ),
-        "start": views.start_form(StartMetadata(channel="C1"), REF, several=False, allowed_places=("/data",)),
-        "start, more options": views.start_form(
-            StartMetadata(channel="C1", shows_options=True), REF, several=False, allowed_places=()
-        ),
-        "start with the file of a message": views.start_form(
-            StartMetadata(channel="C1", attached=(Attached(id="F1", name="shoppers.zip", size=450_000),)),
-            REF,
-            several=False,
-            allowed_places=("/data",),
-        ),
-        "help": help_message(lines),
-        "unknown subcommand": unknown("hlep", "help"),
-        "why without a person": USAGE,
     }
 
 

@@ -35,7 +35,7 @@ async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> No
         assert message.text.startswith("Synced SpringShoppers → List 1001: 3 added.")
         await bot.slack.wait_for(lambda: replies(bot, message), LONG)
         (reply,) = replies(bot, message)
-        assert reply == "@Maya Lindqvist SpringShoppers → List 1001 is done: 3 added. 2 people couldn't be synced."
+        assert reply == "@Maya Lindqvist, SpringShoppers → List 1001 is done: 3 added. 2 people couldn't be synced."
 
 
 async def test_quiet_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +106,7 @@ async def test_cancelled_run_says_so(tmp_path: Path) -> None:
         await commands.cancel(bot.engine, run_id, by=MAYA, team_id=TEAM)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "cancelled: " in bot.slack.render(message), LONG)
+        assert "\nCancelled by @Maya Lindqvist - " in bot.slack.render(message)
         assert replies(bot, message) == ["@Maya Lindqvist cancelled this sync."]
 
 
