@@ -12,7 +12,7 @@ from tests.bot.screens.values import AMIR, AT, MAYA, Screen, view_of
 
 def threads() -> dict[str, Screen]:
     """Return the examples by name."""
-    declined = {"cancel_reason": CancelReason.DECLINED, "decided_by": AMIR, "decided_at": AT}
+    declined: dict[str, Any] = {"cancel_reason": CancelReason.DECLINED, "decided_by": AMIR, "decided_at": AT}
     comment = {"comment": "Not before Monday"}
     return {
         "done": _reply(RunStatus.SUCCEEDED),
