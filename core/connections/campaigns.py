@@ -35,6 +35,10 @@ async def refresh_campaigns(engine: Engine, connection: Connection, *, max_age_s
         logger.info("could not read the campaigns of connection %s: %s", connection.id, type(error).__name__)
         return
     engine.campaigns_read[connection.id] = time.monotonic()
+    if not due:
+        async with engine.database.read() as db:
+            if not await campaigns.has_stored(db, connection.id):
+                return  # as most of the time
     async with engine.database.write() as db:
         await campaigns.replace(db, connection.id, due)
 

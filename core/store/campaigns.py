@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.iterable import Campaign
@@ -59,6 +59,14 @@ async def of_connections(
     for connection_id, list_id, *values in await db.execute(query):
         of_lists.setdefault((connection_id, list_id), []).append(ListCampaign(*values))
     return of_lists
+
+
+_STORED = select(list_campaigns.c.campaign_id).where(list_campaigns.c.connection_id == bindparam("connection")).limit(1)
+
+
+async def has_stored(db: AsyncConnection, connection_id: int) -> bool:
+    """Return whether campaigns of a connection are stored."""
+    return (await db.execute(_STORED, {"connection": connection_id})).first() is not None
 
 
 async def replace(db: AsyncConnection, connection_id: int, due: Iterable[Campaign]) -> None:
