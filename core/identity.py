@@ -12,8 +12,8 @@ the user id of the setting is rejected (`no_user_id`), and one without an email 
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 #: Iterable never mails an address at this domain.
 PLACEHOLDER_DOMAIN = "placeholder.email"
@@ -76,8 +76,7 @@ class RejectionReason(StrEnum):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """A member as mParticle knows it, with unchanged identities. None or white space means that there is none.
 
     `email_is_hashed` and `customer_id_is_hashed` say that the profile has that identity only as a hash (in Firehose
@@ -91,8 +90,7 @@ class Profile:
     customer_id_is_hashed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(NamedTuple):
     """The identity that is sent to Iterable. At least one of the two is set.
 
     To subscribe, the user id has to be set in a userID-based project, and the email in all others.

@@ -331,8 +331,10 @@ async def _begin_at_once(engine: Engine, db: AsyncConnection, run: Run, planned:
 
     Files may be held back by a freeze, which is asked about after that.
     """
+    if not run.request.live:
+        return None
     state = await lists.get(db, run.connection_id, run.list_id)
-    if not run.request.live or state is None or state.ledger_revision != planned.revision:
+    if state is None or state.ledger_revision != planned.revision:
         return None
     return await _begin_upload(engine, db, run.model_copy(update={"plan": planned.plan, "mode": planned.mode}), state)
 

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from core.sources import error_location
 from core.sources.duckdb_errors import LONG_ROW
@@ -47,7 +48,8 @@ def layout(head: bytes, file: SourceFile, meanings: Callable[[str], object]) -> 
         raise file.error("the first line is not a header: a name in it is too long. Export it again.", line=blank + 1)
     if len(columns) > MOST_COLUMNS:
         raise file.error(TOO_WIDE.format(len(columns)))
-    rows = [row for row in _LINE_END.split(_QUOTED.sub("quoted", text))[blank:] if row.strip()][:2]
+    below = islice(_lines(_QUOTED.sub("quoted", text)), blank, None)
+    rows = list(islice((row for row in below if row.strip()), 2))
     spaced = [row.count(delimiter + " ") for row in rows]
     if len(columns) > 1 and spaced[-1] == rows[-1].count(delimiter) == len(columns) - 1:
         return CsvLayout(delimiter + " ", columns, blank)
@@ -74,13 +76,22 @@ def scan(file: SourceFile, names: Sequence[str], types: Sequence[str]) -> str:
 
 def _blank_lines(text: str, file: SourceFile) -> int:
     """Return the number of blank lines at the beginning. Raises InputError if there is no other line."""
-    lines = _LINE_END.split(text)
+    lines = _lines(text)
     for blank, line in enumerate(lines):
         if line.strip():
-            if blank == len(lines) - 1 and len(text.encode()) >= HEAD - 8:
+            if len(text.encode()) >= HEAD - 8 and next(lines, None) is None:
                 raise file.error("the first line is longer than 1 MB: this is not an audience.", line=blank + 1)
             return blank
     raise file.error("is empty. Export it again.")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text. Few are needed of a long one."""
+    start = 0
+    for end in _LINE_END.finditer(text):
+        yield text[start : end.start()]
+        start = end.end()
+    yield text[start:]
 
 
 def _header_line(text: str, first: int, meanings: Callable[[str], object]) -> int:
@@ -89,7 +100,7 @@ def _header_line(text: str, first: int, meanings: Callable[[str], object]) -> in
     The header may follow a title, comments, or Excel's `sep=;`. A line further down counts as the header only if it has
     a column with a meaning, and no cell that looks like data.
     """
-    for line, row in enumerate(_LINE_END.split(text)[: first + MOST_TITLE_LINES]):
+    for line, row in enumerate(islice(_lines(text), first + MOST_TITLE_LINES)):
         for delimiter in DELIMITERS if line >= first else ():
             cells = [cell.strip().strip('"') for cell in row.split(delimiter)]
             is_header = any(meanings(cell) is not None for cell in cells)

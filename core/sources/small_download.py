@@ -1,5 +1,6 @@
 """A small audience download: its only CSV, as it is or in mParticle's ZIP."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -70,15 +71,17 @@ def _read(file: SourceFile, content: bytes) -> tuple[list[ProfileRow], list[Labe
     names = download_csv.names_of(file.layout.columns)
     cells = dict(zip(names, zip(*rows_of(content, file.layout), strict=True), strict=True))
     require(len(cells) == len(names) and all(cells["mpid"]))
-    kinds = [_kind(label) for label in cells["type"]]
+    kind_of = {label: _kind(label) for label in set(cells["type"])}
+    kinds = [kind_of[label] for label in cells["type"]]
     values = list(zip(kinds, cells["value"], strict=True))
     require(all(value for kind, value in values if kind != OTHER))
     emails([value for kind, value in values if kind == EMAIL])
     customer_ids([value for kind, value in values if kind not in (EMAIL, OTHER)])
-    at: Sequence[int | None] = stamps(cells["stamp"]) if "stamp" in cells else [None] * len(kinds)
+    at = stamps(cells["stamp"]) if "stamp" in cells else None
     profiles: dict[int | None, list[str | None]] = {}
     numbers = mpids(cells["mpid"])
-    for place in sorted(range(len(kinds)), key=lambda place: at[place] or 0):  # those of one time stay in their order
+    places = range(len(kinds))
+    for place in places if at is None else sorted(places, key=at.__getitem__):  # those of one time keep their order
         identities = profiles.setdefault(numbers[place], [None, None])
         if kinds[place] != OTHER:
             identities[kinds[place] != EMAIL] = values[place][1]
@@ -94,15 +97,14 @@ def _kind(label: str) -> int:
     return kind
 
 
-def _counts(labels: Sequence[str], at: Sequence[int | None]) -> list[LabelCount]:
-    """Return the counts of the rows by type of identity."""
-    stamps_by_label: dict[str, list[int | None]] = {}
-    for label, stamp in zip(labels, at, strict=True):
-        stamps_by_label.setdefault(label, []).append(stamp)
-    counts = []
-    for label, stamps_ in stamps_by_label.items():
-        known = [stamp for stamp in stamps_ if stamp is not None]
-        rows = len(stamps_)
-        counts.append(LabelCount(label or None, None, rows, rows, min(known, default=None), max(known, default=None)))
-    require(len(counts) <= MOST_LABELS)
-    return counts
+def _counts(labels: Sequence[str], at: Sequence[int] | None) -> list[LabelCount]:
+    """Return the counts of the rows by type of identity. `at`: their time stamps, if they have any."""
+    rows, times = Counter(labels), dict[str, list[int]]()
+    for label, stamp in zip(labels, at or (), strict=at is not None):
+        times.setdefault(label, []).append(stamp)
+    require(len(rows) <= MOST_LABELS)
+    return [
+        LabelCount(label or None, None, number, number, min(of_label, default=None), max(of_label, default=None))
+        for label, number in rows.items()
+        for of_label in (times.get(label, []),)
+    ]
