@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Text, case, cast, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, bindparam, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import clock, outbox
@@ -85,14 +86,20 @@ async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
 
 async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None, kind: AlertKind) -> Alert | None:
     """Find the open alert of a kind of a mapping, or (None) of the connection as a whole."""
-    query = select(alerts).where(
-        alerts.c.connection_id == connection_id,
-        alerts.c.mapping_id == mapping_id,
+    query = _open_of(kind, of_mapping=mapping_id is not None)
+    row = (await db.execute(query, {"connection": connection_id, "mapping": mapping_id})).mappings().first()
+    return None if row is None else _from_row(row)
+
+
+@cache
+def _open_of(kind: AlertKind, *, of_mapping: bool) -> Select[Any]:
+    """Return that query. It is built once, because each run executes it several times."""
+    return select(alerts).where(
+        alerts.c.connection_id == bindparam("connection"),
+        alerts.c.mapping_id == bindparam("mapping") if of_mapping else alerts.c.mapping_id.is_(None),
         alerts.c.closed_at.is_(None),
         _is_of(kind),
     )
-    row = (await db.execute(query)).mappings().first()
-    return None if row is None else _from_row(row)
 
 
 async def is_failing(db: AsyncConnection, connection_id: int, mapping_id: int) -> bool:

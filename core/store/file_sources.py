@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import PROCESS_DIED, RunStatus, SyncMode
@@ -149,14 +149,21 @@ async def request_look(db: AsyncConnection, mapping_id: int, by: str) -> bool:
     return bool((await db.execute(query)).rowcount)
 
 
+_IS_FILE = select(source_files.c.id).where(
+    source_files.c.mapping_id == bindparam("mapping"),
+    source_files.c.status.in_([FileStatus.SYNCING.value, FileStatus.READY.value]),
+)
+# Built once, because each run executes it.
+_FILE_ENDED = (
+    update(file_sources)
+    .where(file_sources.c.mapping_id == bindparam("mapping"), _IS_FILE.exists())
+    .values(look_at=bindparam("at"))
+)
+
+
 async def run_ended(db: AsyncConnection, mapping_id: int) -> None:
     """Have the next file of a source synced now, if a run of the mapping was one of its files."""
-    is_file = select(source_files.c.id).where(
-        source_files.c.mapping_id == mapping_id,
-        source_files.c.status.in_([FileStatus.SYNCING.value, FileStatus.READY.value]),
-    )
-    query = update(file_sources).where(file_sources.c.mapping_id == mapping_id, is_file.exists())
-    await db.execute(query.values(look_at=await clock.now(db)))
+    await db.execute(_FILE_ENDED, {"mapping": mapping_id, "at": await clock.now(db)})
 
 
 async def due(db: AsyncConnection, now: float) -> list[FileSource]:

@@ -111,9 +111,12 @@ async def change(
     return None if row is None else _from_row(row)
 
 
+_EVERYONE = select(routes).order_by(routes.c.id)  # built once, because each run asks several times
+
+
 async def everyone(db: AsyncConnection) -> list[Route]:
     """Return all routes, oldest first."""
-    return [_from_row(row) for row in (await db.execute(select(routes).order_by(routes.c.id))).mappings()]
+    return [_from_row(row) for row in (await db.execute(_EVERYONE)).mappings()]
 
 
 async def of_tenant(db: AsyncConnection, team_id: str | None, *, with_shared: bool) -> list[Route]:

@@ -97,6 +97,9 @@ _LOOKED_BACK = (
     .order_by(runs.c.created_at.desc())
     .limit(LOOKED_BACK)
 )
+_RESUMABLE = [status.value for status in RunStatus if status.is_resumable]
+_UNFINISHED = select(runs).where(runs.c.status.in_(_RESUMABLE)).order_by(runs.c.created_at)
+_UNFINISHED_OF_MAPPING = _UNFINISHED.where(runs.c.mapping_id == bindparam("mapping"))
 _HOLDER = select(runs.c.worker_id, runs.c.status).where(runs.c.id == bindparam("wanted")).with_for_update()
 
 
@@ -151,11 +154,9 @@ async def page(
 
 async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> list[Run]:
     """Return the resumable runs (of one mapping or of all), oldest first."""
-    resumable = [status.value for status in RunStatus if status.is_resumable]
-    query = select(runs).where(runs.c.status.in_(resumable)).order_by(runs.c.created_at)
-    if mapping_id is not None:
-        query = query.where(runs.c.mapping_id == mapping_id)
-    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+    query = _UNFINISHED if mapping_id is None else _UNFINISHED_OF_MAPPING
+    rows = (await db.execute(query, {} if mapping_id is None else {"mapping": mapping_id})).mappings()
+    return [run for row in rows if (run := _one(row))]
 
 
 async def orphaned(db: AsyncConnection) -> list[Run]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import SCHEDULE_PREFIX
@@ -143,11 +143,18 @@ async def claim(db: AsyncConnection, schedule: Schedule, next_due_at: float | No
     return bool(result.rowcount)
 
 
+# Built once, because each run executes it.
+_AFTER_MAPPING = (
+    update(schedules)
+    .where(schedules.c.after_mapping_id == bindparam("after"), ~schedules.c.is_paused)
+    .values(next_due_at=bindparam("at"))
+)
+
+
 async def mapping_succeeded(db: AsyncConnection, mapping_id: int) -> None:
     """Make the schedules due that wait for a mapping to succeed."""
     now = await clock.now(db)
-    waits = (schedules.c.after_mapping_id == mapping_id, ~schedules.c.is_paused)
-    await db.execute(update(schedules).where(*waits).values(next_due_at=now))
+    await db.execute(_AFTER_MAPPING, {"after": mapping_id, "at": now})
 
 
 async def set_paused(db: AsyncConnection, schedule_id: int, next_due_at: float | None, *, is_paused: bool) -> bool:
