@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.mappings import MappingStatus
+from core.store.rate_limits import slowdown_at
 from core.store.tables import connections, inbox, mappings, rate_limits, runs
 
 _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
@@ -31,11 +33,12 @@ async def read(db: AsyncConnection) -> Metrics:
     names = (*_OUTCOMES, "requests", "retries", "throttled")
     sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
     totals = {name: int(number) for name, number in zip(names, sums, strict=True)}
-    paced = select(connections.c.requests_per_second / func.coalesce(rate_limits.c.slowdown, 1.0)).select_from(
+    slower = slowdown_at(await clock.now(db))
+    paced = select(connections.c.requests_per_second / slower).select_from(
         connections.outerjoin(rate_limits, rate_limits.c.rate_limit_key == connections.c.rate_limit_key)
     )
     rates = (await db.execute(paced.where(connections.c.requests_per_second > 0))).scalars().all()
-    slowdown = (await db.execute(select(func.max(rate_limits.c.slowdown)))).scalar_one_or_none()
+    slowdown = (await db.execute(select(func.max(slower)))).scalar_one_or_none()
     backlog, oldest = await _waiting(db, mappings.c.status == MappingStatus.ACTIVE.value)
     waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(

@@ -112,6 +112,11 @@ def _start(
     return case((and_(next_at > now, next_at <= horizon), next_at), else_=now)
 
 
+def slowdown_at(now: float) -> ColumnElement[float]:
+    """Return how much slower than its limit a project is now (UTC seconds). What is stored is as of the last 429."""
+    return _slower(literal(now, Float))
+
+
 def _slower(now: ColumnElement[float]) -> ColumnElement[float]:
     """Return the remaining slowdown, by the time since the last 429; 1 if there was none."""
     since = _greatest(now - rate_limits.c.throttled_at, literal(0.0, Float))

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
-from core.store import rate_limits
+from core.store import clock, metrics, rate_limits
 from core.store.database import Database
 from core.store.rate_limits import Reservation
 from core.store.tables import rate_limits as rate_limits_table
+from tests.core.store.seeds import add_connection
 
 INTERVAL = 0.25
 NOON = 1_700_000_000.0
@@ -148,6 +149,19 @@ async def test_slowdown_recovers(reserve: Reserve, throttle: Throttle) -> None:
     await throttle(NOON)
     spacings = [(await reserve(NOON + seconds)).spacing / INTERVAL for seconds in (0, 5, 15, 20, 1000)]
     assert spacings == pytest.approx([1.02, 1.015, 1.005, 1.0, 1.0])
+
+
+async def test_metrics_recover(database: Database) -> None:
+    """The metrics show what is left of a slowdown now, and full speed without one."""
+    await add_connection(database, rate_limit_key="p")
+    async with database.write() as db:
+        assert ((await metrics.read(db)).slowdown, (await metrics.read(db)).rate) == (1.0, 5.0)
+        now = await clock.now(db)
+        row = {"rate_limit_key": "p", "next_at": now, "slowdown": 6.0, "throttled_at": now - 1000.0}
+        await db.execute(insert(rate_limits_table).values(row))
+        left = await metrics.read(db)
+    assert left.slowdown == pytest.approx(5.0, abs=0.1)
+    assert left.rate == pytest.approx(1.0, abs=0.1)
 
 
 async def test_recovery_survives_a_clock_that_jumped_back(reserve: Reserve, throttle: Throttle) -> None:
