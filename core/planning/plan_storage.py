@@ -43,14 +43,33 @@ async def store_plan(con: Workspace, database: Database, run_id: str, vault: Vau
     if not isinstance(con, SmallWorkspace):
         await store_rejections(con, database, run_id, with_words=vault is not None)
         return await store_batches(con, database, run_id, vault)
-    rejected = [Rejection(*row) for row in con.execute(_REJECTED).fetchall()]
+    rejected = rejections_of(con)
     drafts = [draft for phase in batching.prepare(con) for draft in batching.iter_drafts(con, phase)]
-    if rejected or drafts:
-        await to_the_end(_add_plan(database, run_id, rejected, drafts))
+    await add_plan(database, run_id, rejected, drafts)
+    return work_of(drafts)
+
+
+def rejections_of(con: SmallWorkspace) -> list[Rejection]:
+    """Return the rejections of a small planning."""
+    return [Rejection(*row) for row in con.execute(_REJECTED).fetchall()]
+
+
+def work_of(drafts: Sequence[Draft]) -> Work:
+    """Return what these batches take."""
     return _with(Work(0, 0), drafts)
 
 
-async def _add_plan(database: Database, run_id: str, rejected: list[Rejection], drafts: list[Draft]) -> None:
+async def add_plan(
+    database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]
+) -> None:
+    """Store the rejections of a run and the drafts of its batches in one transaction."""
+    if rejected or drafts:
+        await to_the_end(_add_plan(database, run_id, rejected, drafts))
+
+
+async def _add_plan(
+    database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]
+) -> None:
     async with database.write() as db:
         await rejections.add(db, run_id, rejected)
         await batches.add_drafts(db, run_id, drafts)

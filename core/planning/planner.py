@@ -9,6 +9,7 @@ from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.data_fields import MOST_FIELDS
 from core.models.run import Run, RunPlan, SyncMode, digest_of
+from core.planning import run_source
 from core.planning.adoption import adopt_list
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
@@ -18,17 +19,19 @@ from core.planning.exclusions import ExclusionSettings
 from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
-from core.planning.ledger_lookup import load_relevant_ledger
-from core.planning.live_source import restore_newer
+from core.planning.ledger_lookup import load_relevant_ledger, look_up
+from core.planning.live_planner import LivePlan, LivePlanning
+from core.planning.live_source import SourceRow, claimed_changes, restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
-from core.planning.plan_storage import discard_drafts, store_plan
+from core.planning.plan_storage import add_plan, discard_drafts, store_plan
 from core.planning.removal_limits import DELETED, removal_note
 from core.planning.run_source import open_source, sync_mode
+from core.planning.small_workspace import is_supported
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import Workspace, load_ledger, run, scalar
 from core.sources import Source
-from core.store import approvals, batches, ledger, lists, mappings, runs
+from core.store import approvals, batches, last_known_emails, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
@@ -84,6 +87,12 @@ async def plan_run(
         sizes = {} if planned.request.live else await ledger.sizes(db, mapping_ids)
     if is_planned_again:
         await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
+    if is_light(planned, merges=merges) and fields is None and exclusions is None:
+        rows = await claimed_changes(database, planned)
+        if len(rows) <= run_source.SMALL_MEMBERS:
+            live_plan = await _plan_few(database, planned, target, mapping_ids, rows, suppressed, forgotten)
+            guards = tuple(check_project_type(target, planned.project_type))
+            return with_open_guards(planned, PlanResult(live_plan.plan, live_plan.mode, revision), guards, None)
     ledger_size = sizes.get(target.id, 0)
     opening = open_source(
         database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()), exclusions
@@ -188,6 +197,32 @@ async def plan_run(
         **asdict(counts),
     )
     return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
+
+
+def is_light(planned: Run, *, merges: bool) -> bool:
+    """Return whether a run of live changes can be planned in memory, as far as its request says."""
+    request = planned.request
+    return request.live and not request.full and not merges and not had_approval(planned) and is_supported()
+
+
+async def _plan_few(
+    database: Database,
+    planned: Run,
+    target: AudienceMapping,
+    mapping_ids: list[int],
+    rows: list[SourceRow],
+    suppressed: SuppressionList | None,
+    forgotten: tuple[Path | None, Path | None] | None,
+) -> LivePlan:
+    """Plan the few live changes of a run, and store its drafts."""
+    with LivePlanning(planned, target, rows) as planning:
+        async with database.read() as db:
+            keys = planning.without_email
+            lookup = planning.lookup(mapping_ids, await last_known_emails.find(db, target.id, keys) if keys else ())
+            await look_up(db, [lookup])
+        live_plan = planning.plan(lookup.rows, suppressed, forgotten)
+    await add_plan(database, planned.id, live_plan.rejections, live_plan.drafts)
+    return live_plan
 
 
 async def _load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:

@@ -60,10 +60,11 @@ async def reject_suppressed(
 ) -> None:
     """Move members from `desired` to `rejected` if Iterable has rejected exactly these identities for good."""
     if suppressed is not None:
-        await run(con, _reject_suppressed, con, mapping_id, field, suppressed)
+        await run(con, reject_suppressed_few, con, mapping_id, field, suppressed)
 
 
-def _reject_suppressed(con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList) -> None:
+def reject_suppressed_few(con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList) -> None:
+    """As `reject_suppressed`, without a change of threads."""
     con.execute(create("suppressed_digests"))
     insert(con, "suppressed_digests", [(digest,) for digest in suppressed.digests])
     values = {"mapping_id": mapping_id, "salt": suppressed.salt, "kind": KIND}
@@ -84,9 +85,16 @@ async def reject_forgotten(
     `emails` and `user_ids` are files with the SHA-256 of the values, trimmed and in lower case, 32 bytes each; None:
     there are none. A former identity of such a member leaves the list.
     """
+    await run(con, reject_forgotten_few, con, mapping_id, field, emails, user_ids)
+
+
+def reject_forgotten_few(
+    con: Workspace, mapping_id: int, field: UserIdField, emails: Path | None, user_ids: Path | None
+) -> None:
+    """As `reject_forgotten`, without a change of threads."""
     for column, path in (("email", emails), ("user_id", user_ids)):
         if path is not None and path.stat().st_size:
-            await run(con, _reject_forgotten, con, mapping_id, field, column, path)
+            _reject_forgotten(con, mapping_id, field, column, path)
 
 
 def _reject_forgotten(con: Workspace, mapping_id: int, field: UserIdField, column: str, path: Path) -> None:

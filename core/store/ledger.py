@@ -267,7 +267,6 @@ _VALUES = {
 }
 _FOUND = "SELECT mapping_id, profile, email, user_id, certain FROM ledger WHERE "
 _BY_PROFILE = _FOUND + "mapping_id = :mapping_id AND profile IN ({profiles})"
-_BY_IDENTITY = _FOUND + "mapping_id IN ({mappings}) AND (email IN ({emails}) OR user_id IN ({user_ids}))"
 _ENTRY = (ledger.c.mapping_id, ledger.c.member_key, ledger.c.email, ledger.c.user_id, ledger.c.is_confirmed)
 #: A row for planning: mapping id, member key, email, user id, is confirmed.
 Entry = tuple[int, str, str | None, str | None, bool]
@@ -276,18 +275,6 @@ Entry = tuple[int, str, str | None, str | None, bool]
 async def by_profile(db: AsyncConnection, mapping_id: int, profiles: Sequence[str]) -> list[Entry]:
     """Return the rows of a mapping for these profiles."""
     return await _look_up(db, _BY_PROFILE, {"mapping_id": mapping_id, "profiles": profiles})
-
-
-async def by_identity(
-    db: AsyncConnection, mapping_ids: Sequence[int], emails: Sequence[str], user_ids: Sequence[str]
-) -> list[Entry]:
-    """Return the rows of these mappings with one of these emails or user ids.
-
-    This scans all rows of the mappings: some 0.3 s for a million. An index on the email would make it faster, but every
-    bulk sync several times as expensive, because it is written in random order.
-    """
-    wanted = {"mappings": [str(each) for each in mapping_ids], "emails": emails, "user_ids": user_ids}
-    return await _look_up(db, _BY_IDENTITY, wanted)
 
 
 async def former_identities(db: AsyncConnection, mapping_id: int) -> list[Entry]:
@@ -303,8 +290,6 @@ async def _look_up(db: AsyncConnection, statement: str, wanted: Mapping[str, int
     if not any(lists.values()):
         return []
     selects = {name: _VALUES[db.dialect.name].format(name=name) for name in lists}
-    if "mappings" in selects:  # numbers, so that the primary key is used
-        selects["mappings"] = ",".join(str(int(each)) for each in lists.pop("mappings"))
     values = {name: value for name, value in wanted.items() if isinstance(value, int)}
     rows = await db.execute(
         text(statement.format(**selects)), values | {name: json.dumps(list(each)) for name, each in lists.items()}
