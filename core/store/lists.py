@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import StopReason
@@ -160,6 +160,10 @@ async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
     return RunGuard(revision, worker, holder, reason, refused_at is not None)
 
 
+#: The condition that a batch has no answer, as a literal: SQLite takes a partial index for no other.
+IS_SENT: ColumnElement[bool] = literal_column("batches.state = 'sent'")
+
+
 def batches_of_list(connection_id: int, list_id: int, *conditions: ColumnElement[bool]) -> Select[int, int, int, str]:
     """Return the query for the batches of a list: id, phase, mapping id, members (JSON), in the order of their ids."""
     return (
@@ -178,5 +182,5 @@ async def unanswered_batches(
     db: AsyncConnection, connection_id: int, list_id: int, but_run: str
 ) -> list[tuple[int, int, int, str]]:
     """Return the unanswered batches of a list's other runs: id, phase, mapping id, members (JSON)."""
-    query = batches_of_list(connection_id, list_id, runs.c.id != but_run, batches.c.status == "sent")
+    query = batches_of_list(connection_id, list_id, runs.c.id != but_run, IS_SENT)
     return [(i, phase, mapping, members) for i, phase, mapping, members in await db.execute(query)]

@@ -355,6 +355,8 @@ batches = Table(
 )
 # where doubted_until is not null
 Index("batches_doubted_until_ix", batches.c.doubted_until)
+# where state is sent
+Index("batches_sent_ix", batches.c.run_id)
 
 #: The members of each batch, as JSON (core.models.batch describes it). Separate from `batches`, because SQLite rewrites
 #: a whole row to change one column.

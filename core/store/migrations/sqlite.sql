@@ -503,4 +503,5 @@ CREATE TABLE reports (
     );
 CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
-INSERT INTO alembic_version VALUES ('0038');
+CREATE INDEX batches_sent_ix ON batches (run_id) WHERE state = 'sent';
+INSERT INTO alembic_version VALUES ('0039');
