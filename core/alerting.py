@@ -3,6 +3,8 @@
 An alert is a row (core/store/alerts.py). The provider of alert messages (in `bot`) decides in which channel it appears.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
@@ -81,6 +83,14 @@ async def run_succeeded(db: AsyncConnection, run: Run) -> None:
     """Close the alerts about failures of the run's mapping and of its connection: both work again."""
     for mapping_id in (run.mapping_id, None):
         await resolve(db, run.connection_id, mapping_id, AlertKind.FAILURE)
+
+
+async def runs_succeeded(db: AsyncConnection, runs: Sequence[Run]) -> None:
+    """As `run_succeeded`, for several runs."""
+    mapping_ids = {run.mapping_id for run in runs}
+    for each in await alerts.failures_of(db, {run.connection_id for run in runs}):
+        if each.mapping_id is None or each.mapping_id in mapping_ids:
+            await alerts.close(db, each.id, AlertOutcome.RESOLVED)
 
 
 async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: str | None) -> None:

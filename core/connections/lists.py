@@ -19,7 +19,6 @@ from core.models.run import Run
 from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.database import to_the_end
-from core.store.lists import ListState
 from core.store.mappings import AudienceMapping
 
 # Parts of Iterable may not know a list that is younger than this, in seconds, and show its members late.
@@ -51,17 +50,19 @@ async def is_new_in_iterable(engine: Engine, connection_id: int, list_id: int) -
     async with engine.database.read() as db:
         known = await lists.get(db, connection_id, list_id)
         of_list = await mappings.of_connection(db, connection_id, list_id)
-    return any(is_just_created(engine, known, mapping) for mapping in of_list)
+    created_at = None if known is None else known.list_created_at
+    return any(is_just_created(engine, created_at, mapping) for mapping in of_list)
 
 
-def is_just_created(engine: Engine, known: ListState | None, mapping: AudienceMapping) -> bool:
+def is_just_created(engine: Engine, list_created_at: int | None, mapping: AudienceMapping) -> bool:
     """Return whether the list of a mapping is younger than NEW_LIST_S.
 
-    If Iterable did not report the time of its creation, the time of the mapping's approval is used.
+    `list_created_at` is when Iterable says that it was created (ms). If it did not report that, the time of the
+    mapping's approval is used.
     """
     created_at = mapping.decided_at or mapping.created_at
-    if known is not None and known.list_created_at is not None:
-        created_at = known.list_created_at / 1000
+    if list_created_at is not None:
+        created_at = list_created_at / 1000
     return engine.clock.time() - created_at < NEW_LIST_S
 
 

@@ -37,6 +37,12 @@ class BatchOutcome:
     vanished: list[EntryGroup] = field(default_factory=list)
     is_confirmed: bool = True
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether every member was accepted for sure, under the identity that was sent."""
+        unsure = self.rejected or self.unattributed or self.renamed or self.merged or self.vanished
+        return self.is_confirmed and not unsure
+
     def __add__(self, other: "BatchOutcome") -> "BatchOutcome":
         return BatchOutcome(
             self.accepted + other.accepted,

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +12,7 @@ from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.runs import executor
 from core.store import connections, freezes, inbox, live_mappings, runs
 from core.store.inbox import DeliveryFilter
+from core.store.live_rounds import WaitingChange
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 
 logger = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ MOST_MEMBERS = 5_000
 MARKED_AT_ONCE = 500
 # The source shape of daily runs.
 SHAPE = "live"
+#: The request of each run. A person approved it with the mapping.
+REQUEST = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
 
 
 async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | None:
@@ -38,7 +42,6 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
         claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, await _filter(engine, db, current))
         if not claimed:
             return None
-        request = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
         await runs.add(
             db,
             run_id=run_id,
@@ -46,7 +49,7 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
             mode=SyncMode.DELTA.value,
             user_id_field=connection.user_id_field.value,
             rate=connection.requests_per_second,
-            request=request,
+            request=REQUEST,
             worker_id=engine.presence.id,
             is_live=True,
         )
@@ -139,11 +142,38 @@ def delivery_filter(
     return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now, frozen)
 
 
+def deliverable(changes: Sequence[WaitingChange], allowed: DeliveryFilter) -> list[WaitingChange]:
+    """Return the changes of a mapping that may be delivered, in the order of their keys. They are all that wait.
+
+    It is the rule of `core.store.inbox.claim`, for changes in memory. Removals that need an approval are left out.
+    """
+    joiners = [each for each in changes if each.is_member]
+    emails = {each.email.lower() for each in joiners if each.email is not None}
+    customer_ids = {each.customer_id for each in joiners if each.customer_id is not None}
+
+    def joins_as_another(each: WaitingChange) -> bool:
+        return (each.email is not None and each.email.lower() in emails) or each.customer_id in customer_ids
+
+    def is_ready(each: WaitingChange) -> bool:
+        if allowed.frozen is FreezeHolds.BOTH:
+            return False
+        if each.is_member:
+            return allowed.frozen is not FreezeHolds.ADDITIONS
+        if allowed.frozen is FreezeHolds.REMOVALS:
+            return False
+        if allowed.frozen is FreezeHolds.ADDITIONS and joins_as_another(each):
+            return False
+        is_over = allowed.held_after is None or not allowed.held_after < each.pending_since <= allowed.held_until
+        return is_over or joins_as_another(each)
+
+    return sorted((each for each in changes if is_ready(each)), key=lambda each: each.member_key)
+
+
 async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:
     day = await live_mappings.day_now(db, run.mapping_id, run.finished_at or time.time())
     daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if daily_run_id is None:
-        daily_run_id = await _new_daily_run(db, run, mapping)
+        daily_run_id = await new_daily_run(db, run, mapping)
         await live_mappings.set_day(db, run.mapping_id, day, run_id=daily_run_id)
     await alerting.run_succeeded(db, run)
     if run.counters.added + run.counters.updated + run.counters.removed:
@@ -151,7 +181,8 @@ async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: Audience
     await live_mappings.add_to(db, run, daily_run_id)
 
 
-async def _new_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> str:
+async def new_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> str:
+    """Store the daily run of the day on which `run` has ended, with no numbers yet. Returns its id."""
     daily_run_id = runs.new_id()
     await runs.add(
         db,

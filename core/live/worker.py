@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -14,10 +16,14 @@ from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.live import micro_batch
 from core.live.bulk_removal import run_bulk_removal
+from core.live.deliveries import Deliveries
 from core.live.due_checks import run_due_checks
 from core.live.maintenance import run_maintenance, watch
+from core.live.rounds import ENOUGH_MEMBERS, RECHECK_S, Round, begin_round
 from core.models.run import Run, RunStatus
-from core.store import clock, connections, inbox, live_mappings, live_work, runs
+from core.store import clock, connections, live_mappings, live_work, runs
+from core.store.database import is_away
+from core.store.database_errors import is_passing
 from core.store.live_work import LiveWork
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -30,15 +36,14 @@ WATCH_INTERVAL_S = 5.0
 # How often it looks for checks that need Iterable (core/live/due_checks.py), in seconds.
 CHECK_INTERVAL_S = 30.0
 MAINTENANCE_INTERVAL_S = 600.0
-# How often it looks while changes that are held back are the only ones, and the shortest time between two looks, in
-# seconds.
-RECHECK_S = 0.5
+# The shortest time between two looks, in seconds.
 LEAST_LOOK_S = 0.1
-# A run starts before the gathering time is over if this many members are pending.
-ENOUGH_MEMBERS = 1_000
-# How many mappings a worker delivers concurrently: they wait for Iterable most of the time. Fewer large batches are
-# planned at once (core/planning_slots.py).
-MOST_AT_ONCE = 16
+# How many mappings a worker delivers concurrently: they wait for Iterable most of the time. Those of a round are
+# planned one after the other, so more work gathers for each while there is much to do.
+MOST_AT_ONCE = 64
+# How many more it works on that need more than a round (core/live/rounds.py). Fewer large batches are planned at once
+# (core/planning_slots.py).
+MOST_ALONE = 16
 # The wait before a failed mapping is retried, in seconds: doubled after each failure, up to the second value.
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
@@ -54,7 +59,12 @@ class _Worker:
         self._engine = engine
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
+        self._deliveries = Deliveries(engine)
+        # those of these tasks that are no deliveries of a round, by mapping
+        self._alone: set[int] = set()
         self._not_before: dict[int, float] = {}
+        # when mappings are looked at again whose changes a round has left
+        self._again_at: dict[int, float] = {}
         self._failures: dict[int, int] = {}
 
     async def work(self) -> None:
@@ -83,6 +93,7 @@ class _Worker:
         for task in others:  # they may wait for Iterable's limits for minutes
             task.cancel()
         await asyncio.gather(*self._tasks.values(), asyncio.gather(*others, return_exceptions=True))
+        await self._deliveries.close()
 
     def _ask_iterable(self) -> None:
         """Start what is due of Iterable's side, unless it is under way: it may have to wait for Iterable's limits."""
@@ -102,39 +113,60 @@ class _Worker:
             has_runs = any(work.has_run for work in idle)
             unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)} if has_runs else {}
         wait = POLL_INTERVAL_S
+        ready: list[LiveWork] = []
         for work in sorted(idle, key=lambda work: _waiting_since(work, unfinished.get(work.mapping.id))):
             mapping, run = work.mapping, unfinished.get(work.mapping.id)
             delay = self._not_before.get(mapping.id, 0.0) - time.monotonic()
             if run is None and not _is_emptied(mapping):
-                delay = max(delay, _gathers_for(work, now, gather_s))
+                again_in = self._again_at.get(mapping.id, 0.0) - time.monotonic()
+                delay = max(delay, again_in, _gathers_for(work, now, gather_s))
             if delay > 0.0:
                 wait = min(wait, delay)
-            elif len(self._tasks) >= MOST_AT_ONCE:
-                break
+            elif run is None and not _is_emptied(mapping):
+                if len(self._tasks) - len(self._alone) + len(ready) < MOST_AT_ONCE:
+                    ready.append(work)
+            elif len(self._alone) >= MOST_ALONE:
+                continue
             elif run is not None and work.held is not None and run.status not in _ENDED:
                 continue  # it stopped before its mapping was frozen
-            elif _is_emptied(mapping) or await (self._is_ready(work) if run is None else self._is_left(work, run)):
-                task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
-                self._tasks[mapping.id] = task
-                task.add_done_callback(partial(self._ended, mapping.id))
-            elif run is None:
-                wait = min(wait, RECHECK_S)
-        return wait
+            elif _is_emptied(mapping) or (run is not None and await self._is_left(work, run)):
+                self._start(mapping, self._carry(mapping, run), is_alone=True)
+        return min(wait, await self._begin_round(ready)) if ready else wait
+
+    async def _begin_round(self, works: list[LiveWork]) -> float:
+        """Deliver the changes of these mappings. Returns after how many seconds to look again."""
+        try:
+            begun = await begin_round(self._engine, works)
+        except (DBAPIError, OSError) as error:
+            if not isinstance(error, DBAPIError) or is_away(error) or is_passing(error):
+                raise
+            logger.warning("could not begin a round of live changes", exc_info=True)
+            begun = Round(others=works)
+        except Exception:  # a bug that one mapping causes must not stop the others
+            logger.exception("could not begin a round of live changes")
+            begun = Round(others=works)
+        for delivery in begun.deliveries:
+            self._start(delivery.state.mapping, self._deliveries.deliver(delivery))
+        for work in begun.others:
+            if len(self._alone) < MOST_ALONE:
+                self._start(work.mapping, self._carry(work.mapping, None), is_alone=True)
+            else:
+                begun.later[work.mapping.id] = RECHECK_S
+        now = time.monotonic()
+        self._again_at = {mapping_id: now + min(wait, RECHECK_S) for mapping_id, wait in begun.later.items()}
+        return min([POLL_INTERVAL_S, *(at - now for at in self._again_at.values())])
+
+    def _start(self, mapping: AudienceMapping, work: Coroutine[Any, Any, None], *, is_alone: bool = False) -> None:
+        if is_alone:
+            self._alone.add(mapping.id)
+        task = asyncio.create_task(self._guarded(mapping, work), name=f"live {mapping.id}")
+        self._tasks[mapping.id] = task
+        task.add_done_callback(partial(self._ended, mapping.id))
 
     def _ended(self, mapping_id: int, _task: asyncio.Task[None]) -> None:
         del self._tasks[mapping_id]
+        self._alone.discard(mapping_id)
         self._engine.live_work.set()  # there is room for another delivery
-
-    async def _is_ready(self, work: LiveWork) -> bool:
-        """Return whether the gathering time of a mapping's changes is over, or enough have been gathered."""
-        window_s = self._engine.settings.firehose_merge_window_s
-        async with self._engine.database.read() as db:
-            allowed = micro_batch.delivery_filter(work.mapping, window_s, work.held)
-            waiting = await inbox.waiting(db, work.mapping.id, ENOUGH_MEMBERS, allowed)
-        if waiting.oldest is None:
-            return False
-        is_gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
-        return not is_gathering or waiting.size >= ENOUGH_MEMBERS
 
     async def _is_left(self, work: LiveWork, run: Run) -> bool:
         """Return whether this process has to resume a run, or to finalize an ended one."""
@@ -163,21 +195,26 @@ class _Worker:
         return has_to_wait
 
     async def _carry(self, mapping: AudienceMapping, unfinished: Run | None) -> None:
+        """Do what a round does not: whatever is unusual about a mapping."""
+        if _is_emptied(mapping):
+            await run_bulk_removal(self._engine, mapping.id)
+            return
+        if unfinished is not None and unfinished.list_id != mapping.list_id and not unfinished.status.is_active:
+            await micro_batch.abandon(self._engine, unfinished)  # the mapping has another list now
+            return
+        if unfinished is not None and unfinished.status in _ENDED:
+            await micro_batch.finalize(self._engine, unfinished.id)
+            return
+        run_id = await (
+            self._reopened(unfinished) if unfinished else micro_batch.create_micro_batch(self._engine, mapping)
+        )
+        if run_id is not None:
+            await micro_batch.execute(self._engine, run_id)
+
+    async def _guarded(self, mapping: AudienceMapping, work: Coroutine[Any, Any, None]) -> None:
+        """Do work on a mapping. If it fails, wait before the next attempt."""
         try:
-            if _is_emptied(mapping):
-                await run_bulk_removal(self._engine, mapping.id)
-                return
-            if unfinished is not None and unfinished.list_id != mapping.list_id and not unfinished.status.is_active:
-                await micro_batch.abandon(self._engine, unfinished)  # the mapping has another list now
-                return
-            if unfinished is not None and unfinished.status in _ENDED:
-                await micro_batch.finalize(self._engine, unfinished.id)
-                return
-            run_id = await (
-                self._reopened(unfinished) if unfinished else micro_batch.create_micro_batch(self._engine, mapping)
-            )
-            if run_id is not None:
-                await micro_batch.execute(self._engine, run_id)
+            await work
         except SyncError as error:
             with contextlib.suppress(DBAPIError):  # if the database is the cause, the next attempt records it
                 await self._failed(mapping, error)

@@ -31,9 +31,7 @@ _HAS_OTHER_KEY = ("customer:", "email:")
 class LedgerLookup:
     """Which rows of the ledger matter for some members of a mapping, and those that were found."""
 
-    def __init__(
-        self, con: Workspace, mapping_id: int, mapping_ids: Sequence[int], project_type: ProjectType
-    ) -> None:
+    def __init__(self, con: Workspace, mapping_id: int, mapping_ids: Sequence[int], project_type: ProjectType) -> None:
         """Take the members from `desired` and `leavers`. `mapping_ids` are all mappings of the mapping's list."""
         self.mapping_id = mapping_id
         self.mapping_ids = mapping_ids

@@ -62,9 +62,7 @@ class LivePlanning:
         fill_source(self._con, rows)
         self._members = scalar(self._con, "SELECT count(*) FROM source WHERE member")
         with_removals = self._diff_mode is SyncMode.DELTA
-        map_members(
-            self._con, planned.user_id_field, planned.project_type, with_removals=with_removals, live=True
-        )
+        map_members(self._con, planned.user_id_field, planned.project_type, with_removals=with_removals, live=True)
 
     def __enter__(self) -> Self:
         """Do nothing."""

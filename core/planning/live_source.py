@@ -47,7 +47,9 @@ async def claimed_changes(database: Database, live_run: Run) -> list[SourceRow]:
     """Return the live changes of a run as rows of the table `source`."""
     async with database.read() as db:
         changes = await inbox.claimed_by(db, live_run.id)
-    return [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
+    return [
+        (c.member_key, mpid_of(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes
+    ]
 
 
 async def load_attributes(
@@ -141,6 +143,7 @@ def _make_fields(con: "duckdb.DuckDBPyConnection", fields: FieldSettings, sealed
     insert(con, TABLE, rows, columns)
 
 
-def _mpid(member_key: str) -> int | None:
+def mpid_of(member_key: str) -> int | None:
+    """Return the mpid that is a member's key; None if another identity is."""
     digits = member_key.removeprefix("-")
     return int(member_key) if digits.isascii() and digits.isdecimal() else None

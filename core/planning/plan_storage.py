@@ -59,17 +59,13 @@ def work_of(drafts: Sequence[Draft]) -> Work:
     return _with(Work(0, 0), drafts)
 
 
-async def add_plan(
-    database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]
-) -> None:
+async def add_plan(database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]) -> None:
     """Store the rejections of a run and the drafts of its batches in one transaction."""
     if rejected or drafts:
         await to_the_end(_add_plan(database, run_id, rejected, drafts))
 
 
-async def _add_plan(
-    database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]
-) -> None:
+async def _add_plan(database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]) -> None:
     async with database.write() as db:
         await rejections.add(db, run_id, rejected)
         await batches.add_drafts(db, run_id, drafts)

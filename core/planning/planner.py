@@ -9,7 +9,7 @@ from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.data_fields import MOST_FIELDS
 from core.models.run import Run, RunPlan, SyncMode, digest_of
-from core.planning import run_source
+from core.planning import small_workspace
 from core.planning.adoption import adopt_list
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
@@ -21,12 +21,11 @@ from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
-from core.planning.live_source import SourceRow, claimed_changes, restore_newer
+from core.planning.live_source import claimed_changes, restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
 from core.planning.plan_storage import add_plan, discard_drafts, store_plan
 from core.planning.removal_limits import DELETED, removal_note
 from core.planning.run_source import open_source, sync_mode
-from core.planning.small_workspace import is_supported
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import Workspace, load_ledger, run, scalar
@@ -47,6 +46,8 @@ SELECT (SELECT count(person) FROM people) - (
     SELECT count(person) - count(DISTINCT person) FROM people WHERE hash(person) IN (SELECT key FROM repeated))
 """
 _COUNT = "SELECT count(*) FROM rejected WHERE reason = '{reason}'"
+_COUNT_REJECTED = "SELECT count(*) FROM rejected"
+_COUNT_REPLACED = "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1"
 _COUNTED_REASONS = (FailureReason.FORGOTTEN.value, EXCLUDED)
 
 
@@ -79,20 +80,19 @@ async def plan_run(
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
     """
+    live, project_type = planned.request.live, planned.project_type
     async with database.read() as db:
         is_planned_again = await batches.has_stored(db, planned.id)
         target, mappings_of_list, revision = await load_targets(db, planned)
         mapping_ids = [mapping.id for mapping in mappings_of_list]
         # only guards and the choice of a workspace need the sizes, and live changes look up the rows that they need
-        sizes = {} if planned.request.live else await ledger.sizes(db, mapping_ids)
+        sizes = {} if live else await ledger.sizes(db, mapping_ids)
     if is_planned_again:
         await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
-    if is_light(planned, merges=merges) and fields is None and exclusions is None:
-        rows = await claimed_changes(database, planned)
-        if len(rows) <= run_source.SMALL_MEMBERS:
-            live_plan = await _plan_few(database, planned, target, mapping_ids, rows, suppressed, forgotten)
-            guards = tuple(check_project_type(target, planned.project_type))
-            return with_open_guards(planned, PlanResult(live_plan.plan, live_plan.mode, revision), guards, None)
+    is_light = live and not merges and fields is None and exclusions is None and not had_approval(planned)
+    if is_light and (few := await _plan_few(database, planned, target, mapping_ids, suppressed, forgotten)) is not None:
+        guards = tuple(check_project_type(target, planned.project_type))
+        return with_open_guards(planned, PlanResult(few.plan, few.mode, revision), guards, None)
     ledger_size = sizes.get(target.id, 0)
     opening = open_source(
         database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()), exclusions
@@ -104,8 +104,7 @@ async def plan_run(
         # no leavers are computed for a mapping that keeps them
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
         in_source = scalar(con, "SELECT count(*) FROM source WHERE member")
-        with_removals, live = diff_mode is SyncMode.DELTA, planned.request.live
-        project_type = planned.project_type
+        with_removals = diff_mode is SyncMode.DELTA
         await run(con, map_members, con, planned.user_id_field, project_type, with_removals=with_removals, live=live)
         if project_type is ProjectType.EMAIL:  # in others a user id alone is precise
             await fill_last_known_emails(con, database, target.id)
@@ -139,12 +138,12 @@ async def plan_run(
         )
         outside = await run(con, lambda: count_outside(con, merges=merges)) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
-        rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count, excluded_count = (scalar(con, _COUNT.format(reason=each)) for each in _COUNTED_REASONS)
-        to_replace = scalar(con, "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1")
+        rejected, to_replace = scalar(con, _COUNT_REJECTED), scalar(con, _COUNT_REPLACED)
         work = await store_plan(con, database, planned.id, None if fields is None else fields.vault)
-    is_from = (source_digest, address or planned.request.path)
-    history, deltas, read_at = await _before(database, planned, target.id, mode, source, *is_from)
+    history, deltas, read_at = await _before(
+        database, planned, target.id, mode, source, source_digest, address or planned.request.path
+    )
     numbers = PlannedNumbers(
         members,
         counts.left,
@@ -154,16 +153,18 @@ async def plan_run(
         to_replace,
         to_merge=work.renames if merges else 0,
     )
-    guards = check_guards(
-        mode,
-        target,
-        source,
-        numbers,
-        history=history,
-        source_at=read_at if source_at is None else source_at,
-        problems=problems,
+    guards = (
+        *check_project_type(target, project_type),
+        *check_guards(
+            mode,
+            target,
+            source,
+            numbers,
+            history=history,
+            source_at=read_at if source_at is None else source_at,
+            problems=problems,
+        ),
     )
-    guards = (*check_project_type(target, project_type), *guards)
     if adopted is not None:
         guards = (adoption_guard(target.list_id, adopted.message), *guards)
     plan = RunPlan(
@@ -199,30 +200,28 @@ async def plan_run(
     return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
 
 
-def is_light(planned: Run, *, merges: bool) -> bool:
-    """Return whether a run of live changes can be planned in memory, as far as its request says."""
-    request = planned.request
-    return request.live and not request.full and not merges and not had_approval(planned) and is_supported()
-
-
 async def _plan_few(
     database: Database,
     planned: Run,
     target: AudienceMapping,
     mapping_ids: list[int],
-    rows: list[SourceRow],
     suppressed: SuppressionList | None,
     forgotten: tuple[Path | None, Path | None] | None,
-) -> LivePlan:
-    """Plan the few live changes of a run, and store its drafts."""
+) -> LivePlan | None:
+    """Plan the live changes of a run in memory, and store its drafts. Returns None if that is not possible."""
+    if planned.request.full or not small_workspace.is_supported():
+        return None
+    rows = await claimed_changes(database, planned)
+    if len(rows) > small_workspace.SMALL_MEMBERS:
+        return None
     with LivePlanning(planned, target, rows) as planning:
         async with database.read() as db:
             keys = planning.without_email
             lookup = planning.lookup(mapping_ids, await last_known_emails.find(db, target.id, keys) if keys else ())
             await look_up(db, [lookup])
-        live_plan = planning.plan(lookup.rows, suppressed, forgotten)
-    await add_plan(database, planned.id, live_plan.rejections, live_plan.drafts)
-    return live_plan
+        few = planning.plan(lookup.rows, suppressed, forgotten)
+    await add_plan(database, planned.id, few.rejections, few.drafts)
+    return few
 
 
 async def _load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:

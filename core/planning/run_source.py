@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.models.run import Run, SyncMode
+from core.planning import small_workspace
 from core.planning.data_fields import FieldSettings
 from core.planning.exclusions import ExclusionSettings, load_exclusions
 from core.planning.live_source import (
@@ -29,14 +30,14 @@ from core.planning.live_source import (
 from core.planning.member_account import check_rows
 from core.planning.plan_files import is_small, paths_of
 from core.planning.schema import create
-from core.planning.small_workspace import SMALL_LEDGER, SMALL_MEMBERS, SmallWorkspace, is_supported
+from core.planning.small_workspace import SMALL_LEDGER, SmallWorkspace, is_supported
 from core.planning.suppression import exclude_erased
 from core.planning.workspace import (
     Workspace,
     insert,
+    open_small_workspace,
     run,
     scalar,
-    small_workspace,
     workspace,
 )
 from core.sources import Source
@@ -128,7 +129,7 @@ async def _read_small(
     small = await asyncio.to_thread(
         read_small,
         paths[0],
-        most_profiles=SMALL_MEMBERS,
+        most_profiles=small_workspace.SMALL_MEMBERS,
         audience=planned.request.audience,
         variant=target.audience_name,
         columns=columns,
@@ -148,7 +149,7 @@ async def _small_source(
     digest: str,
 ) -> AsyncIterator[RunSource]:
     """Put the members of a file into a small workspace, for the length of the block."""
-    async with small_workspace() as small:
+    async with open_small_workspace() as small:
         fill_source(small, rows)
         small.execute(create("newer_changes"))
         insert(small, "newer_changes", newer_changes)
@@ -185,8 +186,8 @@ async def _live_changes(
     async with contextlib.AsyncExitStack() as stack:
         con: Workspace
         needs_duckdb = fields is not None or exclusions is not None or planned.request.full
-        if len(rows) <= SMALL_MEMBERS and not needs_duckdb and is_supported():
-            con = await stack.enter_async_context(small_workspace())
+        if len(rows) <= small_workspace.SMALL_MEMBERS and not needs_duckdb and is_supported():
+            con = await stack.enter_async_context(open_small_workspace())
         else:
             files = [] if exclusions is None else exclusions.files
             con = await stack.enter_async_context(workspace(data_dir, planned.id, memory_mb, small=True, reads=files))
@@ -216,7 +217,7 @@ def sync_mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode
 def _are_few(planned: Run, members: int, newer: int, ledger_size: int) -> bool:
     """Return whether the members that were read, their newer changes, and the ledger fit into a small workspace."""
     is_special = planned.request.adopts is not None or planned.request.full
-    fits = max(members, newer) <= SMALL_MEMBERS and ledger_size <= SMALL_LEDGER
+    fits = max(members, newer) <= small_workspace.SMALL_MEMBERS and ledger_size <= SMALL_LEDGER
     return fits and not is_special and is_supported()
 
 

@@ -113,7 +113,7 @@ def _lock(con: "duckdb.DuckDBPyConnection", directory: Path, reads: Sequence[Pat
 
 
 @asynccontextmanager
-async def small_workspace() -> AsyncIterator[SmallWorkspace]:
+async def open_small_workspace() -> AsyncIterator[SmallWorkspace]:
     """Open an empty workspace for few members, and forget it at the end of the block."""
     con = SmallWorkspace()
     try:

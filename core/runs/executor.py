@@ -191,7 +191,7 @@ async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[ListHold[Run]]:
         try:
             await stoppable(engine, run.id, create_list_of_mapping(engine, run.mapping_id))
         except InvalidApiKeyError:
-            await _record_refused_key(engine, connection)
+            await record_refused_key(engine, connection)
             raise
         run = await require_run(engine, run.id)
 
@@ -233,6 +233,14 @@ async def _upload_rest(engine: Engine, run_id: str, hold: ListHold[Any], begun: 
     return end is not UploadEnd.DISCARDED
 
 
+async def upload_rest(engine: Engine, run_id: str, hold: ListHold[Any]) -> None:
+    """Upload what is left of a live run whose first requests were sent and recorded elsewhere, and end the run.
+
+    The caller holds the list lock. Raises what ends an upload, as `apply` records it.
+    """
+    await _upload_rest(engine, run_id, hold, None)
+
+
 async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: ListState) -> _Upload:
     """Record that a run uploads, and update the other runs of its mapping.
 
@@ -260,7 +268,7 @@ async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: Li
         waiting_for_run_id=None,
         ledger_revision=revision,
     )
-    return _Upload(run, connection, revision, is_just_created(engine, state, mapping))
+    return _Upload(run, connection, revision, is_just_created(engine, state.list_created_at, mapping))
 
 
 async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: Run) -> None:
@@ -443,7 +451,7 @@ async def _upload(engine: Engine, run_id: str, begun: _Upload | None) -> UploadE
         except StalePlanError:
             return UploadEnd.STALE
         except InvalidApiKeyError:
-            await _record_refused_key(engine, connection)
+            await record_refused_key(engine, connection)
             raise
     return UploadEnd.DONE
 
@@ -486,7 +494,7 @@ async def _resume_upload(engine: Engine, run_id: str) -> _Upload | UploadEnd:
         return await _begin_upload(engine, db, run, state)
 
 
-async def _record_refused_key(engine: Engine, connection: Connection) -> None:
+async def record_refused_key(engine: Engine, connection: Connection) -> None:
     """Record that Iterable refused a connection's key, so that no run uses it until it is replaced.
 
     `connection` has the key that the request used. If the key was replaced since, nothing is recorded.

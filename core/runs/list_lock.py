@@ -57,8 +57,23 @@ async def hold_list_lock(
             await wait_for_run(engine, run.id, state.locked_by_run_id)
         await raise_if_stopped(engine, run.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
-    try:
+    async with _until_released(engine, list_key, hold):
         yield hold
+
+
+@asynccontextmanager
+async def keep_list_lock(engine: Engine, run: Run) -> AsyncIterator[ListHold[Run]]:
+    """Keep the lock of the run's list, which the caller has acquired with the run, for the length of the block."""
+    list_key = (run.connection_id, run.list_id)
+    hold = ListHold(run, list_key, engine.presence.id)
+    async with _until_released(engine, list_key, hold):
+        yield hold
+
+
+@asynccontextmanager
+async def _until_released(engine: Engine, list_key: tuple[int, int], hold: ListHold[T]) -> AsyncIterator[None]:
+    try:
+        yield
     finally:
         if hold.is_released:
             engine.held.discard(list_key)

@@ -1,5 +1,6 @@
 """Alerts: failures that have not recovered; at most one of a kind is open for a mapping or for a connection."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -122,6 +123,19 @@ def _is_of(kind: AlertKind) -> ColumnElement[bool]:
     if kind.codes is None:
         return alerts.c.code.not_in(RUN_RULES | OF_ONE_CODE)
     return alerts.c.code.in_(kind.codes)
+
+
+_FAILURES = select(alerts).where(
+    alerts.c.closed_at.is_(None),
+    alerts.c.connection_id.in_(bindparam("connections", expanding=True)),
+    _is_of(AlertKind.FAILURE),
+)
+
+
+async def failures_of(db: AsyncConnection, connection_ids: Collection[int]) -> list[Alert]:
+    """Return the open alerts about failures of these connections and of their mappings."""
+    rows = (await db.execute(_FAILURES, {"connections": list(connection_ids)})).mappings()
+    return [_from_row(row) for row in rows]
 
 
 async def open_with_code(db: AsyncConnection, code: str) -> Alert | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -216,6 +216,15 @@ _BY_ID = select(connections).where(connections.c.id == bindparam("wanted"))
 async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
     """Find a connection by its id."""
     return _one((await db.execute(_BY_ID, {"wanted": connection_id})).mappings().first())
+
+
+_BY_IDS = select(connections).where(connections.c.id.in_(bindparam("ids", expanding=True)))
+
+
+async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, Connection]:
+    """Find connections by their ids."""
+    rows = (await db.execute(_BY_IDS, {"ids": list(ids)})).mappings()
+    return {connection.id: connection for row in rows if (connection := _one(row))}
 
 
 async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, delete, false, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
@@ -214,18 +214,46 @@ async def claimed_count(db: AsyncConnection, run_id: str) -> int:
     return int((await db.execute(query)).scalar_one())
 
 
+_DELIVERED = {
+    "pending_since": None,
+    "run_id": None,
+    "email": None,
+    "customer_id": None,
+    "hashed_fields": 0,
+    "sealed_fields": None,
+}
+
+
 async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
     """Mark up to `limit` claimed rows of a run as delivered: keep their time stamps, delete their identities.
 
     Returns whether the run has more: a row that is never marked would stay pending for ever.
     """
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.run_id == run_id)
-    await db.execute(
-        update(inbox)
-        .where(_of_mapping(db, mapping_id, condition, limit), condition)
-        .values(pending_since=None, run_id=None, email=None, customer_id=None, hashed_fields=0, sealed_fields=None)
-    )
+    await db.execute(update(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition).values(_DELIVERED))
     return (await db.execute(select(inbox.c.member_key).where(condition).limit(1))).first() is not None
+
+
+def _marking(*, locks: bool) -> Update:
+    """Build the statement of `mark_all_delivered`, with the parameter `run_ids`.
+
+    `locks`: lock the rows in the order of `put`.
+    """
+    is_claimed = inbox.c.run_id.in_(bindparam("run_ids", expanding=True))
+    statement = update(inbox).where(is_claimed).values(_DELIVERED)
+    if not locks:
+        return statement
+    keys = (inbox.c.mapping_id, inbox.c.member_key)
+    chosen = select(*keys).where(is_claimed).order_by(*keys).with_for_update().cte()
+    return statement.where(tuple_(*keys).in_(select(*chosen.c)))
+
+
+_MARK_ALL = {"sqlite": _marking(locks=False), "postgresql": _marking(locks=True)}
+
+
+async def mark_all_delivered(db: AsyncConnection, run_ids: Sequence[str]) -> None:
+    """As `mark_delivered`, for all rows of several runs that have few."""
+    await db.execute(_MARK_ALL[db.dialect.name], {"run_ids": list(run_ids)})
 
 
 async def unclaim(db: AsyncConnection, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """Rows of the ledger that small changes need, of several mappings at once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -8,25 +9,44 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
-from core.store.ledger import Entry
+from core.store import clock
+from core.store.ledger import ROWS_A_STATEMENT, Entry
 
-# Pairs of a mapping's id and a text, as a JSON array of arrays.
-_PAIRS = {
-    "sqlite": "SELECT CAST(value ->> 0 AS bigint), value ->> 1 FROM json_each(:{name})",
-    "postgresql": (
-        "SELECT CAST(value ->> 0 AS bigint), value ->> 1 FROM jsonb_array_elements(CAST(:{name} AS jsonb)) AS each(value)"
-    ),
+_ARRAY = {
+    "sqlite": "json_each(:{name})",
+    "postgresql": "jsonb_array_elements(CAST(:{name} AS jsonb)) AS each(value)",
 }
-_FOUND = "SELECT mapping_id, profile, email, user_id, certain FROM ledger WHERE "
+# Pairs of a mapping's id and a text, as a JSON array of arrays.
+_PAIRS = "SELECT CAST(value ->> 0 AS bigint) AS mapping_id, value ->> 1 AS profile FROM "
 # The former identities are a range of the primary key: ";" comes after ":".
-_OF_MEMBERS = f"""
-{_FOUND} (mapping_id, profile) IN ({{profiles}})
+_OF_MEMBERS = """
+SELECT ledger.mapping_id, ledger.profile, ledger.email, ledger.user_id, ledger.certain
+FROM ({profiles}) AS wanted JOIN ledger ON ledger.mapping_id = wanted.mapping_id AND ledger.profile = wanted.profile
 UNION ALL
-{_FOUND} mapping_id IN ({{mappings}}) AND profile BETWEEN :former AND :after_former
+SELECT mapping_id, profile, email, user_id, certain FROM ledger
+WHERE mapping_id IN ({mappings}) AND profile BETWEEN :former AND :after_former
 """
 # The ids of the mappings are in the statement, so that the primary key is used.
-_OF_IDENTITIES = f"""
-{_FOUND} mapping_id IN ({{mappings}}) AND ((mapping_id, email) IN ({{emails}}) OR (mapping_id, user_id) IN ({{user_ids}}))
+_OF_IDENTITIES = """
+SELECT mapping_id, profile, email, user_id, certain FROM ledger
+WHERE mapping_id IN ({mappings}) AND ((mapping_id, email) IN ({emails}) OR (mapping_id, user_id) IN ({user_ids}))
+"""
+_ROW = "(?, ?, ?, ?, true)"
+_PUT = """
+INSERT INTO ledger (mapping_id, profile, email, user_id, certain) VALUES {rows}
+ON CONFLICT (mapping_id, profile)
+DO UPDATE SET email = excluded.email, user_id = excluded.user_id, certain = excluded.certain
+"""
+# In this form SQLite uses the primary key.
+_DELETE = "DELETE FROM ledger WHERE mapping_id = ? AND profile = ? AND coalesce(email, '') = ?"
+_REMEMBER = """
+INSERT INTO last_known (mapping_id, profile, email, at)
+SELECT DISTINCT ledger.mapping_id, ledger.profile, ledger.email, CAST(:now AS double precision)
+FROM {entries} JOIN ledger ON ledger.mapping_id = CAST(value ->> 0 AS bigint) AND ledger.profile = value ->> 1
+    AND ledger.email = value ->> 2
+WHERE ledger.user_id IS NOT NULL AND NOT ledger.profile LIKE :former
+ORDER BY 1, 2
+ON CONFLICT (mapping_id, profile) DO UPDATE SET email = excluded.email, at = excluded.at
 """
 
 #: Texts (member keys, emails, user ids) by mapping id.
@@ -38,7 +58,7 @@ async def of_members(db: AsyncConnection, member_keys: ByMapping) -> list[Entry]
     former, ids = FORMER_IDENTITY_PREFIX, ", ".join(str(int(each)) for each in member_keys)
     if not ids:
         return []
-    statement = _OF_MEMBERS.format(profiles=_PAIRS[db.dialect.name].format(name="profiles"), mappings=ids)
+    statement = _OF_MEMBERS.format(profiles=_pairs_of(db, "profiles"), mappings=ids)
     values = {"profiles": _pairs(member_keys), "former": former, "after_former": f"{former[:-1]};"}
     rows = {_entry(row) for row in await db.execute(text(statement), values)}
     return [row for row in rows if row[1] in member_keys[row[0]] or row[1].startswith(former)]
@@ -53,14 +73,42 @@ async def of_identities(db: AsyncConnection, emails: ByMapping, user_ids: ByMapp
     mapping_ids = sorted({each for wanted in (emails, user_ids) for each, texts in wanted.items() if texts})
     if not mapping_ids:
         return []
-    pairs = _PAIRS[db.dialect.name]
     statement = _OF_IDENTITIES.format(
         mappings=", ".join(str(int(each)) for each in mapping_ids),
-        emails=pairs.format(name="emails"),
-        user_ids=pairs.format(name="user_ids"),
+        emails=_pairs_of(db, "emails"),
+        user_ids=_pairs_of(db, "user_ids"),
     )
     values = {"emails": _pairs(emails), "user_ids": _pairs(user_ids)}
     return [_entry(row) for row in await db.execute(text(statement), values)]
+
+
+async def put(db: AsyncConnection, rows: Sequence[Entry]) -> None:
+    """Record that these members are on the list of their mapping, as `core.store.ledger.put_batches` does."""
+    last = {row[:2]: row[:4] for row in rows}.values()  # the last entry of a member counts
+    values = [*last]
+    whole = len(values) - len(values) % ROWS_A_STATEMENT
+    for count, some in ((ROWS_A_STATEMENT, values[:whole]), (1, values[whole:])):
+        if some:
+            statement = _PUT.format(rows=", ".join([_ROW] * count))
+            bound = [tuple(chain.from_iterable(some[at : at + count])) for at in range(0, len(some), count)]
+            await db.exec_driver_sql(_marked(db, statement), bound)
+
+
+async def delete_matching(db: AsyncConnection, entries: Sequence[Entry]) -> None:
+    """Delete the rows of these entries that still have the identity of the entry (core/store/ledger.py)."""
+    values: dict[str, Any] = {"entries": orjson.dumps([entry[:3] for entry in entries]).decode()}
+    values |= {"now": await clock.now(db), "former": f"{FORMER_IDENTITY_PREFIX}%"}
+    await db.execute(text(_REMEMBER.format(entries=_ARRAY[db.dialect.name].format(name="entries"))), values)
+    bound = [(mapping_id, member_key, email or "") for mapping_id, member_key, email, *_ in entries]
+    await db.exec_driver_sql(_marked(db, _DELETE), bound)
+
+
+def _marked(db: AsyncConnection, statement: str) -> str:
+    return statement if db.dialect.name == "sqlite" else statement.replace("?", "%s")
+
+
+def _pairs_of(db: AsyncConnection, name: str) -> str:
+    return _PAIRS + _ARRAY[db.dialect.name].format(name=name)
 
 
 def _pairs(wanted: ByMapping) -> str:

@@ -1,9 +1,11 @@
 """Checks of lists: when a list is compared with the ledger next, and what the last comparison found."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+import orjson
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
@@ -46,6 +48,20 @@ async def schedule(db: AsyncConnection, connection_id: int, list_id: int, at: fl
         await db.execute(insert(list_checks).values(connection_id=connection_id, list_id=list_id, due_at=at, others=0))
     elif postpone:
         await db.execute(update(list_checks).where(*_is(connection_id, list_id)).values(due_at=at))
+
+
+_ROWS = {"sqlite": "json_each(:rows)", "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)"}
+_SCHEDULE_NEW = """
+INSERT INTO list_checks (connection_id, list_id, due_at, others)
+SELECT CAST(value ->> 0 AS bigint), CAST(value ->> 1 AS bigint), :at, 0 FROM {rows} WHERE true ORDER BY 1, 2
+ON CONFLICT (connection_id, list_id) DO NOTHING
+"""
+
+
+async def schedule_new(db: AsyncConnection, list_keys: Collection[tuple[int, int]], at: float) -> None:
+    """Check these lists (connection id, list id) at a time, unless a check of them is scheduled already."""
+    statement = text(_SCHEDULE_NEW.format(rows=_ROWS[db.dialect.name]))
+    await db.execute(statement, {"rows": orjson.dumps(list(list_keys)).decode(), "at": at})
 
 
 async def due(db: AsyncConnection, now: float, limit: int) -> list[tuple[Connection, ListCheck]]:

@@ -1,6 +1,6 @@
 """Live mappings: their daily statistics and their status."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Numbers
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import delete, insert, or_, select, text, update
+from sqlalchemy import bindparam, delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run
@@ -180,6 +180,35 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: Unpa
     )
     if not result.rowcount:
         await db.execute(insert(live_daily_stats).values(mapping_id=mapping_id, day=day, **values))
+
+
+_RUNS_OF_DAYS = select(live_daily_stats.c.mapping_id, live_daily_stats.c.day, live_daily_stats.c.run_id).where(
+    live_daily_stats.c.mapping_id.in_(bindparam("ids", expanding=True)),
+    live_daily_stats.c.day.in_(bindparam("days", expanding=True)),
+)
+# Rows are arrays: mapping id, day, daily run, when Iterable accepted a change.
+_NOTE_DAYS = """
+INSERT INTO live_days (mapping_id, day, run_id, last_accepted_at)
+SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, CAST(value ->> 3 AS double precision)
+FROM {rows} WHERE true ORDER BY 1
+ON CONFLICT (mapping_id, day) DO UPDATE SET run_id = excluded.run_id,
+    last_accepted_at = coalesce(excluded.last_accepted_at, live_days.last_accepted_at)
+"""
+
+
+async def runs_of_days(db: AsyncConnection, days: Numbers[int, str]) -> dict[int, str]:
+    """Return the id of the daily run of each mapping that has one, by mapping. `days` is the day of each."""
+    rows = await db.execute(_RUNS_OF_DAYS, {"ids": list(days), "days": sorted(set(days.values()))})
+    return {mapping_id: run_id for mapping_id, day, run_id in rows if run_id is not None and days[mapping_id] == day}
+
+
+async def note_days(db: AsyncConnection, rows: Sequence[tuple[int, str, str, float | None]]) -> None:
+    """Set the daily run of mappings, and when Iterable accepted a change last (None: it stays).
+
+    Rows are the mapping id, the day, the run and the time (UTC seconds).
+    """
+    statement = text(_NOTE_DAYS.format(rows=_ROWS[db.dialect.name]))
+    await db.execute(statement, {"rows": orjson.dumps(rows).decode()})
 
 
 async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:

@@ -40,15 +40,15 @@ async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int)
     seconds.
     """
     values = {"now": now, "gathers_since": now - gather_s, "before_last": enough - 1}
-    rows = (await db.execute(_PENDING, values)).mappings()
+    rows = (await db.execute(_PENDING, values)).all()
     return [
         LiveWork(
-            mapping=mappings.from_row(row),
-            has_run=bool(row["has_run"]),
-            oldest=row["oldest"],
-            is_full=bool(row["is_full"]),
-            is_key_rejected=not row["is_free"],
-            held=None if row["held"] is None else FreezeHolds(row["held"]),
+            mapping=mappings.from_values(row),
+            has_run=bool(row.has_run),
+            oldest=row.oldest,
+            is_full=bool(row.is_full),
+            is_key_rejected=not row.is_free,
+            held=None if row.held is None else FreezeHolds(row.held),
         )
         for row in rows
     ]

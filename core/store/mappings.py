@@ -6,9 +6,10 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Row, Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
@@ -526,6 +527,16 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
         .group_by(ledger.c.mapping_id)
     )
     return dict(tuple(row) for row in rows)
+
+
+def from_values(row: Row[Any]) -> AudienceMapping:
+    """As `from_row`, of a row that begins with the columns of the table. Rows that are the same are parsed once."""
+    return _parsed(tuple(row[: len(mappings.columns)]))
+
+
+@lru_cache(maxsize=2_000)
+def _parsed(values: tuple[Any, ...]) -> AudienceMapping:
+    return from_row(dict(zip((column.name for column in mappings.columns), values, strict=True)))
 
 
 def from_row(row: Any) -> AudienceMapping:

@@ -109,6 +109,7 @@ async def test_backlog_is_split_into_runs(tmp_path: Path, database_url: str, mon
     """A backlog is claimed in chunks, and delivered by runs of limited size."""
     monkeypatch.setattr(micro_batch, "MARKED_AT_ONCE", 3)
     monkeypatch.setattr(micro_batch, "MOST_MEMBERS", 9)
+    monkeypatch.setattr("core.live.rounds.SMALL_MEMBERS", 5)
     async with firehosing(tmp_path, database_url) as service:
         await service.mparticle.connect(VIPS)
         await service.mparticle.add(VIPS, *map(person, range(20)))

@@ -19,7 +19,7 @@ from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
 from core.models.batch import BatchEntry, decode
 from core.models.run import Run, RunRequest, SyncMode
-from core.planning import plan_run, publish_plan, run_source
+from core.planning import plan_run, publish_plan, small_workspace
 from core.planning.approval_rules import PlanResult, had_approval
 from core.planning.small_workspace import SmallWorkspace
 from core.store import approvals, connections, erasures, lists, mappings, runs, tables
@@ -289,9 +289,9 @@ def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.Monke
         @settings(max_examples=6 * WALKS, suppress_health_check=list(HealthCheck), deadline=None)
         @given(situations())
         def check(situation: Situation) -> None:
-            monkeypatch.setattr(run_source, "SMALL_MEMBERS", 1_000)
+            monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", 1_000)
             small = runner.run(planner.planned(situation))
-            monkeypatch.setattr(run_source, "SMALL_MEMBERS", -1)
+            monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", -1)
             assert small == runner.run(planner.planned(situation))
 
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,12 @@ from core import live
 from core.connections import mapping_lifecycle
 from core.firehose.schema import Request, parse
 from core.live import bulk_removal, maintenance, micro_batch
+from core.live.deliveries import Deliveries
+from core.live.rounds import begin_round
 from core.models.run import RunStatus
 from core.privacy import erasure
 from core.store import live_mappings as store
+from core.store import live_work
 from core.store import runs as stored
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.mparticle import Audience, Profile, messages
@@ -86,11 +90,7 @@ async def deliver(world: World, trouble: Trouble = QUIET) -> bool:
     async with world.engine.database.read() as db:
         open_runs = await store.unended(db, mapping.id)
     if not open_runs:
-        run_id = await micro_batch.create_micro_batch(world.engine, mapping)
-        if run_id is None:
-            return False
-        await _execute(world, run_id, trouble)
-        return True
+        return await deliver_in_a_round(world, mapping, trouble) or await _deliver_alone(world, mapping, trouble)
     (run,) = open_runs
     if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
         await micro_batch.finalize(world.engine, run.id)
@@ -112,6 +112,30 @@ async def _remove_members(world: World, mapping: AudienceMapping) -> bool:
     world.truth.live.reset({})
     await runs.lose_track(world)
     return True
+
+
+async def _deliver_alone(world: World, mapping: AudienceMapping, trouble: Trouble) -> bool:
+    """Deliver pending changes whatever is unusual. Returns False if there are none."""
+    run_id = await micro_batch.create_micro_batch(world.engine, mapping)
+    if run_id is None:
+        return False
+    await _execute(world, run_id, trouble)
+    return True
+
+
+async def deliver_in_a_round(world: World, mapping: AudienceMapping, trouble: Trouble) -> bool:
+    """Deliver pending changes as the live worker does if there is nothing unusual. Returns False if there is."""
+    async with world.engine.database.read() as db:
+        works = await live_work.pending(db, time.time(), 0.0, 1)
+    begun = await begin_round(world.engine, [work for work in works if work.mapping.id == mapping.id])
+    for delivery in begun.deliveries:
+        await runs.lose_track(world)
+        deliveries = Deliveries(world.engine)
+        try:
+            await world.disturbed(deliveries.deliver(delivery), trouble, delivery.run.id)
+        finally:
+            await deliveries.close()
+    return bool(begun.deliveries)
 
 
 async def _execute(world: World, run_id: str, trouble: Trouble) -> None:

@@ -106,6 +106,7 @@ class World:
             audience_paths=("/",),
             firehose_token=SecretStr("token"),
             firehose_approval=FirehoseApproval.NONE,
+            firehose_gather_s=0.0,
             _env_file=None,  # type: ignore[call-arg]
         )
         async with open_engine(settings, "test", retry_policy=HASTY) as engine:

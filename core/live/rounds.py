@@ -1,0 +1,330 @@
+"""Rounds: the changes of several live mappings are planned together, with one read and one write before they are sent.
+
+A statement and a commit cost more than the planning of a few changes, so mappings share them. What is unusual about a
+mapping is left to the general path (core/live/micro_batch.py): more than SMALL_MEMBERS changes, data fields,
+exclusions, another run that comes first, a request without an answer, or a change of a profile's address.
+
+The planning reads the ledger before the list is locked. The write, which locks it, notices whether a run has changed
+the ledger in between. From that write on the batches count as sent, so a crash leaves what a crash of the general path
+leaves: a run that is resumed, and batches that are sent again.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import telemetry
+from core.connections.forgotten import FRESH_S
+from core.connections.lists import is_just_created
+from core.engine import Engine
+from core.iterable import FailureReason
+from core.live.micro_batch import REQUEST, can_deliver, deliverable, delivery_filter
+from core.models.batch import Phase
+from core.models.run import Run, RunCounters, RunPhase, RunStatus, SyncMode, digest_of
+from core.planning.ledger_lookup import LedgerLookup, look_up
+from core.planning.live_planner import LivePlan, LivePlanning
+from core.planning.live_source import SourceRow, mpid_of
+from core.planning.small_workspace import SMALL_MEMBERS, is_supported
+from core.store import connections, last_known_emails, live_rounds, live_runs, runs, suppressions
+from core.store.batches import Batch
+from core.store.connections import Connection
+from core.store.erasures import SuppressionList
+from core.store.forgotten_files import files_of
+from core.store.live_rounds import RoundState, WaitingChange
+from core.store.live_runs import NewRun
+from core.store.live_work import LiveWork
+from core.store.mappings import is_new_list
+
+# The changes that are read for a round, and those that are planned: of as many mappings, the longest waiting first.
+MOST_READ, MOST_CHANGES = 20_000, 5_000
+# A run starts before the gathering time is over if this many members are pending.
+ENOUGH_MEMBERS = 1_000
+# How soon a mapping is looked at again whose changes are all held back, and one that another round holds, in seconds.
+RECHECK_S, SOON_S = 0.5, 0.1
+# The phases whose batches are single requests.
+_PLAIN = {Phase.REMOVE, Phase.UPDATE, Phase.ADD}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A run that is about to send, and its batches in order. The list lock is held."""
+
+    run: Run
+    state: RoundState
+    connection: Connection
+    batches: Sequence[Batch]
+    is_just_created: bool
+    """Whether parts of Iterable may not know the list yet."""
+    rejects_forgotten: bool
+    """Whether members were rejected because Iterable has forgotten them."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What becomes of the mappings of a round: deliveries, those left to the general path, and those that wait.
+
+    `later` is after how many seconds a mapping is to be looked at again, by its id.
+    """
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    others: list[LiveWork] = field(default_factory=list)
+    later: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A mapping whose changes are planned."""
+
+    work: LiveWork
+    state: RoundState
+    connection: Connection
+    changes: Sequence[WaitingChange]
+    run: Run
+
+    @property
+    def list_key(self) -> tuple[int, int]:
+        return self.run.connection_id, self.run.list_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    candidate: _Candidate
+    live_plan: LivePlan
+
+    def run(self) -> Run:
+        """The run with its plan. Its revision is that of the plan."""
+        run, plan, mode = self.candidate.run, self.live_plan.plan, self.live_plan.mode
+        assert run.ledger_revision is not None
+        counters = RunCounters(
+            members=plan.members,
+            left=plan.left,
+            unchanged=plan.unchanged,
+            duplicates=plan.duplicates,
+            rejected=plan.rejected,
+        )
+        digest = digest_of(run, plan, mode, run.ledger_revision)
+        return run.model_copy(update={"plan": plan, "mode": mode, "counters": counters, "plan_digest": digest})
+
+
+async def begin_round(engine: Engine, works: Sequence[LiveWork]) -> Round:
+    """Plan the pending changes of these mappings, and store the runs that deliver them.
+
+    No run of them is unfinished. Raises the database's errors; then no run was stored, or another look finds it.
+    """
+    begun = Round()
+    if not is_supported():
+        begun.others += works
+        return begun
+    chosen: dict[tuple[int, int], LiveWork] = {}
+    for work in works:  # of one list, the mapping that has waited longest
+        key = (work.mapping.connection_id, work.mapping.list_id)
+        if key in engine.not_given_back:
+            begun.others.append(work)
+        elif key in engine.held or key in chosen:
+            begun.later[work.mapping.id] = SOON_S
+        else:
+            chosen[key] = work
+    if chosen:
+        with telemetry.span("round", mappings=len(chosen)):
+            planned = await _read_and_plan(engine, list(chosen.values()), begun)
+            if planned:
+                await _begin(engine, planned, begun)
+    return begun
+
+
+async def _read_and_plan(engine: Engine, works: Sequence[LiveWork], begun: Round) -> list[_Planned]:
+    async with engine.database.read() as db:
+        candidates = await _candidates(engine, db, works, begun)
+        of_connections = {
+            each.connection.id: await suppressions.of_connection(db, engine.vault, each.connection.id)
+            for each in {each.connection.id: each for each in candidates}.values()
+        }
+        return await _plan(engine, db, candidates, of_connections, begun)
+
+
+async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork], begun: Round) -> list[_Candidate]:
+    """Return the mappings whose changes are ready and few. The others are put into the round."""
+    now = time.time()
+    by_id = {work.mapping.id: work for work in works}
+    states = {state.mapping.id: state for state in await live_rounds.states(db, by_id.keys())}
+    known = await connections.by_ids(db, {state.mapping.connection_id for state in states.values()})
+    usable = {
+        mapping_id
+        for mapping_id, state in states.items()
+        if _is_usual(engine, state, known.get(state.mapping.connection_id))
+    }
+    begun.others += [work for mapping_id, work in by_id.items() if mapping_id not in usable]
+    waiting: dict[int, list[WaitingChange]] = defaultdict(list)
+    for change in await live_rounds.waiting(db, usable, now, MOST_READ) if usable else ():
+        waiting[change.mapping_id].append(change)
+    candidates: list[_Candidate] = []
+    room = MOST_CHANGES
+    for mapping_id, work in by_id.items():
+        if mapping_id not in usable:
+            continue
+        state, all_changes = states[mapping_id], waiting[mapping_id]
+        if room <= 0:
+            begun.later[mapping_id] = SOON_S
+            continue
+        if len(all_changes) > SMALL_MEMBERS:
+            begun.others.append(work)
+            continue
+        allowed = delivery_filter(state.mapping, engine.settings.firehose_merge_window_s, work.held)
+        changes = deliverable(all_changes, allowed)
+        if (wait := _gathers_for(engine, changes, now)) > 0.0:
+            begun.later[mapping_id] = wait
+        else:
+            connection = known[state.mapping.connection_id]
+            run = _new_run(engine, state, connection, now)
+            candidates.append(_Candidate(work, state, connection, changes, run))
+            room -= len(changes)
+    return candidates
+
+
+def _gathers_for(engine: Engine, changes: Sequence[WaitingChange], now: float) -> float:
+    """Return for how many seconds to wait until changes are delivered."""
+    if not changes:
+        return RECHECK_S
+    gather_s, waited = engine.settings.firehose_gather_s, now - min(each.pending_since for each in changes)
+    is_ready = len(changes) >= ENOUGH_MEMBERS or not 0.0 <= waited < gather_s  # negative: the clock was put back
+    return 0.0 if is_ready else gather_s - waited
+
+
+def _is_usual(engine: Engine, state: RoundState, connection: Connection | None) -> bool:
+    """Return whether a round can deliver the changes of a mapping."""
+    mapping = state.mapping
+    if connection is None or state.is_taken or state.is_blocked or not can_deliver(mapping):
+        return False
+    if mapping.fields or mapping.exclusions or is_new_list(mapping.list_id) or connection.key_rejected_at is not None:
+        return False
+    is_known = connection.project_type is not None and mapping.project_type is connection.project_type
+    return is_known and files_of(engine.settings.data_dir, connection).age_s <= FRESH_S
+
+
+def _new_run(engine: Engine, state: RoundState, connection: Connection, now: float) -> Run:
+    mapping = state.mapping
+    assert connection.project_type is not None
+    return Run(
+        id=runs.new_id(),
+        mapping_id=mapping.id,
+        connection_id=mapping.connection_id,
+        list_id=mapping.list_id,
+        status=RunStatus.RUNNING,
+        phase=RunPhase.UPLOADING,
+        mode=SyncMode.DELTA,
+        user_id_field=connection.user_id_field,
+        project_type=connection.project_type,
+        rate=connection.requests_per_second,
+        audience=mapping.audience_name or mapping.audience_id,
+        request=REQUEST,
+        plan=None,
+        ledger_revision=state.revision,
+        attempt=0,
+        worker_id=engine.presence.id,
+        stop_requested=None,
+        counters=RunCounters(),
+        requests=0,
+        retries=0,
+        throttled=0,
+        created_at=now,
+        started_at=now,
+        finished_at=None,
+        error=None,
+        error_code=None,
+        is_live=True,
+    )
+
+
+async def _plan(
+    engine: Engine,
+    db: AsyncConnection,
+    candidates: Sequence[_Candidate],
+    suppressed: dict[int, SuppressionList | None],
+    begun: Round,
+) -> list[_Planned]:
+    planned: list[_Planned] = []
+    with ExitStack() as stack:
+        plannings: list[LivePlanning] = []
+        lookups: list[LedgerLookup] = []
+        for each in candidates:
+            rows = [_source_row(change) for change in each.changes]
+            planning = stack.enter_context(LivePlanning(each.run, each.state.mapping, rows))
+            keys = planning.without_email
+            emails = await last_known_emails.find(db, each.run.mapping_id, keys) if keys else ()
+            lookups.append(planning.lookup(each.state.mapping_ids, emails))
+            plannings.append(planning)
+        await look_up(db, lookups)
+        for each, planning, lookup in zip(candidates, plannings, lookups, strict=True):
+            files = files_of(engine.settings.data_dir, each.connection)
+            forgotten = (files.emails, files.user_ids)
+            live_plan = planning.plan(lookup.rows, suppressed[each.connection.id], forgotten)
+            if _is_plain(live_plan):
+                planned.append(_Planned(each, live_plan))
+            else:
+                begun.others.append(each.work)
+            await asyncio.sleep(0)  # so that others get their turn
+    return planned
+
+
+def _is_plain(live_plan: LivePlan) -> bool:
+    """Return whether each phase is one request."""
+    phases = live_plan.phases
+    return len(phases) == len(set(phases)) and _PLAIN.issuperset(phases)
+
+
+def _source_row(change: WaitingChange) -> SourceRow:
+    key = change.member_key
+    return key, mpid_of(key), change.is_member, change.email, change.customer_id, change.hashed_fields
+
+
+async def _begin(engine: Engine, planned: Sequence[_Planned], begun: Round) -> None:
+    """Store the runs, unless something has changed since it was read: then the next look finds the changes."""
+    list_keys = {each.candidate.list_key for each in planned}
+    engine.held |= list_keys
+    try:
+        stored = await _store(engine, planned)
+    except BaseException:  # the commit may have succeeded nevertheless
+        engine.not_given_back |= list_keys
+        engine.held -= list_keys
+        raise
+    for each in planned:
+        candidate = each.candidate
+        if (new := stored.get(candidate.run.id)) is None:
+            engine.held.discard(candidate.list_key)
+            begun.later[candidate.work.mapping.id] = SOON_S
+            continue
+        run, batches = new
+        begun.deliveries.append(
+            Delivery(
+                run,
+                candidate.state,
+                candidate.connection,
+                batches,
+                is_just_created(engine, candidate.state.list_created_at, candidate.state.mapping),
+                any(rejection.reason == FailureReason.FORGOTTEN for rejection in each.live_plan.rejections),
+            )
+        )
+
+
+async def _store(engine: Engine, planned: Sequence[_Planned]) -> dict[str, tuple[Run, Sequence[Batch]]]:
+    """Write the runs of those mappings that are as they were read. Returns each with its batches, by its id."""
+    async with engine.database.write() as db:
+        same = await live_rounds.unchanged(db, [each.candidate.state for each in planned])
+        current = {each.candidate.run.id: each for each in planned if each.candidate.run.mapping_id in same}
+        claimed = await live_rounds.claim(db, {key: each.candidate.changes for key, each in current.items()})
+        candidates = {key: each.run() for key, each in current.items() if key in claimed}
+        held = await live_rounds.hold_lists(db, engine.presence.id, list(candidates.values()))
+        await live_rounds.unclaim(db, claimed - held)
+        new = []
+        for run_id in held:
+            run, live_plan = candidates[run_id], current[run_id].live_plan
+            assert run.ledger_revision is not None
+            run = run.model_copy(update={"ledger_revision": run.ledger_revision + 1})
+            new.append(NewRun(run, live_plan.drafts, live_plan.rejections))
+        batches = await live_runs.add(db, new)
+    return {each.run.id: (each.run, of_run) for each, of_run in zip(new, batches, strict=True)}

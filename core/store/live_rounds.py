@@ -1,0 +1,235 @@
+"""Rounds of live changes: what is read and written before the requests of several mappings, each with one statement."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Float, Select, and_, bindparam, func, or_, select, text, tuple_, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.models.run import Run, RunPhase, RunStatus
+from core.store import mappings
+from core.store.lists import IS_SENT
+from core.store.live_mappings import UTC
+from core.store.mappings import AudienceMapping, RemovalPolicy
+from core.store.tables import batches, inbox, lists, report_settings, runs
+from core.store.tables import mappings as mappings_table
+
+
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """A live mapping, and what decides whether a round may deliver its changes now.
+
+    `row` compares equal to that of another reading if nothing has changed in between. `is_taken`: a run holds the list.
+    `is_blocked`: an unfinished run comes first, or a request for the list has no answer, or one in doubt. `mapping_ids`
+    are all mappings of the list. `list_created_at` is Iterable's, in milliseconds. By `time_zone` the mapping's days
+    begin.
+    """
+
+    mapping: AudienceMapping
+    row: tuple[Any, ...]
+    revision: int
+    list_created_at: int | None
+    is_taken: bool
+    is_blocked: bool
+    mapping_ids: tuple[int, ...]
+    time_zone: str
+
+
+def _states() -> Select[Any]:
+    """Build the query of `states`, with the parameter `ids`."""
+    of_list = and_(lists.c.connection_id == mappings_table.c.connection_id, lists.c.list_id == mappings_table.c.list_id)
+    resumable = [status.value for status in RunStatus if status.is_resumable]
+    waits = or_(  # as in core/runs/executor.py: these do not come before live changes
+        runs.c.status == RunStatus.NEEDS_APPROVAL.value,
+        runs.c.phase == RunPhase.FROZEN.value,
+        and_(runs.c.status == RunStatus.FAILED.value, runs.c.plan.is_(None)),
+    )
+    # each of these is executed once, and finds few rows with an index
+    unfinished = select(runs.c.mapping_id).where(runs.c.status.in_(resumable), ~waits)
+    live = select(runs.c.mapping_id).where(runs.c.is_live)
+    of_batches = select(runs.c.connection_id, runs.c.list_id).join_from(batches, runs, runs.c.id == batches.c.run_id)
+    in_doubt = union_all(of_batches.where(IS_SENT), of_batches.where(batches.c.doubted_until.is_not(None)))
+    is_blocked = or_(
+        mappings_table.c.id.in_(unfinished),
+        mappings_table.c.id.in_(live),
+        tuple_(mappings_table.c.connection_id, mappings_table.c.list_id).in_(in_doubt),
+    )
+    return (
+        select(mappings_table)
+        .add_columns(
+            lists.c.ledger_revision.label("list_revision"),
+            lists.c.list_created_at.label("of_list_created_at"),
+            lists.c.locked_by_worker_id.label("holder"),
+            is_blocked.label("is_blocked"),
+            func.coalesce(report_settings.c.time_zone, UTC).label("time_zone"),
+        )
+        .join_from(mappings_table, lists, of_list)
+        .outerjoin(report_settings, report_settings.c.connection_id == mappings_table.c.connection_id)
+        .where(mappings_table.c.id.in_(bindparam("ids", expanding=True)), mappings_table.c.is_live)
+        .order_by(mappings_table.c.id)
+    )
+
+
+_STATES = _states()
+_OF_LISTS = select(mappings_table.c.id, mappings_table.c.connection_id, mappings_table.c.list_id).where(
+    mappings_table.c.connection_id.in_(bindparam("connections", expanding=True))
+)
+_LOCK = (
+    select(mappings_table.c.id)
+    .where(mappings_table.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(mappings_table.c.id)
+    .with_for_update(key_share=True)
+)
+
+
+async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[RoundState]:
+    """Return the state of each of these mappings that is live and whose list is known, by their ids."""
+    rows = (await db.execute(_STATES, {"ids": list(mapping_ids)})).all()
+    of_lists: dict[tuple[int, int], list[int]] = {(row.connection_id, row.list_id): [] for row in rows}
+    connections = sorted({row.connection_id for row in rows})
+    for mapping_id, *list_key in await db.execute(_OF_LISTS, {"connections": connections}) if connections else ():
+        if (key := tuple(list_key)) in of_lists:
+            of_lists[key].append(mapping_id)
+    return [
+        RoundState(
+            mapping=mappings.from_values(row),
+            row=tuple(row),
+            revision=row.list_revision,
+            list_created_at=row.of_list_created_at,
+            is_taken=row.holder is not None,
+            is_blocked=bool(row.is_blocked),
+            mapping_ids=tuple(sorted(of_lists[row.connection_id, row.list_id])),
+            time_zone=row.time_zone,
+        )
+        for row in rows
+    ]
+
+
+class WaitingChange(NamedTuple):
+    """A change that no run carries yet, and since when it waits (UTC seconds)."""
+
+    mapping_id: int
+    member_key: str
+    is_member: bool
+    event_ms: int
+    email: str | None
+    customer_id: str | None
+    hashed_fields: int
+    pending_since: float
+
+
+def _waiting() -> Select[Any]:
+    """Build the query of `waiting`, with the parameters `ids`, `now` and `most`."""
+    until = func.coalesce(mappings_table.c.removals_approved_until, 0.0)
+    is_allowed = or_(
+        mappings_table.c.removal_policy != RemovalPolicy.ASK.value,
+        inbox.c.is_member,
+        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
+    )
+    return (
+        select(*(inbox.c[name] for name in WaitingChange._fields))
+        .join_from(mappings_table, inbox, inbox.c.mapping_id == mappings_table.c.id)
+        .where(
+            mappings_table.c.id.in_(bindparam("ids", expanding=True)),
+            inbox.c.pending_since > 0.0,  # in this form SQLite uses the index of the waiting time
+            func.coalesce(inbox.c.run_id, "") == "",
+            is_allowed,
+        )
+        .limit(bindparam("most"))
+    )
+
+
+_WAITING = _waiting()
+
+
+async def waiting(db: AsyncConnection, mapping_ids: Collection[int], now: float, most: int) -> list[WaitingChange]:
+    """Return the changes of these mappings that no run carries, up to `most` in all, in no order.
+
+    Removals that need an approval and have none are left out. `now` is the time by the clock of the changes.
+    """
+    rows = await db.execute(_WAITING, {"ids": list(mapping_ids), "now": now, "most": most})
+    return [WaitingChange._make((*row[:2], bool(row[2]), *row[3:])) for row in rows]
+
+
+async def unchanged(db: AsyncConnection, before: Sequence[RoundState]) -> set[int]:
+    """Lock mappings until the transaction ends. Returns the ids of those whose state is still as it was read."""
+    ids = [state.mapping.id for state in before]
+    if db.dialect.name == "postgresql":  # SQLite has one writer
+        await db.execute(_LOCK, {"ids": ids})
+    rows = {row.id: tuple(row) for row in await db.execute(_STATES, {"ids": ids})}
+    return {state.mapping.id for state in before if rows.get(state.mapping.id) == state.row}
+
+
+# Rows are arrays: mapping id, profile, time stamp, member, email, customer id, hashed, run id.
+_CHOSEN = """
+SELECT CAST(value ->> 0 AS bigint) AS mapping_id, value ->> 1 AS profile, CAST(value ->> 2 AS bigint) AS stamp,
+    CAST(value ->> 3 AS boolean) AS member, value ->> 4 AS email, value ->> 5 AS customer_id,
+    CAST(value ->> 6 AS integer) AS hashed, value ->> 7 AS run_id FROM {rows}
+"""
+# A newer change that has replaced a row is left to the next round.
+_IS_SAME = """
+inbox.mapping_id = chosen.mapping_id AND inbox.profile = chosen.profile AND inbox.stamp = chosen.stamp
+AND inbox.member = chosen.member AND coalesce(inbox.email, '') = coalesce(chosen.email, '')
+AND coalesce(inbox.customer_id, '') = coalesce(chosen.customer_id, '') AND inbox.hashed = chosen.hashed
+AND inbox.waiting_since IS NOT NULL AND coalesce(inbox.run_id, '') = ''
+"""
+_ROWS = {"sqlite": "json_each(:rows)", "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)"}
+_CLAIM = {
+    "sqlite": """
+UPDATE inbox SET run_id = chosen.run_id FROM ({chosen}) AS chosen WHERE {is_same} RETURNING run_id
+""",
+    # PostgreSQL locks the rows in the order of core.store.inbox.put: no deadlocks
+    "postgresql": """
+WITH locked AS (
+    SELECT inbox.mapping_id, inbox.profile, chosen.run_id FROM ({chosen}) AS chosen JOIN inbox ON {is_same}
+    ORDER BY inbox.mapping_id, inbox.profile FOR UPDATE OF inbox)
+UPDATE inbox SET run_id = locked.run_id FROM locked
+WHERE inbox.mapping_id = locked.mapping_id AND inbox.profile = locked.profile RETURNING inbox.run_id
+""",
+}
+_UNCLAIM = update(inbox).where(inbox.c.run_id.in_(bindparam("run_ids", expanding=True))).values(run_id=None)
+
+
+async def claim(db: AsyncConnection, changes: Mapping[str, Sequence[WaitingChange]]) -> set[str]:
+    """Claim changes for runs, by the ids of the runs. Returns the runs that got all of theirs; the others get none."""
+    rows = [
+        (*each[:2], each.event_ms, each.is_member, *each[4:7], run_id) for run_id, of in changes.items() for each in of
+    ]
+    chosen = _CHOSEN.format(rows=_ROWS[db.dialect.name])
+    statement = text(_CLAIM[db.dialect.name].format(chosen=chosen, is_same=_IS_SAME))
+    claimed = Counter((await db.execute(statement, {"rows": orjson.dumps(rows).decode()})).scalars())
+    incomplete = [run_id for run_id, of in changes.items() if claimed[run_id] < len(of)]
+    await unclaim(db, incomplete)
+    return changes.keys() - set(incomplete)
+
+
+async def unclaim(db: AsyncConnection, run_ids: Collection[str]) -> None:
+    """Release all rows that these runs have claimed."""
+    if run_ids:
+        await db.execute(_UNCLAIM, {"run_ids": list(run_ids)})
+
+
+# Rows are arrays: connection id, list id, revision, run id.
+_HOLD = """
+UPDATE lists SET held_by_run = chosen.run_id, held_by_worker = :worker, revision = lists.revision + 1
+FROM (SELECT CAST(value ->> 0 AS bigint) AS connection_id, CAST(value ->> 1 AS bigint) AS list_id,
+    CAST(value ->> 2 AS bigint) AS revision, value ->> 3 AS run_id FROM {rows}) AS chosen
+WHERE lists.connection_id = chosen.connection_id AND lists.list_id = chosen.list_id
+    AND lists.revision = chosen.revision AND lists.held_by_worker IS NULL
+RETURNING lists.held_by_run
+"""
+
+
+async def hold_lists(db: AsyncConnection, worker: str, planned: Sequence[Run]) -> set[str]:
+    """Lock the lists of runs and increment the revision of each ledger, for those that are free and as they were read.
+
+    The revision of each run is the one that its plan was made at. Returns the ids of the runs that have their list.
+    """
+    if not planned:
+        return set()
+    rows = [(run.connection_id, run.list_id, run.ledger_revision, run.id) for run in planned]
+    statement = text(_HOLD.format(rows=_ROWS[db.dialect.name]))
+    return set((await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "worker": worker})).scalars())
