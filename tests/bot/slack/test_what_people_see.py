@@ -57,7 +57,7 @@ async def test_every_row_failed(tmp_path: Path) -> None:
         mapping = await bot.mapping(await bot.connection())
         await start(bot, tmp_path, mapping, [person(number, email=None) for number in range(3)])
         shown = await read(bot, "No one could be synced")
-        assert f"*No one could be synced: {_SYNC}*\nno changes" in shown
+        assert f"*No one could be synced: {_SYNC}*\n3 people" in shown
         assert "3 people couldn't be synced: 3 without an email address." in shown
         assert "_People without an email address: collect the address in mParticle" in shown
         assert "[See why]" in shown
