@@ -15,6 +15,7 @@ from procrastinate.manager import JobManager
 from procrastinate.sql import queries
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import bindparam, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus
@@ -29,6 +30,8 @@ QUEUED = '{"type": "job_inserted", "job_id": 0}'
 logger = logging.getLogger(__name__)
 
 _ACTIVE = [status.value for status in RunStatus if status.is_active]
+# Of the jobs with a lock, one is being executed (procrastinate's schema).
+_LOCK_INDEX = "procrastinate_jobs_lock_idx_v1"
 _CLAIM = (
     update(runs)
     .where(runs.c.id == bindparam("id_of_run"), runs.c.worker_id.is_(None), runs.c.status.in_(_ACTIVE))
@@ -90,6 +93,14 @@ async def claim(db: AsyncConnection, worker: str, room: int) -> list[str]:
         else:  # the run was changed while its job was being claimed
             await jobs.finish_job(job, Status.SUCCEEDED, delete_job=True)
     return claimed
+
+
+def is_lock_taken(error: IntegrityError) -> bool:
+    """Return whether another worker has claimed a job of the same lock at the same time.
+
+    procrastinate does not see that job before its transaction ends. Then its index of locks refuses the second claim.
+    """
+    return _LOCK_INDEX in str(error.orig)
 
 
 async def listen(address: str, woken: asyncio.Event) -> None:

@@ -7,8 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy.exc import IntegrityError
+
 from core.store import run_turns, runs
 from core.store.database import Database
+
+# How often a worker tries to claim jobs if another one claims a job of the same lock at the same time. The next poll
+# tries again.
+CLAIM_TRIES = 3
 
 
 async def claim(database: Database, worker: str, room: int) -> list[str]:
@@ -16,16 +22,26 @@ async def claim(database: Database, worker: str, room: int) -> list[str]:
     if room <= 0:
         return []
     if not database.is_sqlite:
-        from core.store import job_queue  # SQLite does not need procrastinate
-
-        async with database.write() as db:
-            return await job_queue.claim(db, worker, room)
+        return await _claim_jobs(database, worker, room)
     async with database.read() as db:
         next_runs = run_turns.next_in_turn(await run_turns.active(db), room)
     if not next_runs:
         return []
     async with database.write() as db:
         return [run.id for run in next_runs if await runs.claim(db, run.id, run.attempt, worker)]
+
+
+async def _claim_jobs(database: Database, worker: str, room: int) -> list[str]:
+    from core.store import job_queue  # SQLite does not need procrastinate
+
+    for _ in range(CLAIM_TRIES):
+        try:
+            async with database.write() as db:
+                return await job_queue.claim(db, worker, room)
+        except IntegrityError as error:
+            if not job_queue.is_lock_taken(error):
+                raise
+    return []
 
 
 @asynccontextmanager

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from core.models.run import RunPhase, RunStatus
-from core.store import run_queue, runs
+from core.store import job_queue, run_queue, runs
 from core.store.database import Database
 from tests.core.databases import new_postgresql, on_both, without
+from tests.core.harness import until
 from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 _names = count()
@@ -100,6 +101,27 @@ async def test_two_workers_at_once(database: Database) -> None:
     assert all(len(set(taken_up) & set(of_project)) <= 4 for of_project in ids.values())
     rest = await taken(database, "last", 100)
     assert sorted([*taken_up, *rest]) == sorted(run_id for of_project in ids.values() for run_id in of_project[:4])
+
+
+async def test_two_workers_want_one_lock(postgresql: Database) -> None:
+    """A worker that claims a job of a lock, while another's claim of the lock is not committed, gets the other jobs."""
+    mapping = await add_mapping(postgresql)
+    first, second = await add_run(postgresql, mapping), await add_run(postgresql, mapping)
+    (other,) = await queued(postgresql, "other", 1)
+    async with postgresql.write() as db:
+        assert await job_queue.claim(db, "one", 1) == [first]
+        async with postgresql.write() as another:  # the queue shall offer it before the first one
+            raised = "UPDATE procrastinate_jobs SET priority = 1000 WHERE args ->> 'run_id' = :run_id"
+            await another.execute(text(raised), {"run_id": second})
+        claiming = asyncio.create_task(run_queue.claim(postgresql, "two", 5))
+
+        async def waits() -> bool:
+            async with postgresql.read() as reading:
+                query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                return bool((await reading.execute(text(query))).scalar_one())
+
+        await until(waits)
+    assert await claiming == [other]
 
 
 #: What happens to a queued run, and the status of its job afterwards.
