@@ -83,7 +83,7 @@ async def test_an_upload_stops_when_its_mapping_is_frozen(sync: Sync) -> None:
     """A run that is sending stops after the requests under way, and sends the rest later."""
     await sync.mirror(people([1]))
     mapping = await the_mapping(sync)
-    sync.iterable.settings.update({"limits": {"bulk": {"count": 1, "seconds": 60}}})
+    sync.iterable.settings.update({"limits": {"bulk": {"count": 1, "seconds": 3}}})
     run_id = await sync.submit(sync.mirror_file(people(range(1, 2500))), approved=True)
     running = asyncio.create_task(worker.start(sync.engine, run_id))
     await until(lambda: _is_sending(sync))
