@@ -12,8 +12,8 @@ from pyarrow import csv
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
 
-# A backslash before anything but a quote or a backslash.
-_OTHER_ESCAPE = re.compile(rb'\\[^"\\]')
+# An escape that is neither that of a quote nor that of a backslash.
+_OTHER_ESCAPE = re.compile(rb'(?<!\\)(?:\\\\)*\\[^"\\]')
 _TYPES = {
     "VARCHAR": pa.string(),
     "BOOLEAN": pa.bool_(),
@@ -33,16 +33,17 @@ def arrow_table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) ->
 def table_of_lines(columns: Mapping[str, str], lines: bytes) -> pa.Table:
     """Return lines of JSON arrays as a table. The first value of each is ignored. `columns`: as above, of the others.
 
-    The last value of a line is a number; truth values are 1 and 0.
+    The last value of a line is a number; truth values are 1 and 0. In lines without escapes of line breaks and the
+    like, they may be in a text as they are.
     """
-    if _OTHER_ESCAPE.search(lines):  # in JSON, these stand for line breaks and the like
+    if _OTHER_ESCAPE.search(lines):
         rows = [row[1:] for row in orjson.loads(b"[" + lines.replace(b"\n", b",") + b"]")]
         return arrow_table(columns, [_with_truth_values(columns, row) for row in rows])
     schema = _schema(columns)
     return csv.read_csv(
         pa.py_buffer(lines),
         csv.ReadOptions(column_names=["ignored", *schema.names], use_threads=False, block_size=len(lines)),
-        csv.ParseOptions(double_quote=False, escape_char="\\"),
+        csv.ParseOptions(double_quote=False, escape_char="\\", newlines_in_values=True),
         csv.ConvertOptions(
             column_types=schema,
             include_columns=schema.names,

@@ -20,12 +20,12 @@ SELECT group_concat(line, char(10)), count(*), max(profile) FROM (
     LIMIT :limit
 )
 """
-# On PostgreSQL, a row for each line. (COPY costs four times as much here, because it is read row by row, too.)
-_POSTGRESQL = """
-SELECT concat(
-    '[0,', to_json(profile), ',', coalesce(to_json(email)::text, 'null'), ',', coalesce(to_json(user_id)::text, 'null'),
-    ',', certain::int, ']'
-)
+# On PostgreSQL, a row for each line. (COPY costs four times as much here, because it is read row by row, too.) Its
+# functions for JSON take half as long again.
+_POSTGRESQL = r"""
+SELECT '[0,"' || replace(replace(profile, '\', '\\'), '"', '\"') || '",'
+    || coalesce('"' || replace(replace(email, '\', '\\'), '"', '\"') || '"', 'null') || ','
+    || coalesce('"' || replace(replace(user_id, '\', '\\'), '"', '\"') || '"', 'null') || ',' || certain::int || ']'
 FROM ledger
 WHERE mapping_id = %s
 """
@@ -34,7 +34,8 @@ WHERE mapping_id = %s
 async def lines_of(db: AsyncConnection, mapping_id: int, rows: int) -> AsyncIterator[bytes]:
     """Yield pieces of at most so many lines: all rows of a mapping. `core.sources.arrow.table_of_lines` reads them.
 
-    A line is an array: 0, the member's key, its email and user id or null, and whether it is confirmed (0 or 1).
+    A line is an array: 0, the member's key, its email and user id or null, and whether it is confirmed (0 or 1). Line
+    breaks and the like in a text are escaped, or are there as they are.
     """
     pieces = _sqlite_pieces if db.dialect.name == "sqlite" else _postgresql_pieces
     async for piece in pieces(db, mapping_id, rows):
