@@ -71,7 +71,7 @@ async def _refuse_second_click(
         if (run.request.path, run.request.more_paths) != (request.path, request.more_paths) or run.undo_of is not None:
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
-        if is_under_way or (run.id != repeats and now - run.created_at < SECOND_CLICK_S):
+        if is_under_way or (run.id != repeats and 0.0 <= now - run.created_at < SECOND_CLICK_S):
             raise ConflictError(f"Someone has started this already: it is run {run.id}.", run_id=run.id)
 
 
