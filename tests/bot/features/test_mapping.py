@@ -178,7 +178,7 @@ async def test_new_list_is_created_in_the_review(tmp_path: Path) -> None:
         await bot.slack.approver.open_view(MappingCallback.REVIEW)
         assert (await bot.slack.approver.submit()).ok
         assert "Asking Iterable" in bot.slack.render(bot.slack.approver.view)
-        await bot.slack.wait_for(lambda: "is approved" in bot.slack.render(bot.slack.approver.view))
+        await bot.slack.wait_for(lambda: "was approved" in bot.slack.render(bot.slack.approver.view))
         stored = await reload(bot, mapping)
         assert bot.iterable.state.lists[stored.list_id].name == "Autumn"
         assert count_lists(bot, "Autumn") == 1

@@ -28,10 +28,10 @@ from tests.core.harness import LIST, QUICK, addresses
 SUBSCRIBE = "/api/lists/subscribe"
 
 
-async def open_alert(world: World) -> Alert | None:
-    """The open alert of the mapping."""
+async def open_alert(world: World, kind: AlertKind = AlertKind.FAILURE) -> Alert | None:
+    """The open alert of a kind of the mapping."""
     async with world.sync.engine.database.read() as db:
-        return await alerts.open_of(db, world.mapping.connection_id, world.mapping.id, AlertKind.FAILURE)
+        return await alerts.open_of(db, world.mapping.connection_id, world.mapping.id, kind)
 
 
 async def test_outage_is_outlasted(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,14 +211,14 @@ async def test_late_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         for day in range(4):
             world.write(f"{day}.csv", range(day + 1))
             await world.steps(DAY_S, every=3 * HOUR_S)
-        assert await open_alert(world) is None
+        assert await open_alert(world, AlertKind.LATE_FILE) is None
         await world.steps(18 * HOUR_S, every=3 * HOUR_S)
-        alert = await open_alert(world)
+        alert = await open_alert(world, AlertKind.LATE_FILE)
         assert alert is not None
         assert alert.code == "late_file"
         assert "No new file of audience Shoppers has come for" in alert.message
         await world.steps(3 * DAY_S, every=12 * HOUR_S)
-        assert await open_alert(world) == alert
+        assert await open_alert(world, AlertKind.LATE_FILE) == alert
         world.write("late.csv", range(9))
         await world.steps(3 * MINUTE_S)
-        assert await open_alert(world) is None
+        assert await open_alert(world, AlertKind.LATE_FILE) is None
