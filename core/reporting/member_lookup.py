@@ -134,6 +134,8 @@ async def _in_connection(
             last = rejected.get(mapping_id) if row is None else None
             is_on_list = None if fault is not None else mapping.list_id in on_lists
             change = await _last_change(db, mapping_id, {wanted, wanted.lower()}, identities)
+            if change is not None and change.is_added and last is not None and change.run_id == last.run_id:
+                change = None  # the run tried to add the person, and Iterable refused
             if row is None and last is None and change is None and not is_on_list:
                 continue
             findings.append(

@@ -41,7 +41,9 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
     """The private answer shows lists and identity, or the reason of a rejection and what to do."""
     async with workspace(tmp_path) as bot:
         mapping = await bot.mapping(await bot.connection())
-        run_id = await sync_members(bot, mapping, [person(1), person(2), Member(3, customer_id="c3")])
+        refused_by_iterable = person(4, email="p4@invalid.test")
+        members = [person(1), person(2), Member(3, customer_id="c3"), refused_by_iterable]
+        run_id = await sync_members(bot, mapping, members)
         maya = bot.slack.marketer
         synced = await ask_why(bot, maya, "<mailto:P1@example.com|P1@example.com>", "on 1 list")
         assert "SpringShoppers → List 1001" in synced.replace("*", "")
@@ -52,6 +54,8 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert "No email address." in rejected
         assert "collect the address in mParticle" in rejected
         assert run_id in rejected
+        refused = await ask_why(bot, maya, "p4@invalid.test", "Iterable refused the email")
+        assert "Last added" not in refused
         seen_by_others = [
             bot.slack.render(each)
             for channel in ("marketing", "sync-alerts")
@@ -60,7 +64,7 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert not any("p1@example.com" in each for each in seen_by_others)
         async with bot.engine.database.read() as db:
             entries = await audit_log.of(db, ["person"])
-        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.AuditAction.LOOKED_UP)] * 2
+        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.AuditAction.LOOKED_UP)] * 3
         assert "p1" not in str(entries).lower()
         assert "c3" not in str(entries)
 
