@@ -160,11 +160,13 @@ async def post_welcome_messages(environment: DemoEnvironment) -> None:
 
 def _how_to_begin(key: str) -> str:
     return (
-        "*Welcome!* This Slack and a local Iterable run on your computer only. Nothing real is touched.\n"
+        "*Welcome!* Iterable Sync keeps a list in Iterable equal to an audience of mParticle. You see what would "
+        "change before anything is sent. This Slack and a local Iterable run on your computer only. Nothing real is "
+        "touched.\n"
         "1. Be me, Ada (*Acting as*, upper left): only an admin connects Iterable. Copy the API key, "
         f"`{key}`, and type `/iterable-sync` here. Take #sync-alerts for alerts, and Amir as approver.\n"
         f'2. Be Maya. Type `/iterable-sync map`: audience SpringShoppers, list "{LIST_NAME}". Then sync the first file '
-        "below: *Sync to Iterable* in the menu of its message.\n"
+        "below: *Sync to Iterable* in the menu (⋯) of its message.\n"
         "3. Be Amir. Press *Review* on the card that has appeared here, and approve. Watch the message change.\n"
         "4. Be Maya. Break Iterable under *Sandbox* (upper right), and sync the second file. Read the alert in "
         "#sync-alerts, mend Iterable, press *Retry now*.\n"

@@ -45,7 +45,7 @@ export function sidebar(node, { choose, goHome, actAs, hide }) {
       h("h2", {}, "Apps"),
       state.app.installed
         ? h("div", { class: "app-box" },
-            h("div", { class: "app-name" }, avatar("app", state.app.title, true), h("div", {}, h("strong", {}, state.app.title), h("span", { class: connected ? "line on" : "line" }, connected ? "Connected" : "Not connected"))),
+            h("div", { class: "app-name" }, avatar("app", state.app.title, true), h("div", {}, h("strong", {}, state.app.title), h("span", { class: connected ? "line on" : "line" }, connected ? "Running" : "Not running"))),
             state.app.home_enabled && h("button", { type: "button", class: "place", "aria-current": current === "home" ? "page" : undefined, dataset: { focus: "home" }, onclick: goHome }, icon("home"), h("span", {}, "Home")),
             direct.map((each) => item(state, each, current)))
         : h("p", { class: "role" }, `${state.app.title} isn’t installed here.`));
