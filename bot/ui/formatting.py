@@ -97,11 +97,6 @@ def estimate(seconds: float) -> str:
     return f"about {hours} h {rest} min" if rest and hours < 10 else f"about {plural(hours, 'hour')}"
 
 
-def day_of(at: float) -> str:
-    """Return a day in the reader's time zone (mrkdwn): yesterday, or Nov 22, 2026."""
-    return f"<!date^{int(at)}^{{date_short_pretty}}|{time.strftime('%Y-%m-%d', time.gmtime(at))}>"
-
-
 def share(part: int, whole: int) -> str:
     """Return a percentage. It is 0 % or 100 % only if that is exact."""
     if not part or not whole:

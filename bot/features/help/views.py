@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from slack_sdk.models.blocks import Block
 
 from bot.features.ids import COMMAND
-from bot.ui.blocks import Message, header, section, text_message
+from bot.ui.blocks import Message, context, header, section, text_message
 from bot.ui.formatting import cut, escape
 
 # The answer repeats at most this many characters of what a person typed.
 _TYPED_MAX = 40
+_ABOUT = (
+    "Iterable Sync keeps a list in Iterable equal to an audience of mParticle, and shows what would change before "
+    "anything is sent. A *mapping* says which audience goes to which list. A *run* is one sync of a mapping."
+)
+_ELSEWHERE = (
+    "To sync a file that is posted in a channel, choose *Sync to Iterable* in the menu of its message. Admins set "
+    "reports and alerts on the *Home* page of this app."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +32,9 @@ class Line:
 
 def help_message(lines: Sequence[Line]) -> Message:
     """Return the help message."""
-    blocks: list[Block] = [header("Iterable Sync commands")]
+    blocks: list[Block] = [header("Iterable Sync commands"), section(_ABOUT)]
     blocks += [section(_described(line)) for line in lines]
+    blocks.append(context(_ELSEWHERE))
     names = ", ".join(line.usage.split()[0] for line in lines if line.usage)
     return Message(f"`{COMMAND}` starts a sync. It also takes: {names}.", blocks)
 

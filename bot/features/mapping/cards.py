@@ -65,7 +65,7 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
         if mapping.replaces is not None:
             hints.append("Approving it ends the syncs of this audience to its former list.")
         if depends_on_source(mapping):
-            hints.append("People leave the list only if the source says so: see *Review*.")
+            hints.append("People leave the list only if the audience's file says so. A full download always does.")
         return Message(text, [section(text), *details(ref), actions(*buttons), context(*hints)])
     declined = mapping.status is MappingStatus.DECLINED
     if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:

@@ -109,7 +109,9 @@ def reports_modal(connection: Connection, settings: ReportSettings, mail_routes:
     )
 
 
-_NO_ROUTES = "To send reports by email, your operator adds an email route with the event `report.weekly`."
+_NO_ROUTES = (
+    "To get reports by email, ask the people who run this app to add an email route with the event `report.weekly`."
+)
 
 
 def working() -> dict[str, Any]:

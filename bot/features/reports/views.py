@@ -25,7 +25,7 @@ def report_message(report: Report, connection: str) -> Message:
         blocks.append(section("\n".join(["*Lists*", *_mapping_lines(report)])))
     if report.reasons:
         lines = [f"• {plural(each.count, 'person', 'people')} {escape(each.people)}" for each in report.reasons]
-        blocks.append(section("\n".join(["*Who couldn't be synced*", *lines])))
+        blocks.append(section("\n".join(["*Who couldn't be synced, counted in each sync*", *lines])))
     blocks.append(section(_tasks(report)))
     blocks.append(
         context(f"Days begin at midnight in {report.time_zone}. An admin changes this report on the Home page.")

@@ -110,7 +110,7 @@ def routes_modal(connection: Connection, routes: Sequence[Route], team_id: str, 
         blocks.append(section("No routes yet."))
     blocks += [
         actions(button("Add a route", RouteAction.ADD, str(connection.id), style="primary")),
-        context("Your operator adds webhooks and email on the command line: `iterable-sync routes add`."),
+        context("The people who run this app add webhooks and email on the command line: `iterable-sync routes add`."),
     ]
     metadata = RoutesMetadata(connection_id=connection.id)
     return modal("Alert routes", blocks, callback=RouteCallback.LIST, metadata=metadata)

@@ -85,7 +85,8 @@ class RejectedFileSender:
         run, ref = await load(self._services, actor, run_id)
         if not may_see_rejected(ref.connection, actor.person):
             raise InputError(
-                f"Only operators and approvers of {ref.connection.label} can get the file, because it has addresses."
+                f"Only approvers and named operators of {ref.connection.label} can get the file, because it has "
+                "addresses. Ask one of them. Edit, in the menu of the mapping on the Home page, shows who they are."
             )
         if (actor.person, run_id) in self._under_way:
             raise InputError("The file is already on its way to you.")

@@ -10,7 +10,6 @@ from bot.ui.blocks import Message, actions, button, context, section, text_messa
 from bot.ui.formatting import (
     NO_CHANGES,
     changes,
-    day_of,
     duration,
     moment,
     number,
@@ -254,7 +253,7 @@ def _size(view: RunView) -> str:
     if earlier is None or not earlier.list_size:
         return text
     change = trend(earlier.list_size, size)
-    return f"{text}, {f'{change} since' if change else 'same size as'} {day_of(earlier.at)}"
+    return f"{text}, {f'{change} since' if change else 'same size as'} {moment(earlier.at)}"
 
 
 def _see_why(view: RunView) -> list[ButtonElement]:

@@ -157,7 +157,8 @@ def see_why(run: Run, ref: MappingRef, by_reason: Mapping[str, int]) -> dict[str
     """Return the modal with the reasons why people could not be synced, and what to do. It has no addresses."""
     send = button("Send me the file", RunAction.REJECTED, run.id, style="primary")
     note = (
-        "The file has their addresses and comes to you alone, as a direct message. Operators and approvers can get it."
+        "The file has their addresses and comes to you alone, as a direct message. "
+        "Only approvers and named operators can get it."
     )
     return modal("People not synced", [section(ref.label), *causes(by_reason), actions(send), context(note)])
 

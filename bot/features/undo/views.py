@@ -46,7 +46,7 @@ def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
             [
                 *[(name, number(count)) for name, count in done if count],
                 ("Ended", moment(run.finished_at or run.created_at)),
-                ("Started by", person(run.started_by)),
+                ("Started by", _starter(run)),
                 *([("Approved by", person(run.decided_by))] if run.decided_by else []),
             ]
         ),
@@ -81,6 +81,10 @@ def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any
     )
 
 
+def _starter(run: Run) -> str:
+    return "mParticle" if run.is_live else person(run.started_by)
+
+
 def choices(candidates: Sequence[UndoCandidate]) -> Message:
     """Return the latest runs that can be undone, with a button each."""
     if not candidates:
@@ -90,7 +94,7 @@ def choices(candidates: Sequence[UndoCandidate]) -> Message:
     rows = [
         section(
             f"{each.label}: {_did(each.run.counters)}\n`{each.run.id}`, "
-            f"{moment(each.run.finished_at or each.run.created_at)}, by {person(each.run.started_by)}",
+            f"{moment(each.run.finished_at or each.run.created_at)}, by {_starter(each.run)}",
             accessory=button("Undo…", UndoAction.OPEN, each.run.id, label=f"Undo run {each.run.id} of {each.audience}"),
         )
         for each in candidates

@@ -414,7 +414,7 @@ async def test_only_operators_get_rejected_members(tmp_path: Path) -> None:
         await wait_for_end(bot, run_id)
         message = await post_button(bot, RunAction.REJECTED, run_id)
         await bot.slack.admin.click(message, RunAction.REJECTED)
-        await read_privately(bot, "can get the file", bot.slack.admin)
+        await read_privately(bot, "Ask one of them.", bot.slack.admin)
         await bot.slack.marketer.click(message, RunAction.REJECTED)
         await read_privately(bot, "rejected no one")
         async with bot.engine.database.write() as db:

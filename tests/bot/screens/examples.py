@@ -21,7 +21,7 @@ from bot.features.runs.progress_messages import progress, waiting
 from bot.features.runs.run_view import PreviousSync
 from bot.features.status.views import HistoryItem, history_message, history_modal, status_message
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
-from bot.features.undo.views import UndoCandidate, undo_modal
+from bot.features.undo.views import UndoCandidate, choices, undo_modal
 from core.iterable import UnavailableError
 from core.models.reports import Changes, Report, ReportedAlert, ReportedMapping, ReportedReason, ReportKind
 from core.models.run import CancelReason, RunCounters, RunStatus
@@ -139,6 +139,12 @@ def _runs() -> dict[str, Screen]:
         "started": views.started("abc", REF, "C01MARKETING"),
         "nothing to cancel": views.nothing_to_cancel(),
         "undo": undo_modal(UndoCandidate(run_of(RunStatus.SUCCEEDED), "Shoppers", "Spring shoppers")),
+        "undo: choose a run": choices(
+            [
+                UndoCandidate(run_of(RunStatus.SUCCEEDED), "Shoppers", "Spring shoppers"),
+                UndoCandidate(run_of(RunStatus.SUCCEEDED, is_live=True, started_by=None), "VIPs", "VIPs"),
+            ]
+        ),
     }
 
 
