@@ -82,7 +82,7 @@ def warnings(view: RunView, plan: RunPlan, most: int | None = None) -> list[Bloc
         lines.append(f":arrows_counterclockwise: *Changed since you looked.* Before: {numbers_before(plan.replaces)}.")
     if view.newer_source_at is not None and plan.source_at is not None:
         lines.append(
-            f":warning: *A newer audience was synced meanwhile.* This one is of {moment(plan.source_at)}; the list "
+            f":warning: *A newer audience was synced already.* This one is of {moment(plan.source_at)}; the list "
             f"has the one of {moment(view.newer_source_at)}."
         )
     if any(guard.name is GuardName.OTHER_AUDIENCE for guard in plan.guards):

@@ -47,7 +47,7 @@ async def again(
         services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id, columns=columns, sends=sends
     )
     services.wake()
-    return views.started_again(new, ref, channel)
+    return views.started(new, ref, channel) if sends else views.started_again(new, ref, channel)
 
 
 async def retry(services: Services, actor: Actor, run_id: str) -> Message:

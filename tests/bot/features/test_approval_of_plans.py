@@ -210,7 +210,7 @@ async def test_waiting_source_is_older_than_the_synced_one(tmp_path: Path) -> No
         async with bot.engine.database.write() as db:  # like a run that only adds, which need not wait
             await db.execute(text("UPDATE runs SET source_at = source_at + 1000 WHERE status = 'succeeded'"))
         bot.services.wake()
-        message = await wait_for_card(bot, run_id, "A newer audience was synced meanwhile")
+        message = await wait_for_card(bot, run_id, "A newer audience was synced already")
         assert "Review" in bot.slack.render(message)
 
 

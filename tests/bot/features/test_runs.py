@@ -134,6 +134,7 @@ async def test_preview_only(tmp_path: Path) -> None:
         assert "2 to add. Nothing was sent." in bot.slack.render(message)
         assert not bot.emails()
         await maya.click(message, RunAction.SEND)
+        await read_privately(bot, "Started: ")
         await bot.slack.wait_for_message("marketing", "Synced SpringShoppers", timeout=20)
         assert bot.emails() == {"p1@example.com", "p2@example.com"}
 
