@@ -5,6 +5,7 @@ The person sees it in the place of the action: in the modal, in the channel (eph
 
 import asyncio
 import logging
+import re
 import secrets
 from typing import Any
 
@@ -25,6 +26,9 @@ from core.store.database_errors import describe
 # Bolt polls every 10 ms whether a listener has acknowledged. If the listener raises in between, the acknowledgement is
 # lost and Slack gets none. So the error handler waits for longer than that (seconds).
 ACK_SEEN_S = 0.03
+# The mentions of people and user groups that core.models.people.mention writes, as `escape` leaves them. Only the
+# person who acted reads the sentence, so a mention notifies no one.
+_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{1,30}|!subteam\^S[A-Z0-9]{1,30})&gt;")
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ def register(app: AsyncApp) -> None:
 def sentence_for(error: Exception) -> str:
     """Return what a person reads about an error (mrkdwn). Unexpected errors are logged under the id in the sentence."""
     if isinstance(error, SyncError):
-        return escape(error.message)
+        return _MENTION.sub(r"<\1>", escape(error.message))
     if isinstance(error, DBAPIError):
         logger.warning("the database failed", exc_info=error)
         return escape(describe(error))

@@ -108,7 +108,7 @@ async def test_waiting_changes_are_dropped(tmp_path: Path) -> None:
         await bot.mparticle.add(VIPS, *map(person, range(3)))
         card = await bot.slack.wait_for_message("sync-alerts", "3 changes wait", timeout=LONG)
         await bot.slack.operator.click(card, LiveAudienceAction.DROP)
-        await read_privately(bot, "Only an approver of Shop can decide this", bot.slack.operator)
+        await read_privately(bot, "Only an approver of Shop can decide this: @Amir Haddad.", bot.slack.operator)
         await bot.slack.approver.click(card, LiveAudienceAction.DROP)
         await read_privately(bot, "Discarded 3 pending changes of", bot.slack.approver)
         await wait_for_texts(bot, card, "New live audience from mParticle")
