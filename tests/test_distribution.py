@@ -50,10 +50,17 @@ def test_release(tmp_path: Path) -> None:
     (archive,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         in_wheel = {name for name in file.namelist() if name.startswith(_IN_WHEEL)}
-        manifests = sorted(Path(name).name for name in file.namelist() if "/share/iterable-sync/" in name)
+        shared = {Path(name).name for name in file.namelist() if "/share/iterable-sync/" in name}
         licenses = [name for name in file.namelist() if name.endswith("licenses/LICENSE")]
     assert in_wheel == _packaged(source)
-    assert manifests == ["manifest-usergroups.yml", "manifest.yml"]
+    assert shared == {
+        "alerts.yaml",
+        "constraints.txt",
+        "grafana-dashboard.json",
+        "iterable-sync.service",
+        "manifest-usergroups.yml",
+        "manifest.yml",
+    }
     assert licenses
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
