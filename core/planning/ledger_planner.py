@@ -14,10 +14,9 @@ from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import DiffCounts, diff_against_ledger
 from core.planning.guards import check_project_type, check_removals
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import load_targets
+from core.planning.planner import load_targets, load_whole_ledger
 from core.planning.schema import TABLES, create
-from core.planning.workspace import load_ledger, run, workspace
-from core.store import ledger
+from core.planning.workspace import run, workspace
 from core.store.database import Database
 
 if TYPE_CHECKING:
@@ -44,11 +43,10 @@ async def plan_from_ledger(
     await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, planned)
-        ledger_size = await ledger.size(db, target.id)
     async with workspace(data_dir, planned.id, memory_mb) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
         con.execute(create(*TABLES))
-        await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
+        on_list = await load_whole_ledger(con, database, target.id, [mapping.id for mapping in mappings_of_list])
         await fill(con, target.id)
         counts = await run(
             con,
@@ -69,14 +67,14 @@ async def plan_from_ledger(
         audience_id=target.audience_id,
         audience_name=target.audience_name,
         members=members(counts),
-        ledger_size=ledger_size,
+        ledger_size=on_list,
         requests=requests,
         seconds=requests / planned.rate if planned.rate else 0.0,
         **asdict(counts),
     )
     guards = [
         guard(target.list_id, counts),
-        *check_removals(target, counts.to_remove, ledger_size),
+        *check_removals(target, counts.to_remove, on_list),
         *check_project_type(target, planned.project_type),
     ]
     return with_open_guards(planned, PlanResult(plan, SyncMode.DELTA, revision), guards, outside)

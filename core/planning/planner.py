@@ -110,7 +110,7 @@ async def plan_run(
             await fill_last_known_emails(con, database, target.id)
         # who is excluded leaves the list, whether or not the source says anything of them
         if diff_mode is SyncMode.MIRROR or (exclusions is not None and not live):
-            ledger_size = await _load_whole_ledger(con, database, target.id, mapping_ids)
+            ledger_size = await load_whole_ledger(con, database, target.id, mapping_ids)
         else:
             await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
         await restore_newer(con, target.id, diff_mode)
@@ -224,7 +224,7 @@ async def _plan_few(
     return few
 
 
-async def _load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:
+async def load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:
     """Load the ledger of these mappings, and return how many people one of them has on its list."""
     await load_ledger(con, database, mapping_ids)
     return scalar(con, _COUNT_PEOPLE.format(mapping_id=mapping_id))

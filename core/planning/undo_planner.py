@@ -14,10 +14,9 @@ from core.planning.approval_rules import PlanResult, with_open_guards
 from core.planning.diff import diff_against_ledger
 from core.planning.guards import check_project_type, undo_guard
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import load_targets
+from core.planning.planner import load_targets, load_whole_ledger
 from core.planning.schema import TABLES, create
-from core.planning.workspace import Workspace, load_ledger, run, scalar, workspace
-from core.store import ledger
+from core.planning.workspace import Workspace, run, scalar, workspace
 from core.store.database import Database
 
 # The shape of an undo's plan. The shape of other plans is the kind of their file.
@@ -38,11 +37,10 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
     await discard_drafts(database, undo.id)
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, undo)
-        ledger_size = await ledger.size(db, target.id)
     async with workspace(data_dir, undo.id, memory_mb) as con:
         con.execute(create(*TABLES))
         await load_applied_changes(con, database, undo.undo_of)
-        await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
+        on_list = await load_whole_ledger(con, database, target.id, [mapping.id for mapping in mappings_of_list])
         await run(con, _fill, con, target.id, undo.project_type)
         counts = await run(
             con,
@@ -65,7 +63,7 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
         audience_id=target.audience_id,
         audience_name=target.audience_name,
         members=desired + untouched,
-        ledger_size=ledger_size,
+        ledger_size=on_list,
         requests=requests,
         seconds=requests / undo.rate if undo.rate else 0.0,
         **numbers,

@@ -108,7 +108,9 @@ async def test_shared_subscribers(sync: Sync) -> None:
     await sync.mirror([person(1), person(2, email="p1@example.com"), person(3)])
     before = members(sync)
     outcome = await sync.mirror([person(3), person(4), person(5, email="p4@example.com")])
-    await undo_fully(sync, outcome)
+    plan = (await undo_fully(sync, outcome)).run.plan
+    assert plan is not None
+    assert plan.ledger_size == 2  # people on the list, as in the plan of a file
     assert members(sync) == before
     left = await sync.mirror([person(2, email="p1@example.com"), person(3)])
     assert (left.run.counters.left, left.run.counters.removed) == (1, 0)
