@@ -71,6 +71,7 @@ REFUSALS = re.compile(
             re.escape(STRANGER),
             "Only members of this workspace can use this app",
             "Only operators and approvers",
+            "Only approvers and named operators",
             "Only an approver of",
             "Only (an )?admins? (or|and) owners? of this workspace",
             "named operators and approvers",
