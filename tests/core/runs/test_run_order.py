@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.connections.environment import environment_connection
+from core.delivery.shared_rate_limiter import SharedRateLimiters
 from core.engine import open_engine
 from core.errors import ConflictError
 from core.identity import UserIdField
@@ -350,6 +351,11 @@ async def stop_while_waiting(
         return await execution
 
 
+def forget_pauses(sync: Sync) -> None:
+    """Forget how long Iterable wants no requests, as a process that starts later does."""
+    sync.engine._rate_limiters = SharedRateLimiters(sync.engine.database)
+
+
 @pytest.mark.parametrize(("wait", "stop"), STOPS)
 async def test_stopped_while_waiting(tmp_path: Path, wait: str, stop: str) -> None:
     """A run that must stop does so at once, even while it waits for a retry or its slot."""
@@ -362,6 +368,7 @@ async def test_stopped_while_waiting(tmp_path: Path, wait: str, stop: str) -> No
         status = await stop_while_waiting(sync, run_id, lambda: fault.hits > 0, stop)
         assert status is (RunStatus.CANCELLED if stop == "cancel" else RunStatus.INTERRUPTED)
         sync.iterable.faults.clear()
+        forget_pauses(sync)
         sync.engine.stopping.clear()
         assert (await sync.mirror(people(range(5, 35)), approved=True)).run.counters.missing == 0
         assert sync.emails() == addresses(range(5, 35))
@@ -396,6 +403,7 @@ async def test_cancelled_while_finishing_an_earlier_run(tmp_path: Path) -> None:
         assert await stop_while_waiting(sync, later, lambda: fault.hits > 0) is RunStatus.CANCELLED
         assert (await sync.outcome(earlier)).run.status is RunStatus.INTERRUPTED
         sync.iterable.faults.clear()
+        forget_pauses(sync)
         assert (await sync.resume(earlier)).counts == {"members": 30, "added": 30}
 
 
