@@ -15,7 +15,7 @@ from core.store.alert_kinds import AlertKind
 from core.store.alerts import AlertOutcome
 from core.store.audit_log import AuditAction
 
-# Who closes an alert: the next success of the mapping closes a failure (`run_succeeded`). The rules close theirs
+# Who closes an alert: the next success of the mapping closes a failure (`runs_succeeded`). The rules close theirs
 # (core/notifications/rule_watch.py), maintenance closes those about backlogs and silence (core/live), the look at a
 # source that finds a file a late one's, the next check of a list a drift, the first written run that of the run log.
 
@@ -79,14 +79,8 @@ async def resolve_all(db: AsyncConnection, connection_id: int, mapping_id: int) 
         await alerts.close(db, current.id, AlertOutcome.RESOLVED)
 
 
-async def run_succeeded(db: AsyncConnection, run: Run) -> None:
-    """Close the alerts about failures of the run's mapping and of its connection: both work again."""
-    for mapping_id in (run.mapping_id, None):
-        await resolve(db, run.connection_id, mapping_id, AlertKind.FAILURE)
-
-
 async def runs_succeeded(db: AsyncConnection, runs: Sequence[Run]) -> None:
-    """As `run_succeeded`, for several runs."""
+    """Close the alerts about failures of the runs' mappings and of their connections: both work again."""
     mapping_ids = {run.mapping_id for run in runs}
     for each in await alerts.failures_of(db, {run.connection_id for run in runs}):
         if each.mapping_id is None or each.mapping_id in mapping_ids:
@@ -131,7 +125,7 @@ async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: 
     if run.is_live:
         return
     if status is RunStatus.SUCCEEDED:
-        await run_succeeded(db, run)
+        await runs_succeeded(db, [run])
     elif status is RunStatus.FAILED and run.started_by is not None and error is not None:
         await run_failed(db, run, error.code, error.message)
 

@@ -175,7 +175,7 @@ async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: Audience
     if daily_run_id is None:
         daily_run_id = await new_daily_run(db, run, mapping)
         await live_mappings.set_day(db, run.mapping_id, day, run_id=daily_run_id)
-    await alerting.run_succeeded(db, run)
+    await alerting.runs_succeeded(db, [run])
     if run.counters.added + run.counters.updated + run.counters.removed:
         await live_mappings.set_day(db, run.mapping_id, day, last_accepted_at=run.finished_at)
     await live_mappings.add_to(db, run, daily_run_id)
