@@ -32,6 +32,9 @@ SINGLE_RATE = 2.0
 # For so many seconds after another process took slots, the rate counts as shared. So it does for so many seconds after
 # this process has begun to take slots, because it does not know of others yet.
 SHARED_S = 5.0
+# So many seconds before the last slot that was taken, others are reserved. A request that leaves late can't move slots
+# that another process has reserved, so these must be less than a window ahead, with time to spare for the database.
+AHEAD_S = 0.3
 # So many limiters are kept by a process, those that were used last.
 KEPT = 500
 # The tolerance, in seconds, for comparing PostgreSQL's clock: its answer takes time to arrive.
@@ -77,6 +80,7 @@ class SharedRateLimiter:
         self._clock = math.inf
         self._reserved_until = -math.inf
         self._shared_until = -math.inf
+        self._taken_until = -math.inf
         self._barred_until = -math.inf
         self._paced_until = math.inf if rate else -math.inf
 
@@ -136,8 +140,11 @@ class SharedRateLimiter:
             while self._reserved and self._reserved[0].at < now - OVERDUE_S:
                 self._reserved.popleft()
             while not self._reserved:  # a 429 may clear them meanwhile
+                await asyncio.sleep(max(0.0, self._taken_until - AHEAD_S - time.monotonic()))
                 await to_the_end(self._reserve(min(self._block, self._waiting)))
-            return self._reserved.popleft()
+            slot = self._reserved.popleft()
+            self._taken_until = slot.at
+            return slot
 
     async def _reached(self, slot: Slot) -> float:
         """Wait until a slot is due, and return by how many seconds the wait ended too late."""

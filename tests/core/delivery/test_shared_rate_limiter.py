@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
+from core.store import rate_limits
 from core.store.database import Database
 from tests.core.delivery.slots import least_span, use
 
@@ -85,6 +86,19 @@ async def test_first_late_departure_moves_shared_slots(database: Database, other
     await use(own)
     (next_slot,) = await use(others)
     assert next_slot.at - first.at > 2 / 20 + 0.03
+
+
+async def test_slots_are_reserved_shortly_before(database: Database, other: Database) -> None:
+    """However many requests wait, a late request can move the slots a window later: they are not reserved yet."""
+    limiters = [SharedRateLimiter(each, "p", 20) for each in (database, other)]
+    waiting = [asyncio.create_task(use(limiter)) for _ in range(30) for limiter in limiters]
+    await asyncio.gather(*waiting[:10])
+    async with database.write() as connection:
+        following = await rate_limits.reserve(connection, "p", 1 / 20, count=0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert following.first - following.now < 1.0
 
 
 async def test_throttling_pauses_other_processes(database: Database, other: Database) -> None:
