@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from core.delivery.ending_runs import EndingRuns
 from core.delivery.shared_rate_limiter import SharedRateLimiters
 from core.errors import NoApiKeyError, SecretKeyMissingError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
@@ -70,13 +71,14 @@ class Engine:
         #: Whether another process resumes the runs that this one leaves when it stops.
         self.hands_over = False
         self.stopping = asyncio.Event()
-        #: Set when this process queues a run, so that its worker does not wait for the next poll.
+        #: Set when this process queues a run or has room for one, so that its worker does not wait for the next poll.
         self.queued = asyncio.Event()
         #: Set when this process makes a schedule, a source or a retry due.
         self.due = asyncio.Event()
         #: Set when this process stores live changes, or a decision about them.
         self.live_work = asyncio.Event()
         self.planning_slots = PlanningSlots()
+        self.ending_runs = EndingRuns(self.queued)
         #: The lists (connection id, list id) that runs of this process hold or are locking, and those that could not be
         #: released yet.
         self.held: set[tuple[int, int]] = set()

@@ -16,13 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import telemetry
+from core.delivery.ending_runs import EndingRuns
 from core.delivery.freeze_check import is_frozen
 from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.run_sender import RunSender
 from core.iterable import InvalidApiKeyError, IterableClient
-from core.models.batch import Phase
+from core.models.batch import BATCH_SIZE, Phase
 from core.models.run import Run, RunFrozenError, RunStoppedError, StopReason
-from core.store import batches, ledger, lists
+from core.store import batches, ledger, lists, run_queue
 from core.store.batches import Batch, BatchStatus, OpenPhase
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
@@ -37,7 +38,8 @@ FEWEST, MOST, UNLIMITED = 1, 64, 32
 MOST_SENT = MOST + UNLIMITED
 # How often the upload checks whether the run is to stop, in seconds.
 LOOK_AGAIN_S = 0.3
-# Batches that need no request, applied in one transaction.
+# Batches that need no request, and how many are applied in one transaction.
+_QUIET = (Phase.RETAIN, Phase.RELEASE)
 QUIET_BATCHES = 10
 
 logger = logging.getLogger(__name__)
@@ -56,10 +58,12 @@ class Uploader:
         stopping: asyncio.Event,
         vault: Vault,
         *,
+        ending: EndingRuns,
         merges: bool = False,
     ) -> None:
         """Take the parts of the upload. The caller holds the list lock, and the list's ledger has `revision`.
 
+        `ending` are the runs of this process that have made room for others, to which this one will belong.
         `merges`: a placeholder's profile may be merged into the profile that has its new address already.
         """
         self._database = database
@@ -75,6 +79,9 @@ class Uploader:
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
         self._planned = 0
+        self._requests_left = 0
+        self._ending = ending
+        self._has_made_room = run.request.live  # a micro-batch does not take any
         self._failure: Exception | None = None
 
     async def run(self) -> None:
@@ -89,10 +96,11 @@ class Uploader:
                 phases = await batches.phases_left(db, self._run.id)
             if {left.phase for left in phases} & {Phase.UPDATE, Phase.RENAME}:
                 await self._sender.load_former_attempts()
+            self._requests_left = sum((left.planned + left.sent) * _requests_of_batch(left.phase) for left in phases)
             for left in phases:
-                is_quiet = left.phase in (Phase.RETAIN, Phase.RELEASE)
-                await (self._apply_quietly(left.phase) if is_quiet else self._send_all(left))
+                await (self._apply_quietly(left.phase) if left.phase in _QUIET else self._send_all(left))
         finally:
+            self._ending.remove(self._run.id)
             watching.cancel()
             await asyncio.wait([watching])
             await self._recorder.record_traffic()
@@ -159,10 +167,12 @@ class Uploader:
         phase = batch.phase.name.lower()
         with telemetry.span("batch", run_id=self._run.id, batch_id=batch.id, phase=phase, members=batch.sent_size):
             await self._recorder.record(batch, await self._sender.send(batch))
+        self._requests_left -= _requests_of_batch(batch.phase)
 
     async def _claim(self, phase: Phase) -> Batch | None:
         """Return the next batch, marked as sent on disk, or None if the phase has no more."""
         async with self._claiming:
+            await self._make_room()
             if not self._claimed and self._planned > 0:
                 size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
@@ -174,6 +184,17 @@ class Uploader:
                 self._claimed.extend(planned)
                 self._planned -= size
             return self._claimed.popleft() if self._claimed else None
+
+    async def _make_room(self) -> None:
+        """Let another run of the project start, if this one has few requests left."""
+        if self._has_made_room or not self._ending.add(self._run, self._requests_left):
+            return
+        self._has_made_room = True
+        if not self._database.is_sqlite:  # where a worker knows which of its runs are ending
+            async with self._database.write() as db:
+                await self._check(db)
+                await run_queue.make_room(db, self._run.id)
+        self._ending.made_room.set()
 
     async def _check(self, db: AsyncConnection) -> None:
         state = await lists.check_run_guard(db, self._run.id)
@@ -193,6 +214,13 @@ async def _retain(db: AsyncConnection, run: Run, batch: Batch) -> None:
 
 async def _release(db: AsyncConnection, run: Run, batch: Batch) -> None:
     await ledger.release(db, run.mapping_id, batch.entries, run.project_type)
+
+
+def _requests_of_batch(phase: Phase) -> int:
+    """Return how many requests a batch may need. Members are renamed one by one."""
+    if phase in _QUIET:
+        return 0
+    return BATCH_SIZE if phase is Phase.RENAME else 1
 
 
 def _concurrency(rate: float) -> int:

@@ -445,6 +445,7 @@ async def _upload(engine: Engine, run_id: str, begun: _Upload | None) -> UploadE
                 upload.revision,
                 engine.stopping,
                 engine.vault,
+                ending=engine.ending_runs,
                 merges=merges,
             )
             await uploader.run()

@@ -119,7 +119,8 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
                 await due_work.start()
             if lost:
                 claimed += await _reopen_lost(engine, lost)
-            claimed += await run_queue.claim(engine.database, engine.presence.id, MAX_CONCURRENT_RUNS - len(tasks))
+            room = MAX_CONCURRENT_RUNS - len(tasks)
+            claimed += await run_queue.claim(engine.database, engine.presence.id, room, engine.ending_runs.ids)
             if time.monotonic() - cleaned_at >= CLEANUP_INTERVAL_S:
                 cleaned_at = time.monotonic()
                 await _clean_up(engine)

@@ -14,7 +14,7 @@ from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.sql import queries
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,16 @@ _CLAIM = (
     update(runs)
     .where(runs.c.id == bindparam("id_of_run"), runs.c.worker_id.is_(None), runs.c.status.in_(_ACTIVE))
     .values(worker_id=bindparam("its_worker"))
+)
+
+# Another run of the list would only wait for it.
+_MAKE_ROOM = text(
+    """
+    DELETE FROM procrastinate_jobs job
+    WHERE args ->> 'run_id' = :run_id AND status = 'doing' AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs other WHERE other.args ->> 'list' = job.args ->> 'list' AND other.status = 'todo'
+    )
+    """
 )
 
 
@@ -93,6 +103,14 @@ async def claim(db: AsyncConnection, worker: str, room: int) -> list[str]:
         else:  # the run was changed while its job was being claimed
             await jobs.finish_job(job, Status.SUCCEEDED, delete_job=True)
     return claimed
+
+
+async def make_room(db: AsyncConnection, run_id: str) -> None:
+    """Delete the job of a run that is being executed, so that the next job of its lock can be claimed.
+
+    Nothing is deleted if another run of the same list waits, or if the run is queued again.
+    """
+    await db.execute(_MAKE_ROOM, {"run_id": run_id})
 
 
 def is_lock_taken(error: IntegrityError) -> bool:

@@ -1,13 +1,15 @@
 """The queue of runs, from which workers claim what they execute: one way on PostgreSQL, another on SQLite.
 
-Of one Iterable project, all processes together execute up to four runs at once, because they share its rate limit.
+Of one Iterable project, all processes together execute up to four runs at once, because they share its rate limit. A
+run that has few requests left makes room for the next one before it has ended (core/delivery/ending_runs.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import run_turns, runs
 from core.store.database import Database
@@ -17,18 +19,28 @@ from core.store.database import Database
 CLAIM_TRIES = 3
 
 
-async def claim(database: Database, worker: str, room: int) -> list[str]:
-    """Claim up to `room` queued runs for a worker, in turn. Returns their ids."""
+async def claim(database: Database, worker: str, room: int, ending: Set[str] = frozenset()) -> list[str]:
+    """Claim up to `room` queued runs for a worker, in turn. Returns their ids.
+
+    On SQLite, `ending` are the ids of the worker's runs that have made room for others.
+    """
     if room <= 0:
         return []
     if not database.is_sqlite:
         return await _claim_jobs(database, worker, room)
     async with database.read() as db:
-        next_runs = run_turns.next_in_turn(await run_turns.active(db), room)
+        next_runs = run_turns.next_in_turn(await run_turns.active(db), room, ending)
     if not next_runs:
         return []
     async with database.write() as db:
         return [run.id for run in next_runs if await runs.claim(db, run.id, run.attempt, worker)]
+
+
+async def make_room(db: AsyncConnection, run_id: str) -> None:
+    """Let another run of a run's project be claimed before this one has ended. For PostgreSQL."""
+    from core.store import job_queue
+
+    await job_queue.make_room(db, run_id)
 
 
 async def _claim_jobs(database: Database, worker: str, room: int) -> list[str]:

@@ -5,7 +5,7 @@ core/store/job_queue.py instead.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import Text, cast, func, literal, select
@@ -55,14 +55,15 @@ async def active(db: AsyncConnection) -> list[ActiveRun]:
     ]
 
 
-def next_in_turn(runs: Sequence[ActiveRun], room: int) -> list[ActiveRun]:
+def next_in_turn(runs: Sequence[ActiveRun], room: int, ending: Set[str] = frozenset()) -> list[ActiveRun]:
     """Return up to `room` of these runs (oldest first) that a worker may take up, in the order in which it should.
 
     A run comes before another if fewer runs of its project are at work or before it, so many runs of one project do not
     keep the others waiting. Of one list there is at most one run, and none while another run of the list is at work.
+    Runs that are `ending` (their ids) are at work, but have made room for others of their project.
     """
     at_work = [run for run in runs if not run.waits]
-    of_project = Counter(run.project for run in at_work if not run.is_live)
+    of_project = Counter(run.project for run in at_work if not run.is_live and run.id not in ending)
     busy_lists = {run.list_key for run in at_work}
     in_turn: list[tuple[int, ActiveRun]] = []
     for run in runs:

@@ -92,6 +92,47 @@ async def test_list_has_one_run_at_a_time(database: Database) -> None:
     assert await taken(database, "me", 10) == [second]
 
 
+async def make_room(database: Database, run_id: str) -> None:
+    """Let a run make room, as its upload does on PostgreSQL."""
+    if not database.is_sqlite:
+        async with database.write() as db:
+            await run_queue.make_room(db, run_id)
+
+
+@on_both
+async def test_a_run_makes_room(database: Database) -> None:
+    """A run that has few requests left makes room for one run of its project."""
+    many = await queued(database, "many", 6)
+    assert await taken(database, "me", 10) == many[:4]
+    await make_room(database, many[0])
+    assert await run_queue.claim(database, "me", 10, {many[0]}) == many[4:5]
+
+
+@on_both
+async def test_no_room_for_a_run_of_the_same_list(database: Database) -> None:
+    """A run does not make room for one of the same list, which could only wait."""
+    mapping = await add_mapping(database)
+    first, second = await add_run(database, mapping), await add_run(database, mapping)
+    assert await taken(database, "me", 10) == [first]
+    await make_room(database, first)
+    assert await run_queue.claim(database, "me", 10, {first}) == []
+    await end(database, [first])
+    assert await taken(database, "me", 10) == [second]
+
+
+async def test_a_run_that_made_room_is_queued_again(postgresql: Database) -> None:
+    """A run that made room is taken over like any other, even if its former process makes room again."""
+    (run_id,) = await queued(postgresql, "one", 1)
+    assert await taken(postgresql, "dead", 1) == [run_id]
+    await make_room(postgresql, run_id)
+    async with postgresql.write() as db:
+        run = await runs.by_id(db, run_id)
+        assert run is not None
+        await runs.reopen(db, run, None)
+    await make_room(postgresql, run_id)
+    assert await taken(postgresql, "me", 1) == [run_id]
+
+
 async def test_two_workers_at_once(database: Database) -> None:
     """Workers that claim at the same time get different runs, and of a project no more than one would."""
     ids = {name: await queued(database, name, 6) for name in "abc"}
