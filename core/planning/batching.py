@@ -8,12 +8,11 @@ from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.planning.drafts import drafts_of_rows
 from core.planning.schema import columns_of
 from core.planning.small_workspace import SmallWorkspace
-from core.planning.workspace import Workspace
+from core.planning.workspace import Workspace, read_chunks
 from core.store.batches import Draft
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 # Rows that are fetched at once.
 CHUNK = 20_000
@@ -192,24 +191,9 @@ def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> I
     from core.planning.arrow_batches import drafts_of_chunks  # Arrow takes a tenth of a second to import
 
     slices = _slices(con, entries, values, count)
-    chunks = (chunk for low, high in slices for chunk in _chunks(con, query, {**values, "low": low, "high": high}))
+    ranges = ({**values, "low": low, "high": high} for low, high in slices)
+    chunks = (chunk for each in ranges for chunk in read_chunks(con.cursor(), query, CHUNK, each))
     yield from drafts_of_chunks(phase, chunks, BATCH_SIZE, with_fields=with_fields)
-
-
-def _within_memory(reader: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
-    """Yield what a query returns. Arrow raises OSError if DuckDB has too little memory; raise DuckDB's own error."""
-    try:
-        yield from reader
-    except OSError as error:
-        if "Out of Memory Error" in str(error):
-            import duckdb
-
-            raise duckdb.OutOfMemoryException(str(error)) from error
-        raise
-
-
-def _chunks(con: "duckdb.DuckDBPyConnection", query: str, values: dict[str, str | None]) -> Iterator["pa.RecordBatch"]:
-    return _within_memory(con.cursor().sql(query, params=values).to_arrow_reader(CHUNK))
 
 
 def _slices(

@@ -38,6 +38,7 @@ from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.data_fields import find_changed
 from core.planning.exclusions import exclude
+from core.planning.partitioned_join import join_in_parts
 from core.planning.schema import create, statements
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace
@@ -111,9 +112,7 @@ def diff_against_ledger(
             "renames": has_placeholders and project_type is ProjectType.EMAIL,
             "merges": has_placeholders and merges and project_type is ProjectType.HYBRID,
         }
-        leaves_out = not isinstance(con, SmallWorkspace) and unchanged_as is None
-        condition = diff["without_unchanged"] if leaves_out else ""
-        con.execute(diff["create_joined"] + condition, mapping | placeholder | renames)
+        _join(con, diff, mapping | placeholder | renames, leaves_out_unchanged=unchanged_as is None)
         _add_leavers(con, diff, mode, has_fields=salt is not None)
     else:
         con.execute(diff["create_joined_without_ledger"])
@@ -139,6 +138,16 @@ def diff_against_ledger(
     _find_retaining_rows(con, diff, mapping)
     con.execute(diff["create_removals"])
     return _counts(con, diff)
+
+
+def _join(con: Workspace, diff: dict[str, str], values: dict[str, Any], *, leaves_out_unchanged: bool) -> None:
+    """Create the table `joined` of members and rows of the ledger."""
+    if isinstance(con, SmallWorkspace):
+        con.execute(f"{diff['create_joined']}\n{diff['join']}", values)
+        return
+    join = f"{diff['join']}\n{diff['without_unchanged'] if leaves_out_unchanged else ''}"
+    if not join_in_parts(con, join, values):
+        con.execute(f"{diff['create_joined']}\n{join}", values)
 
 
 def _add_leavers(con: Workspace, diff: dict[str, str], mode: SyncMode, *, has_fields: bool) -> None:

@@ -25,7 +25,7 @@ _TYPES = {
 
 def arrow_table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pa.Table:
     """Return rows as a table. `columns` are DuckDB's types, by name, in the order of the values. There is a row."""
-    schema = _schema(columns)
+    schema = arrow_schema(columns)
     arrays = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
     return pa.table(arrays, schema=schema)
 
@@ -39,7 +39,7 @@ def table_of_lines(columns: Mapping[str, str], lines: bytes) -> pa.Table:
     if any(escaped not in b'"\\' for escaped in _ESCAPED.findall(lines)):
         rows = [row[1:] for row in orjson.loads(b"[" + lines.replace(b"\n", b",") + b"]")]
         return arrow_table(columns, [_with_truth_values(columns, row) for row in rows])
-    schema = _schema(columns)
+    schema = arrow_schema(columns)
     return csv.read_csv(
         pa.py_buffer(lines),
         csv.ReadOptions(column_names=["ignored", *schema.names], use_threads=False, block_size=len(lines)),
@@ -70,5 +70,6 @@ def joined_tables(first: pa.Table | None, second: pa.Table) -> pa.Table:
     return second if first is None else pa.concat_tables([first, second])
 
 
-def _schema(columns: Mapping[str, str]) -> pa.Schema:
+def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """Return the schema of columns with these types of DuckDB, by name, in their order."""
     return pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])

@@ -105,11 +105,14 @@ CREATE TABLE shared_user_ids AS
 SELECT hash(user_id) AS key FROM desired WHERE $are_unique AND user_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1;
 
 -- name: create_joined
+-- The statement goes on with `join`. (For large audiences, parts.sql has another beginning.)
+CREATE TABLE joined AS
+WITH known AS (SELECT * FROM ledger WHERE mapping_id = $mapping_id)
+
+-- name: join
 -- In an email-based project a member whose former identity was a placeholder is renamed, so that no orphaned user stays
 -- behind. (An interrupted rename leaves its row unconfirmed.) In a hybrid project the update itself gives the user the
 -- new email, but if users may be merged, another user with that email is looked for first.
-CREATE TABLE joined AS
-WITH known AS (SELECT * FROM ledger WHERE mapping_id = $mapping_id)
 SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.email, desired.user_id,
     desired.is_counted, desired.member_key IS NOT NULL AS in_source, known.member_key IS NOT NULL AS in_ledger,
     known.email AS ledger_email, known.user_id AS ledger_user_id,
@@ -123,7 +126,7 @@ SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.ema
 FROM desired FULL JOIN known ON (known.member_key = desired.member_key)
 
 -- name: without_unchanged
--- What follows `create_joined` in DuckDB: most members are unchanged, and nothing else depends on their rows. They are a
+-- What follows `join` in DuckDB: most members are unchanged, and nothing else depends on their rows. They are a
 -- second copy of the source and of the ledger on disk.
 WHERE NOT coalesce(is_unchanged AND is_counted
     AND hash(subscriber_key(desired.email, desired.user_id)) NOT IN (SELECT key FROM shared_keys)
