@@ -35,10 +35,13 @@ BACKLOG = 100_000
 # The benchmark of live audiences: how many, changes a second in all, the wanted p50 and p99 in seconds; its duration.
 LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
 LIVE_SECONDS = 30.0
-# The benchmarks of several workers: one project whose rate they share, and a queue of many projects. The rate of the
-# latter is so low that it is the bound, and not the CPU of two cores.
+# The benchmarks of several workers: one project whose rate they share, with small and with large runs, and a queue of
+# many projects. The rate of the latter is so low that it is the bound, and not the CPU of two cores.
 WORKERS = 3
-SHARED = workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE)
+SHARED = (
+    workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE),
+    workers.Load(projects=1, runs=12, requests=100, rate=PACED_RATE),
+)
 DRAINED = workers.Load(projects=40, runs=10, requests=8, rate=1.0)
 # The benchmark of turns: one project with fifty runs, the others with one.
 TURNS_OF = workers.Load(projects=40, runs=1, requests=1, rate=20.0, more=49)
@@ -240,9 +243,11 @@ def live(bench: Bench) -> None:
 
 def shared(bench: Bench) -> None:
     """The share of one project's permitted requests that three processes use together, and one alone."""
-    for count, figures in _with_workers(bench, SHARED, workers.measure_drain):
-        _print_figure(f"permitted requests used, {count} workers", f"{figures['share']:.1%}", ">= 97 %")
-        _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
+    for load in SHARED:
+        for count, figures in _with_workers(bench, load, workers.measure_drain):
+            label = f"used by {count} workers, {load.runs} runs of {load.requests} requests"
+            _print_figure(label, f"{figures['share']:.1%}", ">= 97 %")
+            _print_figure("  answered with 429", f"{figures['throttled']:.0f}", "0")
 
 
 def drain(bench: Bench) -> None:
@@ -270,7 +275,7 @@ def _with_workers(
     """Measure with one worker, and with several."""
     with postgresql() as server:
         for count in (1, WORKERS):
-            (directory := bench.directory / f"workers-{measure.__name__}-{load.projects}-{count}").mkdir()
+            (directory := bench.directory / f"workers-{measure.__name__}-{load.projects}-{load.runs}-{count}").mkdir()
             with _local_iterable(f"{load.rate:.0f}") as url:
                 yield count, asyncio.run(measure(directory, new_database(server), url, load, workers=count))
 
