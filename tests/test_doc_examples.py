@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from bot.cli import app
+from bot.cli.program import application
 from bot.features.help.subcommands import SUBCOMMANDS
 from bot.web.api.schemas import SyncRequest
 from core.models.events import Event
@@ -56,7 +56,7 @@ def _commands(page: str) -> Iterator[str]:
 
 def _check(words: list[str]) -> None:
     """Parse a command as the program does. Raises ValueError or the parser's error if the program refuses it."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     while hasattr(command, "commands"):
         if not words or words[0] in _ANY:
             return

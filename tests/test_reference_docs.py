@@ -17,8 +17,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 
 from bot import metrics
-from bot.cli import app
 from bot.cli.exit_codes import ExitCode
+from bot.cli.program import application
 from bot.slack.app_factory import INSTALL_PATH, REDIRECT_PATH
 from bot.slack.preflight import BOT_SCOPES
 from bot.web.api.problems import _GENERAL_CODES
@@ -79,7 +79,7 @@ def _is_option(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "option")
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app), "iterable-sync"))
+COMMANDS = dict(_commands(typer.main.get_command(application()), "iterable-sync"))
 
 
 def test_commands() -> None:

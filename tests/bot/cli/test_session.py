@@ -31,6 +31,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
+ONE_COMMAND = """
+import sys
+from bot.cli import main
+try:
+    main(["runs", "list", "--help"])
+except SystemExit as ended:
+    assert ended.code == 0, ended.code
+print("imported:", *sorted(each for each in sys.modules if each.startswith("bot.cli.commands.")))
+"""
+
+
+def test_a_command_imports_no_other() -> None:
+    """A command does not load the modules of the others."""
+    done = subprocess.run([sys.executable, "-c", ONE_COMMAND], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "imported: bot.cli.commands.run_decisions bot.cli.commands.runs"
+
+
 LIST_RUNS = """
 import sys
 from bot.cli import main
