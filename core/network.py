@@ -81,8 +81,12 @@ def _context(variable: str | None, path: Path | None) -> ssl.SSLContext:
 
 
 def connector(**options: Any) -> aiohttp.TCPConnector:
-    """Return a connector for an aiohttp session. The session has to pass `proxy_for` with each request."""
-    return aiohttp.TCPConnector(ssl=tls_context(), **options)
+    """Return a connector for an aiohttp session. The session has to pass `proxy_for` with each request.
+
+    Raises SettingsError if the environment's certificates can't be read.
+    """
+    # aiohttp has read the system's certificates when it was imported: to read them again takes 40 ms
+    return aiohttp.TCPConnector(ssl=tls_context() if ca_file() else True, **options)
 
 
 def certificate_fault(error: BaseException, host: str) -> str | None:
