@@ -13,7 +13,7 @@ from hypothesis import settings
 from sqlalchemy import Connection, event
 from sqlalchemy import Engine as SqlEngine
 
-from bot.cli import GC_THRESHOLD
+from bot.cli import collector
 from tests.core.databases import memory, new_database, postgresql
 from tests.examples import QUICK
 
@@ -35,7 +35,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    gc.set_threshold(collector.THRESHOLD)
     atexit.register(gc.unfreeze)
 
 

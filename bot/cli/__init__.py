@@ -6,21 +6,21 @@ when it is called.
 """
 
 import atexit
-import gc
 import os
 import sys
 from typing import NoReturn
 
-# The number of new objects after which Python searches for cycles (its default is 700). Imports and syncs create many
-# objects and few cycles, so that frequent searches cost more than they free.
-GC_THRESHOLD = 50_000
+from bot.cli import collector
 
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit. Without `args`, it is the program of this process, which then ends at once."""
-    gc.set_threshold(GC_THRESHOLD)
+    if args is None:
+        collector.begin_imports()
+    # pydantic would read the metadata of every installed package for plug-ins, and there are none
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     os.umask(0o077)  # files written here contain addresses
-    from bot.cli.program import run  # after the threshold is set
+    from bot.cli.program import run  # after `begin_imports`
 
     if args is not None:
         sys.exit(run(args))
@@ -34,7 +34,7 @@ def _leave(codes: list[int]) -> None:
     """End the process without freeing modules and objects one by one: that takes a fifth of the CPU of a command."""
     if not codes:  # an unexpected error
         return
-    import logging  # with all else that is imported after the threshold is set
+    import logging  # the command has imported it
 
     from bot.cli.exit_codes import ExitCode
 

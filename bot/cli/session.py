@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import error_reports, telemetry
-from bot.cli import logging_setup
+from bot.cli import collector, logging_setup
 from bot.cli.errors import CommandFailure, failure_of
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import JsonReport
@@ -42,6 +42,7 @@ class Session:
         """
         from core.engine import open_engine
 
+        collector.end_imports()
         async with open_engine(self.settings, self.settings.worker_id, replaces_lost_key=replaces_lost_key) as engine:
             if executes:
                 from bot import source_fetchers

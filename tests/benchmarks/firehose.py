@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
-from bot.cli import GC_THRESHOLD
+from bot.cli import collector
 from core import live
 from core.engine import open_engine
 from core.settings import FirehoseApproval, Settings
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--database-url")
     arguments = parser.parse_args()
-    gc.set_threshold(GC_THRESHOLD)
+    gc.set_threshold(collector.THRESHOLD)
     asyncio.run(_serve(arguments.url, arguments.data_dir, arguments.database_url))
 
 

@@ -14,7 +14,7 @@ import duckdb
 import orjson
 from pydantic import SecretStr
 
-from bot.cli import GC_THRESHOLD
+from bot.cli import collector
 from core.connections.environment import environment_connection
 from core.engine import open_engine
 from core.iterable import DataCenter
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=0)
     parser.add_argument("--turns", type=int, default=1)
     arguments = parser.parse_args()
-    gc.set_threshold(GC_THRESHOLD)
+    gc.set_threshold(collector.THRESHOLD)
     if arguments.what == "bare":
         figures = asyncio.run(bare(arguments.url, arguments.members))
     elif arguments.what == "read":
