@@ -13,7 +13,6 @@ from core.errors import NoApiKeyError, SecretKeyMissingError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
 from core.lease import LeaseTimes
-from core.mparticle.models import KnownAudiences
 from core.mparticle.tokens import TokenCache
 from core.planning_slots import PlanningSlots
 from core.settings import Settings
@@ -28,6 +27,7 @@ if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no 
     from aiohttp import BaseConnector
 
     from core.iterable import IterableClient
+    from core.mparticle.models import KnownAudiences
     from core.sources.fetch import Fetcher
 
 

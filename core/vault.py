@@ -1,15 +1,22 @@
 """Encryption of API keys at rest, with keys that can be rotated."""
 
+import base64
 import contextlib
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 from core.errors import SettingsError
 
+if TYPE_CHECKING:  # slow to import, and many commands read no secret
+    from cryptography.fernet import Fernet, MultiFernet
+
+# Bytes of a key.
+_KEY_BYTES = 32
 KEY_FILE = "secret.key"
 #: The setting with the secret keys.
 SETTING = "ITERABLE_SYNC_SECRET_KEY"
@@ -24,14 +31,24 @@ class Vault:
         Raises SettingsError if one is invalid.
         """
         self._place = place
-        try:
-            fernets = [Fernet(key.strip()) for key in keys]
-            self._newest, self._fernet = fernets[0], MultiFernet(fernets)
-        except ValueError:
+        self._keys = [SecretStr(key.strip()) for key in keys]
+        if not all(map(_is_key, self._keys)):
             raise SettingsError(
-                f"{place} is not a key (32 bytes in URL-safe base64). Make one with: "
+                f"{place} is not a key ({_KEY_BYTES} bytes in URL-safe base64). Make one with: "
                 "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
-            ) from None
+            )
+
+    @cached_property
+    def _newest(self) -> "Fernet":
+        from cryptography.fernet import Fernet
+
+        return Fernet(self._keys[0].get_secret_value())
+
+    @cached_property
+    def _fernet(self) -> "MultiFernet":
+        from cryptography.fernet import Fernet, MultiFernet
+
+        return MultiFernet([Fernet(key.get_secret_value()) for key in self._keys])
 
     def encrypt(self, secret: str) -> bytes:
         """Return the encrypted secret."""
@@ -39,6 +56,8 @@ class Vault:
 
     def decrypt(self, token: bytes) -> str:
         """Return the secret. Raises SettingsError if no key fits."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(token).decode()
         except InvalidToken:
@@ -54,6 +73,8 @@ class Vault:
 
     def can_decrypt(self, token: bytes) -> bool:
         """Return whether a key fits."""
+        from cryptography.fernet import InvalidToken
+
         try:
             self._fernet.decrypt(token)
         except InvalidToken:
@@ -62,6 +83,8 @@ class Vault:
 
     def rotate(self, token: bytes) -> bytes:
         """Return the secret encrypted with the newest key: unchanged if it is. Raises SettingsError if no key fits."""
+        from cryptography.fernet import InvalidToken
+
         try:
             self._newest.decrypt(token)
         except InvalidToken:
@@ -96,7 +119,7 @@ def add_key(data_dir: Path) -> Vault:
     path = data_dir / KEY_FILE
     keys = _keys_in(path)
     if len(keys) == 1:
-        keys = [Fernet.generate_key().decode(), *keys]
+        keys = [_new_key().decode(), *keys]
         _replace_keys(path, keys)
     return Vault(keys, KEY_FILE)
 
@@ -105,6 +128,20 @@ def drop_old_keys(data_dir: Path) -> None:
     """Leave only the newest key in the key file."""
     path = data_dir / KEY_FILE
     _replace_keys(path, _keys_in(path)[:1])
+
+
+def _is_key(key: SecretStr) -> bool:
+    """Return whether Fernet accepts a key."""
+    try:
+        return len(base64.urlsafe_b64decode(key.get_secret_value())) == _KEY_BYTES
+    except ValueError:
+        return False
+
+
+def _new_key() -> bytes:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key()
 
 
 def _keys_in(path: Path) -> list[str]:
@@ -124,7 +161,7 @@ def _replace_keys(path: Path, keys: list[str]) -> None:
 def _make_key(path: Path) -> None:
     """Write a new key file atomically, even if two processes start at once."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE) as file:  # its mode is 0600
-        file.write(Fernet.generate_key())
+        file.write(_new_key())
         file.flush()
         os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):

@@ -30,7 +30,7 @@ class EventType(StrEnum):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # few processes send events
 
 
 class EventConnection(_Part):

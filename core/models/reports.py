@@ -19,7 +19,7 @@ class ReportKind(StrEnum):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # few processes make reports
 
 
 class Changes(_Part):
