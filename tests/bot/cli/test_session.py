@@ -49,26 +49,35 @@ def test_a_command_imports_no_other() -> None:
     assert done.stdout.splitlines()[-1] == "imported: bot.cli.commands.run_decisions bot.cli.commands.runs"
 
 
-LIST_RUNS = """
-import sys
-from bot.cli import main
+COMMAND_ALONE = """
+import gc, sys
+from bot.cli import collector, main
+searches = []
+gc.callbacks.append(lambda phase, _info: searches.append(phase))
+collector.begin_imports()
 try:
-    main(["runs", "list"])
+    main(sys.argv[1:])
 except SystemExit as ended:
     assert not ended.code, ended.code
-print("imported:", *sorted({"aiohttp", "alembic", "duckdb", "pyarrow"} & set(sys.modules)))
+slow = {"aiohttp", "alembic", "cryptography", "duckdb", "procrastinate", "psycopg", "pyarrow"}
+print("imported:", *sorted(slow & set(sys.modules)), "searches:", len(searches))
 """
 
 
 @pytest.mark.extended
-def test_list_imports_what_it_needs(run: Commands) -> None:
-    """`runs list` loads neither the planner nor the client."""
+def test_commands_import_what_they_need(run: Commands) -> None:
+    """`runs list` loads no client, a small sync no planner for large ones, and no search for cycles interrupts them."""
+
+    def last_line(*args: str) -> str:
+        command = [sys.executable, "-c", COMMAND_ALONE, *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=run.env, cwd=run.folder)
+        return done.stdout.splitlines()[-1]
+
+    audience, list_id = run.audience(range(5)), run.iterable.new_list()
     run.here("runs", "list")  # creates the database
 
-    command = [sys.executable, "-c", LIST_RUNS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=run.env, cwd=run.folder)
-
-    assert done.stdout.splitlines()[-1] == "imported:"
+    assert last_line("runs", "list") == "imported: searches: 0"
+    assert last_line("sync", str(audience), "--list", str(list_id)) == "imported: aiohttp searches: 0"
 
 
 def test_version(run: Commands) -> None:
