@@ -20,9 +20,11 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import event
 
 from core.engine import open_engine
 from core.settings import Settings
+from core.store.database import Database
 
 FILE = "iterable-sync.sqlite"
 
@@ -44,6 +46,21 @@ def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
         value if number % every == 0 else pytest.param(value, marks=pytest.mark.extended)
         for number, value in enumerate(values)
     ]
+
+
+@contextmanager
+def noted_statements(database: Database) -> Iterator[list[str]]:
+    """Yield the list of the statements that are executed during the block."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
 
 def memory() -> Path | None:

@@ -20,6 +20,7 @@ from core.store.inbox import Change
 from core.store.mappings import AudienceMapping
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
+from tests.core.databases import noted_statements
 from tests.core.world import checks, mparticle
 from tests.core.world.faults import Trouble
 from tests.core.world.people import LIVE
@@ -161,23 +162,18 @@ async def test_few_statements(tmp_path: Path, database_url: str) -> None:
             await put(
                 service, [Change(each.id, f"{size}", True, 1, f"p{size}@example.com") for each in mappings[:size]]
             )
-            statements: list[str] = []
             commits: list[str] = []
-
-            def note(_connection: Any, _cursor: Any, statement: str, *_: Any, seen: list[str] = statements) -> None:
-                seen.append(statement)
 
             def note_commit(_connection: Any, seen: list[str] = commits) -> None:
                 seen.append("commit")
 
-            event.listen(engine, "before_cursor_execute", note)
             event.listen(engine, "commit", note_commit)
             try:
-                deliveries = await begin(service, mappings[:size])
-                assert len(deliveries) == size
-                await deliver(service, deliveries)
+                with noted_statements(service.engine.database) as statements:
+                    deliveries = await begin(service, mappings[:size])
+                    assert len(deliveries) == size
+                    await deliver(service, deliveries)
             finally:
-                event.remove(engine, "before_cursor_execute", note)
                 event.remove(engine, "commit", note_commit)
             counts[size] = len(statements), len(commits)
     assert counts[1] <= (32, 2)

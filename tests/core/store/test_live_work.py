@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from core.live.micro_batch import can_deliver
 from core.store import connections, inbox, live_work, mappings, runs
@@ -11,7 +10,7 @@ from core.store.database import Database
 from core.store.inbox import Change
 from core.store.live_work import LiveWork
 from core.store.mappings import NO_LIST, MappingStatus, RemovalPolicy
-from tests.core.databases import on_both
+from tests.core.databases import noted_statements, on_both
 from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 NOW, GATHER_S = 1_000.0, 2.0
@@ -112,11 +111,6 @@ async def test_one_statement_for_all_audiences(database: Database) -> None:
     ids = [await live(database, shop, number) for number in range(1, 21)]
     for mapping_id in ids:
         await arrived(database, mapping_id, 990.0)
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        statements.append(statement)
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    assert set(await work(database)) == set(ids)
+    with noted_statements(database) as statements:
+        assert set(await work(database)) == set(ids)
     assert len([each for each in statements if each.startswith("SELECT")]) == 1
