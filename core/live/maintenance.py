@@ -47,9 +47,14 @@ async def watch(engine: Engine) -> None:
     before = time.time() - REMEMBER_S
     async with engine.database.read() as db:
         live = await live_work.upkeep(db, time.time(), int(before * 1000))
+        least = await alert_rules.least_threshold(db, Rule.BACKLOG)
         has_old_ids = await processed_messages.any_before(db, before)
+    limit = engine.settings.firehose_backlog_alert_s
+    limit = limit if least is None else min(limit, least * 60)
     for upkeep in live:
-        if can_deliver(upkeep.mapping) and (upkeep.oldest is not None or upkeep.has_backlog_alert):
+        # the rules of a mapping are read only if its changes wait for longer than the strictest rule allows
+        may_be_late = upkeep.oldest is not None and time.time() - upkeep.oldest > limit
+        if can_deliver(upkeep.mapping) and (may_be_late or upkeep.has_backlog_alert):
             await _watch(engine, upkeep.mapping)
         if upkeep.mapping.status is MappingStatus.ACTIVE and upkeep.mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, upkeep.mapping)

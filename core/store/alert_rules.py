@@ -5,7 +5,7 @@ default.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import clock
@@ -64,6 +64,13 @@ async def settings(db: AsyncConnection, connection_id: int, mapping_id: int | No
     for row in await db.execute(query):
         by_level[row.mapping_id is None][Rule(row.rule)] = RuleSetting(row.is_on, row.threshold)
     return Settings(by_level[True], by_level[False])
+
+
+async def least_threshold(db: AsyncConnection, rule: Rule) -> float | None:
+    """Return the least threshold that is set for a rule, of all connections and mappings; None if none is set."""
+    query = select(func.min(alert_rules.c.threshold)).where(alert_rules.c.rule == rule.value, alert_rules.c.is_on)
+    threshold: float | None = (await db.execute(query)).scalar_one()
+    return threshold
 
 
 async def put(
