@@ -29,6 +29,7 @@ from core.models.run import Run, RunCounters, RunPhase, RunStatus, SyncMode, dig
 from core.planning.ledger_lookup import LedgerLookup, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
 from core.planning.live_source import SourceRow, mpid_of
+from core.planning.reused_database import MOST_KEPT
 from core.planning.small_workspace import SMALL_MEMBERS, is_supported
 from core.store import connections, last_known_emails, live_rounds, live_runs, runs, suppressions
 from core.store.batches import Batch
@@ -144,7 +145,11 @@ async def _read_and_plan(engine: Engine, works: Sequence[LiveWork], begun: Round
             each.connection.id: await suppressions.of_connection(db, engine.vault, each.connection.id)
             for each in {each.connection.id: each for each in candidates}.values()
         }
-        return await _plan(engine, db, candidates, of_connections, begun)
+        planned: list[_Planned] = []
+        for first in range(0, len(candidates), MOST_KEPT):  # each needs a workspace, and so many are used again
+            some = candidates[first : first + MOST_KEPT]
+            planned += await _plan(engine, db, some, of_connections, begun)
+        return planned
 
 
 async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork], begun: Round) -> list[_Candidate]:

@@ -106,7 +106,9 @@ def diff_against_ledger(
         con.execute(create("changed_fields"))
     con.execute(diff["find_shared_keys"])
     con.execute(diff["find_shared_user_ids"], {"are_unique": project_type is ProjectType.HYBRID})
-    if has_ledger:
+    # in SQLite, which keeps what it has parsed while tables are made by the same statements, all plans make the same
+    is_small = isinstance(con, SmallWorkspace)
+    if has_ledger or is_small:
         has_placeholders = field is UserIdField.MPID
         renames = {
             "renames": has_placeholders and project_type is ProjectType.EMAIL,
@@ -121,17 +123,17 @@ def diff_against_ledger(
         con.execute(diff["create_duplicates_by_user_id"])
         con.execute(diff["add_duplicates_by_user_id"])
     con.execute(diff["create_on_list_by_other_mapping"], mapping)
-    if mode is SyncMode.DELTA or _value(con, "SELECT count(*) FROM leavers"):
+    if is_small or mode is SyncMode.DELTA or _value(con, "SELECT count(*) FROM leavers"):
         con.execute(diff["create_merged"], mapping | {"any": mode is SyncMode.DELTA})
     else:
         con.execute(diff["create_empty_merged"])
     if salt is not None:
         con.execute(diff["send_changed_fields"])
-    is_small = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
+    has_few = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
     classify = diff["classify"]
     if unchanged_as is not None:
         classify = _RESEND.format(outcome=unchanged_as, classify=classify)
-    con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + classify)
+    con.execute(("CREATE TABLE classified AS " if has_few else "CREATE VIEW classified AS ") + classify)
     con.execute(diff["create_known_leavers"], mapping)
     con.execute(diff["create_removal_candidates"], placeholder)
     con.execute(diff["reject_unknown_leavers"])
@@ -160,7 +162,7 @@ def _add_leavers(con: Workspace, diff: dict[str, str], mode: SyncMode, *, has_fi
 
 
 def _find_retaining_rows(con: Workspace, diff: dict[str, str], mapping: dict[str, int]) -> None:
-    if _value(con, "SELECT count(*) FROM removal_candidates"):
+    if isinstance(con, SmallWorkspace) or _value(con, "SELECT count(*) FROM removal_candidates"):
         con.execute(diff["create_retained_by"], mapping)
     else:
         con.execute(diff["create_empty_retained_by"])

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from core.planning.reused_database import open_database
+
 #: Up to this many members and rows of the ledger, a planning is small.
 SMALL_MEMBERS, SMALL_LEDGER = 1_000, 5_000
 
@@ -63,24 +65,22 @@ class SmallWorkspace:
 
     def __init__(self) -> None:
         """Open an empty workspace."""
-        self._con = sqlite3.connect(":memory:", isolation_level=None)
+        self._database = open_database(_FUNCTIONS)
         self._macros: tuple[Macro, ...] = ()
-        for name, arguments, function in _FUNCTIONS:
-            self._con.create_function(name, arguments, function, deterministic=True)
 
     def execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Execute statements in DuckDB's SQL. Returns the cursor of the last one.
 
         Raises ValueError if a statement has something that SQLite would understand differently.
         """
-        cursor = self._con.cursor()
+        cursor = self._database.cursor()
         for statement in _statements(query):
             macro = _MACRO.fullmatch(statement)
             if macro is not None:
                 names = tuple(name.strip() for name in macro[2].split(",") if name.strip())
                 self._macros += ((macro[1], names, macro[3].strip()),)
             else:
-                cursor.execute(_translated(statement, self._macros), parameters or {})
+                cursor = self._database.execute(_translated(statement, self._macros), parameters or {})
         return cursor
 
     def cursor(self) -> "SmallWorkspace":
@@ -89,12 +89,11 @@ class SmallWorkspace:
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Append rows to a table. Neither name comes from outside."""
-        places = ",".join("?" * len(columns))
-        self._con.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({places})", rows)
+        self._database.insert(table, columns, rows)
 
     def close(self) -> None:
         """Close the workspace and forget what it contains."""
-        self._con.close()
+        self._database.close()
 
 
 @lru_cache(maxsize=200)
