@@ -1,10 +1,12 @@
-"""Group commit: the items that arrive during a write are written together by the next write.
+"""Group commit: the items that arrive during a write, or shortly after one, are written together by the next write.
 
-SQLite flushes to disk before it confirms a commit (synchronous=FULL). That takes milliseconds even for few rows, so
-messages share a commit.
+SQLite flushes to disk before it confirms a commit (synchronous=FULL). That takes milliseconds even for few rows. On
+both databases the statements of a write cost CPU, however few rows they have. So messages share a write.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -17,6 +19,9 @@ Item = TypeVar("Item")
 
 # The largest weight (profiles) of one write. It holds SQLite's only write lock for about 100 ms.
 MOST_TOGETHER = 5_000
+#: The time between the beginnings of two writes, in seconds, unless enough waits for the largest. An item that comes
+#: later than this after a write is written at once.
+GATHER_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +34,11 @@ class _Waiting(Generic[Item]):
 class GroupCommit(Generic[Item]):
     """A queue of items that are written in groups. `write` writes a group in one transaction; one result per item."""
 
-    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Any]]]) -> None:
-        """Store the function that writes."""
+    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Any]]], gather_s: float = GATHER_S) -> None:
+        """Store the function that writes, and the time between two writes."""
         self._write = write
+        self._gather_s = gather_s
+        self._began_at = -math.inf
         self._waiting: list[_Waiting[Item]] = []
         self._writing = asyncio.Lock()
 
@@ -41,8 +48,16 @@ class GroupCommit(Generic[Item]):
         self._waiting.append(waiting)
         async with self._writing:
             while not waiting.written.done():
+                await self._gather()
                 await self._write_some(self._next())
         return await waiting.written
+
+    async def _gather(self) -> None:
+        """Wait until the next write may begin."""
+        wait_s = self._began_at + self._gather_s - time.monotonic()
+        if wait_s > 0.0 and sum(waiting.weight for waiting in self._waiting) < MOST_TOGETHER:
+            await asyncio.sleep(wait_s)
+        self._began_at = time.monotonic()
 
     def _next(self) -> list[_Waiting[Item]]:
         weight, size = 0, 0
