@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +121,7 @@ class FirehoseIngest:
                 self._routes.forget()
             new, router = checked.new, Router(db, self._engine, self._routes)
             refused, collected = [], _Collected()
+            await router.look_up(_changes_of(request for request in group if str(request.id) in new))
             for request in group:
                 if str(request.id) in new:
                     new.discard(str(request.id))
@@ -128,7 +130,7 @@ class FirehoseIngest:
                 refused.append(
                     checked.any_refused and connection is not None and connection.key_rejected_at is not None
                 )
-            await self._store(db, collected, with_changes=profiles <= PIECE, check_erasures=checked.any_erased)
+            await self._store(db, router, collected, with_changes=profiles <= PIECE, check_erasures=checked.any_erased)
         return refused
 
     async def _connection(self, router: Router, request: _Written) -> Connection | None:
@@ -143,13 +145,14 @@ class FirehoseIngest:
         async with self._engine.database.write() as db:
             await self._clock.load(db)
             router = Router(db, self._engine, self._routes)
-            for request in group:
-                if isinstance(request, AudienceMembershipChangeRequest):
-                    await self._take(db, router, request, collected)
+            await router.look_up(_changes_of(group))
+            for request in _changes_of(group):
+                await self._take(db, router, request, collected)
         for begin in range(0, len(collected.changes), PIECE):
             chunk = _Collected(collected.changes[begin : begin + PIECE], collected.members[begin : begin + PIECE])
             async with self._engine.database.write() as db:
-                await self._store(db, chunk, with_changes=True, check_erasures=await erasures.any_erased(db))
+                router = Router(db, self._engine, self._routes)
+                await self._store(db, router, chunk, with_changes=True, check_erasures=await erasures.any_erased(db))
 
     async def _take(self, db: AsyncConnection, router: Router, request: _Written, collected: _Collected) -> None:
         match request:
@@ -207,7 +210,7 @@ class FirehoseIngest:
         collected.members.append(sent)
 
     async def _store(
-        self, db: AsyncConnection, collected: _Collected, *, with_changes: bool, check_erasures: bool
+        self, db: AsyncConnection, router: Router, collected: _Collected, *, with_changes: bool, check_erasures: bool
     ) -> None:
         """Write the counts, and the changes if `with_changes`.
 
@@ -218,8 +221,14 @@ class FirehoseIngest:
             if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
             await inbox.put(db, await live_attributes.put(db, changes, self._engine.vault))
-        await live_mappings.count(db, time.time(), collected.received, collected.ignored)
+        if collected.received or collected.ignored:
+            zones = await router.time_zones()
+            await live_mappings.count(db, time.time(), collected.received, collected.ignored, zones)
 
     def _stamp_of(self, request: _Written) -> int:
         """Return mParticle's time stamp in milliseconds, at most AHEAD_S ahead of our clock."""
         return max(-(2**62), min(request.timestamp_ms, int((self._clock.now() + AHEAD_S) * 1000)))
+
+
+def _changes_of(requests: Iterable[_Written]) -> list[AudienceMembershipChangeRequest]:
+    return [request for request in requests if isinstance(request, AudienceMembershipChangeRequest)]

@@ -9,13 +9,14 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections import manage
 from core.engine import Engine
 from core.firehose.module_registration import API_KEY, LIST_ID, USER_ID_FIELD
-from core.firehose.schema import Account
+from core.firehose.schema import Account, AudienceMembershipChangeRequest
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.settings import FirehoseApproval
@@ -36,6 +37,8 @@ class RouteCache:
         """Start empty."""
         self.connections: dict[str, Connection] = {}
         self.mappings: dict[tuple[str, str, str], AudienceMapping] = {}
+        self.time_zones: dict[int, str] | None = None
+        """Those of all mappings that have another than UTC; None: not read yet."""
         self._since = -math.inf
 
     def forget(self) -> None:
@@ -43,6 +46,7 @@ class RouteCache:
         self._since = time.monotonic()
         self.connections.clear()
         self.mappings.clear()
+        self.time_zones = None
 
     def forget_old(self) -> None:
         """Clear the cache if it is older than CACHE_S."""
@@ -58,6 +62,7 @@ class Router:
         self._db = db
         self._engine = engine
         cache.forget_old()
+        self._cache = cache
         self._connections, self._mappings = cache.connections, cache.mappings
         self._current: dict[int, AudienceMapping] = {}
 
@@ -102,6 +107,29 @@ class Router:
             mapping = await self._propose_new(connection, account, audience_id, audience_name, settings)
             self.keep(mapping)
         return mapping
+
+    async def look_up(self, requests: Iterable[AudienceMembershipChangeRequest]) -> None:
+        """Cache the mappings of the audiences in these messages, with one query. Those that are missing are not."""
+        wanted = {
+            (
+                str(request.account.account_id),
+                str(audience.audience_id),
+                list_setting(audience.audience_subscription_settings),
+            )
+            for request in requests
+            for profile in request.user_profiles
+            for audience in profile.audiences
+        }
+        if missing := wanted - self._mappings.keys():
+            accounts, audiences = ({key[place] for key in missing} for place in (0, 1))
+            for mapping in await live_mappings.of_audiences(self._db, accounts, audiences):
+                self.keep(mapping)
+
+    async def time_zones(self) -> dict[int, str]:
+        """Return the time zones of mappings by which their days begin, as far as they differ from UTC."""
+        if self._cache.time_zones is None:
+            self._cache.time_zones = await live_mappings.time_zones(self._db)
+        return self._cache.time_zones
 
     async def find_mapping(
         self, account: Account, audience_id: int, settings: dict[str, str]

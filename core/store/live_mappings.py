@@ -98,14 +98,18 @@ async def everyone(db: AsyncConnection) -> list[AudienceMapping]:
     return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
 
 
+_OF_AUDIENCES = select(mappings_table).where(
+    mappings_table.c.mparticle_account_id.in_(bindparam("accounts", expanding=True)),
+    mappings_table.c.audience_id.in_(bindparam("audiences", expanding=True)),
+)
+
+
 async def of_audiences(
     db: AsyncConnection, account_ids: Collection[str], ids: Collection[str]
 ) -> list[AudienceMapping]:
     """Return the mappings of these audiences in these mParticle accounts."""
-    query = select(mappings_table).where(
-        mappings_table.c.mparticle_account_id.in_(account_ids), mappings_table.c.audience_id.in_(ids)
-    )
-    return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
+    rows = await db.execute(_OF_AUDIENCES, {"accounts": sorted(account_ids), "audiences": sorted(ids)})
+    return [mappings.from_values(row) for row in rows]
 
 
 async def of_lists_without_source(db: AsyncConnection, connection_id: int, audience_id: str) -> list[AudienceMapping]:
@@ -118,13 +122,19 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
     return [mappings.from_row(row) for row in (await db.execute(query.order_by(mappings_table.c.id))).mappings()]
 
 
-async def count(db: AsyncConnection, now: float, received: Numbers[int, int], ignored: Numbers[int, int]) -> None:
+async def count(
+    db: AsyncConnection,
+    now: float,
+    received: Numbers[int, int],
+    ignored: Numbers[int, int],
+    zones: Numbers[int, str],
+) -> None:
     """Add received and ignored changes, by mapping id, to the counts of the day of `now` (UTC seconds), which begins in
-    the time zone of each mapping."""
+    the time zone of each mapping. `zones` are those that differ from UTC."""
     ids = sorted({*received, *ignored})
     if not ids:
         return
-    name, zones = db.dialect.name, await time_zones(db)
+    name = db.dialect.name
     statement = text(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
     by_day: dict[str, list[tuple[int, int, int]]] = {}
     for mapping_id in ids:

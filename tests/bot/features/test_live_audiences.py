@@ -324,7 +324,7 @@ async def test_missed_digests(tmp_path: Path) -> None:
         mapping_id = (await bot.mapping_of(VIPS)).id
         async with bot.engine.database.write() as db:
             for days, changes in ((1, 22), (-5, 33)):
-                await store.count(db, time.time() + days * 24 * 3600.0, {mapping_id: changes}, {})
+                await store.count(db, time.time() + days * 24 * 3600.0, {mapping_id: changes}, {}, {})
         ahead = 4 * 24 * 3600.0
         await bot.slack.wait_for(lambda: len(top(bot, "sync-alerts")) == 3, LONG)
         digests = " ".join(top(bot, "sync-alerts"))

@@ -117,7 +117,7 @@ async def test_days_of_live_audiences(tmp_path: Path, database_url: str, monkeyp
         await turn_on(world, weekly=False, time_zone="Pacific/Auckland")
         world.clock.at += 12 * HOUR_S  # Tuesday, 1:00 in Auckland
         async with world.sync.engine.database.write() as db:
-            await live_mappings.count(db, world.clock.at, {world.mapping.id: 3}, {})
+            await live_mappings.count(db, world.clock.at, {world.mapping.id: 3}, {}, await live_mappings.time_zones(db))
             assert await live_mappings.of_days(db, ["2026-12-07", "2026-12-08"]) == [("2026-12-08", world.mapping.id)]
             assert (await live_mappings.status(db, world.mapping.id, world.clock.at)).changes_today == 3
 

@@ -54,7 +54,7 @@ async def test_silence_is_alerted_until_changes_come(tmp_path: Path, database_ur
         for ago in range(4, 0, -1):
             async with service.engine.database.write() as db:
                 for hour in range(10):
-                    await live_mappings.count(db, now - ago * DAY_S + hour * HOUR_S, {mapping.id: 20}, {})
+                    await live_mappings.count(db, now - ago * DAY_S + hour * HOUR_S, {mapping.id: 20}, {}, {})
         await service.mparticle.add(VIPS, person(1))
         await watch_silence(service.engine, mapping, now + 20 * HOUR_S)
         assert await open_alert(service, mapping) is None  # it was silent for longer before
@@ -79,7 +79,7 @@ async def test_longest_silence_of_a_day(tmp_path: Path, database_url: str) -> No
         midnight = time.time() // DAY_S * DAY_S + 10 * DAY_S
         for at in (-HOUR_S, HOUR_S, 4 * HOUR_S, 5 * HOUR_S):
             async with service.engine.database.write() as db:
-                await live_mappings.count(db, midnight + at, {mapping.id: 1}, {mapping.id: 1})
+                await live_mappings.count(db, midnight + at, {mapping.id: 1}, {mapping.id: 1}, {})
         async with service.engine.database.read() as db:
             (*_, last) = await live_mappings.traffic(db, mapping.id, live_mappings.day_of(midnight))
         assert last == Traffic(3, midnight + 5 * HOUR_S, 3 * HOUR_S)
