@@ -51,7 +51,7 @@ async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, mo
     other = await add_mapping(database, one.connection_id)
     third = await add_mapping(database, await add_connection(database, name="Third"))
     texts = ['"', 'a"",""b', "a,b", "a\nb", "a\r\nb", "null", "NULL", "0042", "1e5", "true", "\\N", "ünï🙂", " a "]
-    texts += ["\\", '\\"', "a\tb", "[0]", "]"]
+    texts += ["],[", "\\", '\\"', "a\tb", "[0]", "]"]
     expected: list[Entry] = [(one.id, text, text, f"{text}2", True) for text in texts]
     expected += [(one.id, "no email", None, "c1", False), (other.id, "no user id", "a@example.com", None, True)]
     async with database.write() as db:
