@@ -27,6 +27,8 @@ DIGESTS = "SHA256SUMS"
 # Licenses that ask more than MIT of everyone who passes the program on. LGPL and MPL do not: the components are
 # installed next to the program, and anyone can replace them.
 _REFUSED = re.compile(r"(?<!L)(?<!Lesser )\bA?GPL|GNU (Affero )?General Public|SSPL|Commons Clause", re.I)
+# How long a command may take, in seconds: pip installs about a hundred packages.
+_STEP_S = 600
 
 
 class ReleaseError(Exception):
@@ -124,10 +126,15 @@ def check_licenses(licenses: dict[str, str]) -> None:
 
 
 def _run(*command: object) -> str:
-    """Run a command, and return what it prints. Raises ReleaseError with its last words if it fails."""
+    """Run a command, and return what it prints. Raises ReleaseError with its last words if it fails or hangs."""
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     arguments = [str(part) for part in command]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)  # noqa: S603
+    try:
+        done = subprocess.run(  # noqa: S603
+            arguments, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=_STEP_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReleaseError(f"{' '.join(arguments[1:4])} did not end within {_STEP_S} seconds.") from error
     if done.returncode != 0:
         raise ReleaseError(f"{' '.join(arguments[1:4])} failed:\n{(done.stdout + done.stderr)[-2000:]}")
     return done.stdout

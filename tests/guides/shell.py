@@ -6,12 +6,14 @@ import pty
 import re
 import select
 import shlex
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ set -o pipefail
 children=()
 trap 'for child in "${{children[@]}}"; do kill "$child"; done; wait' EXIT
 serving() {{
+    : > ".log.$1.$#"
     "$@" > ".log.$1.$#" 2>&1 &
     children+=($!)
     until grep --quiet --extended-regexp {shlex.quote(_READY)} ".log.$1.$#"; do
@@ -103,10 +106,13 @@ def _on_terminal(command: Sequence[str], folder: Path, env: Mapping[str, str], a
     ) as process:
         os.close(slave)
         try:
-            return _conversation(master, answers)
+            shown = _conversation(master, answers)
+            process.wait(_DEADLINE_S)
+            return shown
         finally:
-            process.terminate()
             os.close(master)
+            with suppress(ProcessLookupError):  # all have ended: that is so if nothing hangs
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _conversation(master: int, answers: Mapping[str, str]) -> str:
