@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict, deque
 
 from core.delivery.client_turns import ClientTurns
+from core.delivery.database_clock import DatabaseClock
 from core.iterable.rate_limiter import Slot
 from core.store import clock, rate_limits
 from core.store.database import Database, to_the_end
@@ -37,8 +38,6 @@ SHARED_S = 5.0
 AHEAD_S = 0.3
 # So many limiters are kept by a process, those that were used last.
 KEPT = 500
-# The tolerance, in seconds, for comparing PostgreSQL's clock: its answer takes time to arrive.
-CLOCK_S = 0.01
 # So many times PostgreSQL's clock is read before the first slots: a process's first statement takes longer than others.
 CLOCK_READS = 3
 # Slots are moved back by at most so many seconds at a time: the window over which Iterable enforces limits.
@@ -77,7 +76,7 @@ class SharedRateLimiter:
         # by how many seconds late requests moved slots back: in total, and as stored in the database
         self._moved = 0.0
         self._moved_stored = 0.0
-        self._clock = math.inf
+        self._clock = DatabaseClock()
         self._reserved_until = -math.inf
         self._shared_until = -math.inf
         self._taken_until = -math.inf
@@ -158,7 +157,7 @@ class SharedRateLimiter:
     async def _reserve(self, count: int) -> None:
         moved = self._moved
         async with self._database.write() as connection:
-            if math.isinf(self._clock) and not self._database.is_sqlite:
+            if math.isinf(self._clock.zero) and not self._database.is_sqlite:
                 for _ in range(CLOCK_READS):
                     asked, now = time.monotonic(), await clock.now(connection)
                     self._compare_clocks(now, asked, time.monotonic())
@@ -173,15 +172,15 @@ class SharedRateLimiter:
             self._shared_until = time.monotonic() + SHARED_S
         self._reserved_until = block.first + count * block.spacing
         self._moved_stored = moved
-        slots = (self._clock + block.first + number * block.spacing for number in range(count))
+        slots = (self._clock.zero + block.first + number * block.spacing for number in range(count))
         self._reserved.extend(Slot(at, moved) for at in slots)
 
     def _compare_clocks(self, now: float, asked: float, answered: float) -> None:
         """Compute what `time.monotonic` shows when the database's clock shows 0."""
         if self._database.is_sqlite:  # `now` is our own clock at the time of the request
-            self._clock = asked - now
-        elif not 0.0 <= (answered - now) - self._clock <= CLOCK_S:  # the smallest difference is the most exact
-            self._clock = answered - now
+            self._clock.zero = asked - now
+        else:
+            self._clock.compare(now, answered)
 
     async def _throttle(self, pause: float) -> None:
         async with self._database.write() as connection:
