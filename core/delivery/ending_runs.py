@@ -11,9 +11,12 @@ from core.models.run import Run
 
 # So many seconds before its last request leaves, at the connection's rate, a run makes room for another one.
 LAST_S = 2.0
-# How many runs of a connection that have made room a process executes at most. Otherwise a connection with many very
-# small runs could fill the process.
-ENDING_AT_ONCE = 4
+# How many runs of a connection that have made room a process executes at most. With more, planning would delay the
+# requests that are due, and a connection with many very small runs could fill the process.
+ENDING_AT_ONCE = 2
+# A process claims a run this many seconds after it has made room. Other processes, which PostgreSQL notifies, may have
+# claimed one before: so the runs of a project are planned by several processes, and not by the one that sends.
+HEAD_START_S = 0.1
 
 
 class EndingRuns:
@@ -21,7 +24,7 @@ class EndingRuns:
 
     def __init__(self, made_room: asyncio.Event) -> None:
         """Begin with none."""
-        self.made_room = made_room
+        self._made_room = made_room
         self._connections: dict[str, int] = {}  # by run id
 
     @property
@@ -39,6 +42,10 @@ class EndingRuns:
             return False
         self._connections[run.id] = run.connection_id
         return True
+
+    def announce(self) -> None:
+        """Set `made_room`, a little later."""
+        asyncio.get_running_loop().call_later(HEAD_START_S, self._made_room.set)
 
     def remove(self, run_id: str) -> None:
         """Remove a run whose upload has ended, if it was added."""

@@ -194,7 +194,7 @@ class Uploader:
             async with self._database.write() as db:
                 await self._check(db)
                 await run_queue.make_room(db, self._run.id)
-        self._ending.made_room.set()
+        self._ending.announce()
 
     async def _check(self, db: AsyncConnection) -> None:
         state = await lists.check_run_guard(db, self._run.id)

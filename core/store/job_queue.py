@@ -14,7 +14,7 @@ from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.sql import queries
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import bindparam, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,6 +38,8 @@ _CLAIM = (
     .values(worker_id=bindparam("its_worker"))
 )
 
+# Where procrastinate's workers, and ours, are notified of new jobs.
+_CHANNEL = "procrastinate_any_queue_v1"
 # Another run of the list would only wait for it.
 _MAKE_ROOM = text(
     """
@@ -108,9 +110,11 @@ async def claim(db: AsyncConnection, worker: str, room: int) -> list[str]:
 async def make_room(db: AsyncConnection, run_id: str) -> None:
     """Delete the job of a run that is being executed, so that the next job of its lock can be claimed.
 
-    Nothing is deleted if another run of the same list waits, or if the run is queued again.
+    The workers of all processes are notified then. Nothing is deleted if another run of the same list waits, or if the
+    run is queued again.
     """
-    await db.execute(_MAKE_ROOM, {"run_id": run_id})
+    if (await db.execute(_MAKE_ROOM, {"run_id": run_id})).rowcount:
+        await db.execute(select(func.pg_notify(_CHANNEL, QUEUED)))
 
 
 def is_lock_taken(error: IntegrityError) -> bool:

@@ -43,11 +43,11 @@ async def test_next_runs_start_while_the_last_requests_leave(tmp_path: Path, dat
 
         sync.iterable.faults.set([Fault("hang", path=SUBSCRIBE)])
         working = asyncio.create_task(worker.run_worker(sync.engine))
-        await until(are_sending)
+        await until(are_sending, 120)
         assert len(sync.engine.ending_runs.ids) == ENDING_AT_ONCE
         assert await run_queue.claim(sync.engine.database, "another", 10, sync.engine.ending_runs.ids) == []
         sync.iterable.faults.clear()
-        await until(have_ended)
+        await until(have_ended, 120)
         sync.engine.stopping.set()
         await working
     assert sync.engine.ending_runs.ids == set()

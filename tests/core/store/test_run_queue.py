@@ -120,6 +120,21 @@ async def test_no_room_for_a_run_of_the_same_list(database: Database) -> None:
     assert await taken(database, "me", 10) == [second]
 
 
+async def test_workers_are_notified_of_room(postgresql_server: str) -> None:
+    """The workers of all processes are woken when a run makes room."""
+    url = new_postgresql(postgresql_server)
+    database, woken = Database(url), asyncio.Event()
+    ids = await queued(database, "many", 5)
+    assert await taken(database, "me", 9) == ids[:4]
+    async with run_queue.listening(database, url, woken), asyncio.timeout(30):
+        await woken.wait()  # it listens
+        woken.clear()
+        await make_room(database, ids[0])
+        await woken.wait()
+    await database.close()
+    without(postgresql_server, url)
+
+
 async def test_a_run_that_made_room_is_queued_again(postgresql: Database) -> None:
     """A run that made room is taken over like any other, even if its former process makes room again."""
     (run_id,) = await queued(postgresql, "one", 1)
