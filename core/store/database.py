@@ -61,6 +61,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Take a SQLAlchemy URL (`sqlite:///path` or `postgresql://...`). Raises SettingsError if it is not one."""
         self.engine: AsyncEngine = _engine(url)
+        # the same connections; SQLite's transactions take the write lock when they begin
+        self._writing = self.engine.execution_options(writing=True)
         self._url = url
         # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
@@ -89,7 +91,7 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
         else:
-            async with self._writer, self.engine.execution_options(writing=True).begin() as connection:
+            async with self._writer, self._writing.begin() as connection:
                 self._check_file()
                 yield connection
 
@@ -105,7 +107,7 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
             return
-        async with self._writer, self.engine.execution_options(writing=True).connect() as connection:
+        async with self._writer, self._writing.connect() as connection:
             await connection.run_sync(_set_foreign_keys, "OFF")  # which SQLite ignores in a transaction
             try:
                 async with connection.begin():
