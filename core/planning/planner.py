@@ -282,8 +282,11 @@ async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: P
 
 async def load_targets(db: AsyncConnection, run_: Run) -> tuple[AudienceMapping, list[AudienceMapping], int]:
     """Return the run's mapping, all mappings of its list, and the revision of the list's ledger."""
-    target = await mappings.by_id(db, run_.mapping_id)
     state = await lists.get(db, run_.connection_id, run_.list_id)
+    of_list = await mappings.of_connection(db, run_.connection_id, run_.list_id)
+    target = next((each for each in of_list if each.id == run_.mapping_id), None)
+    if target is None:  # it goes to another list by now
+        target = await mappings.by_id(db, run_.mapping_id)
     assert target is not None
     assert state is not None
-    return target, await mappings.of_connection(db, run_.connection_id, run_.list_id), state.ledger_revision
+    return target, of_list, state.ledger_revision

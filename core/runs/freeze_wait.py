@@ -16,12 +16,16 @@ async def raise_if_frozen(engine: Engine, run: Run) -> None:
         return
     async with engine.database.read() as db:
         mapping = await mappings.by_id(db, run.mapping_id)
-        connection = await connections.by_id(db, run.connection_id)
-    if mapping is not None and mapping.freeze_before_s is not None and connection is not None:
+        connection = None
+        if mapping is not None and mapping.freeze_before_s is not None:
+            connection = await connections.by_id(db, run.connection_id)
+        is_held = connection is None and await is_frozen(db, run)
+    if connection is not None:
         await refresh_campaigns(engine, connection, max_age_s=FRESH_S)
-    async with engine.database.read() as db:
-        if await is_frozen(db, run):
-            raise RunFrozenError
+        async with engine.database.read() as db:
+            is_held = await is_frozen(db, run)
+    if is_held:
+        raise RunFrozenError
 
 
 async def is_still_frozen(engine: Engine, mapping_id: int) -> bool:

@@ -6,7 +6,7 @@ its condition, so that only one of two concurrent decisions succeeds.
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import CancelReason, PlanNumbers, Run, RunPlan, RunRequest, RunStatus, SyncMode
@@ -80,25 +80,32 @@ async def expire(db: AsyncConnection, waiting_before: float, error: str, run_id:
     return list((await db.execute(query.values(**values).returning(runs.c.id))).scalars())
 
 
+_BEGUN = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["sent", "done"])).exists()
+_LATER = (
+    runs.c.connection_id == bindparam("connection"),
+    runs.c.list_id == bindparam("list"),
+    runs.c.mapping_id == bindparam("mapping"),
+    runs.c.created_at > bindparam("after"),
+    runs.c.mode == SyncMode.MIRROR.value,
+    runs.c.undo_of.is_(None),
+    runs.c.status.in_([status.value for status in RunStatus if status.is_resumable]),
+    ~_BEGUN,
+)
+_LATER_RUNS = select(runs.c.id).where(*_LATER)
+
+
 async def discard_plans_after(db: AsyncConnection, run: Run) -> None:
     """Make later mirror runs of the mapping that have sent nothing plan again, because `run` starts to upload.
 
     They lose the ledger revision of their plan. Runs that await approval lose the plan at once and are queued; the
     others lose it when a worker resumes them.
     """
-    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["sent", "done"])).exists()
-    resumable = [status.value for status in RunStatus if status.is_resumable]
-    later = (
-        runs.c.connection_id == run.connection_id,
-        runs.c.list_id == run.list_id,
-        runs.c.mapping_id == run.mapping_id,
-        runs.c.created_at > run.created_at,
-        runs.c.mode == SyncMode.MIRROR.value,
-        runs.c.undo_of.is_(None),
-        runs.c.status.in_(resumable),
-        ~begun,
-    )
-    await db.execute(update(runs).where(*later).values(ledger_revision=None))
+    of_mapping = {"connection": run.connection_id, "list": run.list_id, "mapping": run.mapping_id}
+    ids = list((await db.execute(_LATER_RUNS, {**of_mapping, "after": run.created_at})).scalars())
+    if not ids:  # as most of the time
+        return
+    later = runs.c.id.in_(ids)
+    await db.execute(update(runs).where(later).values(ledger_revision=None))
     queued_again = {
         "status": RunStatus.QUEUED.value,
         "worker_id": None,
@@ -106,7 +113,7 @@ async def discard_plans_after(db: AsyncConnection, run: Run) -> None:
         "finished_at": None,
         "approval_wait_s": waited(await clock.now(db)),
     }
-    await db.execute(update(runs).where(*later, _WAITS).values(**queued_again, **_WITHOUT_PLAN))
+    await db.execute(update(runs).where(later, _WAITS).values(**queued_again, **_WITHOUT_PLAN))
 
 
 async def discard_plan(db: AsyncConnection, run_id: str) -> None:

@@ -87,28 +87,29 @@ def _is_near(now: ColumnElement[Any] | BindParameter[Any]) -> tuple[ColumnElemen
     )
 
 
+_OF_THESE = mappings.c.id.in_(bindparam("ids", expanding=True))
+_TEAM = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
+_BY_HAND = (
+    select(mappings.c.id, freezes.c.holds, freezes.c.until, freezes.c.created_by, freezes.c.mapping_id)
+    .join_from(mappings, freezes, _concerns(_TEAM))
+    .where(_OF_THESE, freezes.c.until > now_parameter())
+    .order_by(freezes.c.until)
+)
+_FOR_CAMPAIGN = (
+    select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name, list_campaigns.c.start_at)
+    .join_from(mappings, list_campaigns, and_(*_is_near(now_parameter())))
+    .where(_OF_THESE)
+    .order_by(list_campaigns.c.start_at)
+)
+
+
 async def of_mappings(db: AsyncConnection, mapping_ids: Collection[int]) -> dict[int, Freeze]:
     """Return the freezes of these mappings now, by mapping id. Of several, it is the one that lasts longest."""
-    now = now_parameter()
-    of_these = mappings.c.id.in_(list(mapping_ids))
-    team = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
-    by_hand = (
-        select(mappings.c.id, freezes.c.holds, freezes.c.until, freezes.c.created_by, freezes.c.mapping_id)
-        .join_from(mappings, freezes, _concerns(team))
-        .where(of_these, freezes.c.until > now)
-        .order_by(freezes.c.until)
-    )
-    for_campaign = (
-        select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name, list_campaigns.c.start_at)
-        .join_from(mappings, list_campaigns, and_(*_is_near(now)))
-        .where(of_these)
-        .order_by(list_campaigns.c.start_at)
-    )
-    values = {"now": await clock.now(db)}
+    values = {"ids": list(mapping_ids), "now": await clock.now(db)}
     current: dict[int, Freeze] = {}
-    for mapping_id, held, until, by, scope in await db.execute(by_hand, values):
+    for mapping_id, held, until, by, scope in await db.execute(_BY_HAND, values):
         _add(current, mapping_id, Freeze(FreezeHolds(held), until, by=by, of_all=scope is None))
-    for mapping_id, held, name, start_at in await db.execute(for_campaign, values):
+    for mapping_id, held, name, start_at in await db.execute(_FOR_CAMPAIGN, values):
         _add(current, mapping_id, Freeze(FreezeHolds(held), None, campaign=name, latest=start_at + LONGEST_S))
     return current
 

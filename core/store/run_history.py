@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, union_all
+from sqlalchemy import Row, and_, bindparam, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus, SyncMode
@@ -49,6 +49,23 @@ _COLUMNS = (
 )
 
 
+# They are built once, because each run executes them.
+_LAST = (
+    select(*_COLUMNS)
+    .where(
+        runs.c.mapping_id == bindparam("mapping"),
+        runs.c.status == RunStatus.SUCCEEDED.value,
+        ~runs.c.is_live,
+        runs.c.undo_of.is_(None),
+        runs.c.finished_at <= bindparam("before"),
+        runs.c.id != bindparam("but"),
+    )
+    .order_by(runs.c.created_at.desc())
+    .limit(bindparam("limit"))
+)
+_LAST_IN_MODE = _LAST.where(runs.c.mode == bindparam("mode"), runs.c.source_at.is_not(None))
+
+
 async def last(
     db: AsyncConnection, mapping_id: int, mode: SyncMode | None, limit: int, *, before: float, but: str = ""
 ) -> list[PastRun]:
@@ -56,17 +73,11 @@ async def last(
 
     `mode`: only those in this mode. `but` is the id of a run that is left out. Undos and repairs are left out.
     """
-    query = select(*_COLUMNS).where(
-        runs.c.mapping_id == mapping_id,
-        runs.c.status == RunStatus.SUCCEEDED.value,
-        ~runs.c.is_live,
-        runs.c.undo_of.is_(None),
-        runs.c.finished_at <= before,
-        runs.c.id != but,
-    )
+    values: dict[str, Any] = {"mapping": mapping_id, "before": before, "but": but, "limit": limit}
+    query = _LAST
     if mode is not None:
-        query = query.where(runs.c.mode == mode.value, runs.c.source_at.is_not(None))
-    rows = await db.execute(query.order_by(runs.c.created_at.desc()).limit(limit))
+        query, values["mode"] = _LAST_IN_MODE, mode.value
+    rows = await db.execute(query, values)
     return [
         PastRun(row.id, row.finished_at, row.took, row.size, row.added, row.removed, row.rejected, row.is_purged)
         for row in rows
@@ -75,6 +86,8 @@ async def last(
 
 async def reasons(db: AsyncConnection, run_ids: Collection[str]) -> set[str]:
     """Return the reasons for which members of these runs were rejected."""
+    if not run_ids:
+        return set()
     query = select(rejections.c.reason).where(rejections.c.run_id.in_(run_ids)).distinct()
     return set((await db.execute(query)).scalars())
 
