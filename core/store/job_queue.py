@@ -38,7 +38,7 @@ _CLAIM = (
     .values(worker_id=bindparam("its_worker"))
 )
 
-# Where procrastinate's workers, and ours, are notified of new jobs.
+# The channel on which procrastinate's workers, and ours, are notified of new jobs.
 _CHANNEL = "procrastinate_any_queue_v1"
 # Another run of the list would only wait for it.
 _MAKE_ROOM = text(
