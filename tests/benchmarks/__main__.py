@@ -141,25 +141,27 @@ def memory(bench: Bench) -> None:
     """Peak memory at one million members and at the large number, for a whole sync; then the same file unchanged.
 
     The CPU time of an unchanged file is compared with that of its first sync, right before, and its working files with
-    the database.
+    the database. On PostgreSQL a million only: the time of the server is not in the figures.
     """
-    peaks = {}
-    for members in (MILLION, bench.large):
-        options = ("--file", str(bench.audience(members)), "--data-dir", bench.data_dir(f"memory-{members}"))
-        first, again = (bench.measure("sync", *options) for _ in range(2))
-        assert again["requests"] == 0
-        peaks[members] = first["peak_mb"]
-        _print_figure(f"peak memory at {members:,}", f"{first['peak_mb']:.0f} MB", "< 500 MB")
-        _print_figure("  unchanged", f"{again['peak_mb']:.0f} MB", "< 500 MB")
-        ratio = again["cpu_s"] / first["cpu_s"]
-        _print_figure("  CPU when unchanged, as a multiple of the first sync's", f"{ratio:.2f}", "<= 0.8")
-        disk = again["working_mb"] / first["database_mb"]
-        _print_figure("  working files, as a multiple of the database", f"{disk:.2f}", "<= 1.5")
-    _print_figure(
-        f"memory at {bench.large:,}, as a multiple of {MILLION:,}",
-        f"{peaks[bench.large] / peaks[MILLION]:.2f}",
-        "about 1",
-    )
+    peaks = [_first_and_unchanged(bench, members, "SQLite") for members in (MILLION, bench.large)]
+    _print_figure(f"memory at {bench.large:,}, as a multiple of {MILLION:,}", f"{peaks[1] / peaks[0]:.2f}", "about 1")
+    with postgresql() as server:
+        _first_and_unchanged(bench, MILLION, "PostgreSQL", "--database-url", new_database(server))
+
+
+def _first_and_unchanged(bench: Bench, members: int, kind: str, *more: str) -> float:
+    """Print the figures of a first sync and of the unchanged file. Returns the peak memory of the first, in MB."""
+    data_dir = bench.data_dir(f"memory-{members}" if kind == "SQLite" else f"memory-{kind}-{members}")
+    options = ("--file", str(bench.audience(members)), "--data-dir", data_dir, *more)
+    first, again = (bench.measure("sync", *options) for _ in range(2))
+    assert again["requests"] == 0
+    _print_figure(f"{kind}: peak memory at {members:,}", f"{first['peak_mb']:.0f} MB", "< 500 MB")
+    _print_figure("  unchanged", f"{again['peak_mb']:.0f} MB", "< 500 MB")
+    ratio = again["cpu_s"] / first["cpu_s"]
+    _print_figure("  CPU when unchanged, as a multiple of the first sync's", f"{ratio:.2f}", "<= 0.8")
+    disk = again["working_mb"] / first["database_mb"]
+    _print_figure("  working files, as a multiple of the database", f"{disk:.2f}", "<= 1.5")
+    return first["peak_mb"]
 
 
 def planning(bench: Bench) -> None:

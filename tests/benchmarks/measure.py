@@ -13,6 +13,7 @@ import aiohttp
 import duckdb
 import orjson
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from bot.cli import collector
 from core.connections.environment import environment_connection
@@ -31,6 +32,7 @@ LIST = 1001
 CONCURRENCY = 8
 # How often the working files are measured.
 DISK_INTERVAL_S = 0.2
+_DATABASE_SIZE = "SELECT pg_database_size(current_database())"
 
 
 def _cpu() -> float:
@@ -60,12 +62,15 @@ async def _watch_disk(directory: Path, sizes: list[float]) -> None:
         await asyncio.sleep(DISK_INTERVAL_S)
 
 
-async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool) -> dict[str, float]:
-    """Sync a whole file (or only plan it) and return the figures."""
+async def sync(
+    url: str, file: str, data_dir: str, *, rate: float, dry_run: bool, database_url: str = ""
+) -> dict[str, float]:
+    """Sync a whole file (or only plan it) and return the figures. Without `database_url`, the database is SQLite's."""
     settings = Settings(
         ITERABLE_API_KEY=SecretStr(DEFAULT_KEY),
         iterable_url=url,
         data_dir=Path(data_dir),
+        database_url=SecretStr(database_url) if database_url else None,
         _env_file=None,  # type: ignore[call-arg]
     )
     async with open_engine(settings, "benchmark") as engine:
@@ -83,13 +88,14 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
         figures["planning_cpu_s"] = planned_cpu
         async with engine.database.read() as db:
             run = await runs.by_id(db, run_id)
+            size = None if not database_url else (await db.execute(text(_DATABASE_SIZE))).scalar_one()
     assert run is not None
     assert run.error is None, run.error
     return {
         **figures,
         "peak_mb": _peak_mb(),
         "working_mb": max(working_mb),
-        "database_mb": _megabytes(settings.data_dir) - _megabytes(settings.data_dir / WORK),
+        "database_mb": _megabytes(settings.data_dir) - _megabytes(settings.data_dir / WORK) + (size or 0) / 1e6,
         "members": run.counters.members,
         "requests": run.requests,
         "throttled": run.throttled,
@@ -144,6 +150,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--file", default="")
     parser.add_argument("--data-dir", default="")
+    parser.add_argument("--database-url", default="")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--members", type=int, default=0)
     parser.add_argument("--turns", type=int, default=1)
@@ -164,7 +171,12 @@ def main() -> None:
     else:
         figures = asyncio.run(
             sync(
-                arguments.url, arguments.file, arguments.data_dir, rate=arguments.rate, dry_run=arguments.what == "plan"
+                arguments.url,
+                arguments.file,
+                arguments.data_dir,
+                rate=arguments.rate,
+                dry_run=arguments.what == "plan",
+                database_url=arguments.database_url,
             )
         )
     print(json.dumps(figures))
