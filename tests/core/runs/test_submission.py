@@ -3,12 +3,13 @@
 import pytest
 
 from core.connections.environment import environment_connection
-from core.errors import InputError
+from core.errors import ConflictError, InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest
-from core.runs import worker
+from core.runs import commands, worker
 from core.store import connections, lists, mappings
+from core.store.audit_log import COMMAND_LINE
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 from tests.core.harness import LIST, RunStatus, Sync, people, person, queue_run
@@ -44,6 +45,28 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
         state = await lists.get(db, connection.id, LIST)
     assert state is not None
     assert state.name == "Newsletter"
+
+
+async def test_repeated_while_the_file_is_synced(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is not repeated while another run of its file has not ended, however long ago that was started."""
+    monkeypatch.setattr(commands, "SECOND_CLICK_S", 0.0)
+    done = (await sync.mirror(people(range(3)))).run
+    waiting = await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
+    with pytest.raises(ConflictError, match="has started this already") as refused:
+        await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
+    assert refused.value.run_id == waiting
+    await worker.start(sync.engine, waiting)
+    assert await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None) != waiting
+
+
+async def test_second_click(sync: Sync) -> None:
+    """A run that was repeated a moment ago is not repeated again, even if that run has ended."""
+    done = (await sync.mirror(people(range(3)))).run
+    repeated = await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
+    await worker.start(sync.engine, repeated)
+    with pytest.raises(ConflictError, match="has started this already") as refused:
+        await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
+    assert refused.value.run_id == repeated
 
 
 @pytest.mark.parametrize(
