@@ -50,6 +50,26 @@ async def test_upsert(database: Database) -> None:
     assert (await rows(database, mapping.id))["1"] == ("new@example.com", None, True)
 
 
+async def test_member_twice_in_one_write(database: Database) -> None:
+    """The last of a member's entries counts. Members with the same address, or with none, are not the same member."""
+    mapping = await add_mapping(database)
+    await put(
+        database,
+        mapping.id,
+        ["1", "old@example.com", "c1"],
+        ["2", "new@example.com", "c2"],
+        ["3", None, "c3"],
+        ["4", None, "c4"],
+        ["1", "new@example.com", "c0"],
+    )
+    assert await rows(database, mapping.id) == {
+        "1": ("new@example.com", "c0", True),
+        "2": ("new@example.com", "c2", True),
+        "3": (None, "c3", True),
+        "4": (None, "c4", True),
+    }
+
+
 async def test_upsert_keeps_text_unchanged(database: Database) -> None:
     """Text stays unchanged, even if it looks like a number, a date or SQL."""
     mapping = await add_mapping(database)
