@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from core.delivery import shared_rate_limiter
 from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.store import rate_limits
 from core.store.database import Database
@@ -99,6 +100,17 @@ async def test_slots_are_reserved_shortly_before(database: Database, other: Data
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert following.first - following.now < 1.0
+
+
+async def test_late_slot_is_used_after_a_few_misses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that misses every slot, because its machine is too busy, uses one all the same after a few."""
+    monkeypatch.setattr(shared_rate_limiter, "MISSED_S", -1.0)  # every slot counts as missed
+    async with database.write() as connection:
+        first = (await rate_limits.reserve(connection, "p", 1 / 5)).first
+    await SharedRateLimiter(database, "p", 5).slot()
+    async with database.write() as connection:
+        following = await rate_limits.reserve(connection, "p", 1 / 5, count=0)
+    assert round((following.first - first) * 5) == 1 + shared_rate_limiter.MISSES
 
 
 async def test_throttling_pauses_other_processes(database: Database, other: Database) -> None:
