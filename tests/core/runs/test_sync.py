@@ -29,6 +29,14 @@ async def test_leavers_and_joiners(sync: Sync) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in range(5, 12)}
 
 
+async def test_audience_in_several_files(sync: Sync) -> None:
+    """A run reads all of its files, even if each is small."""
+    files = [sync.mirror_file(people(numbers)) for numbers in (range(1, 4), range(4, 6))]
+    outcome = await sync.run(files[0], more_paths=(str(files[1]),))
+    assert outcome.counts == {"members": 5, "added": 5}
+    assert sync.emails() == {f"p{n}@example.com" for n in range(1, 6)}
+
+
 async def test_strangers_on_the_list_stay(sync: Sync) -> None:
     """People that another program added to the list are never removed."""
     await sync.subscribe_by_hand("stranger@example.com")
