@@ -11,6 +11,7 @@ from core.connections.mparticle import connect_mparticle
 from core.models.run import GuardName, Repair, SyncMode
 from core.mparticle.models import Pod
 from core.runs import verification, worker
+from core.runs.drift import drift_message
 from core.runs.undo import undo
 from core.runs.verification import Depth, accept, verify, verify_due_lists
 from core.store import alerts, connections, list_checks, mappings
@@ -138,6 +139,35 @@ async def test_no_verdict_right_after_a_run(sync: Sync) -> None:
         check = await list_checks.of_list(db, 1, LIST)
     assert check is not None
     assert check.checked_at is None
+
+
+async def test_when_a_list_matched_last(sync: Sync) -> None:
+    """A check that finds a difference, or that follows a run at once, does not say that the list matched then."""
+    matching = (await verify(sync.engine, 1)).check
+    meddle(sync, removed=range(1, 31))
+    differing = (await verify(sync.engine, 1)).check
+    meddle(sync, added=range(30))
+    await sync.delta([Member(500, "p500@example.com")])
+    early = await verify(sync.engine, 1)
+
+    assert matching.matched_at == matching.checked_at
+    assert differing.matched_at == matching.matched_at
+    assert early.is_early
+    assert not early.list_differs
+    assert early.check.matched_at == matching.matched_at
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra", "words"),
+    [
+        (1, 2, "1 person who was synced to it is missing, and 2 people on it were not synced to it."),
+        (2, 1, "2 people who were synced to it are missing, and 1 person on it was not synced to it."),
+    ],
+)
+def test_one_person_or_several(missing: int, extra: int, words: str) -> None:
+    """The message counts people in the singular and the plural."""
+    check = list_checks.ListCheck(1, LIST, 0.0, ours=100, in_iterable=100, missing=missing, extra=extra)
+    assert drift_message(check).endswith(words)
 
 
 async def test_a_long_list_is_sampled(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
