@@ -16,7 +16,7 @@ from core.models.run import GuardName, Run, RunRequest, SyncMode, digest_of
 from core.runs import approval, commands, executor, worker
 from core.runs.approval import Decision
 from core.runs.submission import submit
-from core.store import audit_log, runs
+from core.store import approvals, audit_log, runs
 from core.store.audit_log import AuditAction
 from tests.core.databases import sampled
 from tests.core.harness import LIST, Outcome, RunStatus, Sync, addresses, people, person, syncing
@@ -206,6 +206,16 @@ async def test_approval_in_advance_is_for_one_plan(sync: Sync) -> None:
     path.write_text(sync.mirror_file(people(range(1000, 1500))).read_text())
     assert await executor.apply(sync.engine, run_id) is RunStatus.NEEDS_APPROVAL
     assert sync.emails() == addresses(range(400))
+
+
+async def test_shown_plan_is_recorded_for_one_run(sync: Sync) -> None:
+    """Which plan a terminal has printed is recorded for its run, and for no other."""
+    await sync.mirror(people(range(400)))
+    shown, other = [await run_until_approval(sync, sync.mirror_file(people(range(end)))) for end in (100, 50)]
+    async with sync.engine.database.write() as db:
+        await approvals.set_shown(db, shown.id, shown.plan_digest)
+    assert (await sync.outcome(shown.id)).run.shown_digest == shown.plan_digest
+    assert (await sync.outcome(other.id)).run.shown_digest is None
 
 
 @pytest.mark.parametrize("approves", sampled([(True, False), (True, True), (False, False)], 3))
