@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback, MappingAction, MappingBlock, MappingCallback
-from core.connections.mparticle import connect_mparticle
-from core.mparticle.models import Pod
 from core.store import audit_log, mappings, mparticle_accounts
-from core.store.connections import Connection
 from sandbox.mparticle.lifecycle import running
 from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
 from tests.bot.slack.following import choose
-from tests.bot.slack.harness import ADA, LIST, TEAM, Workspace, workspace
+from tests.bot.slack.harness import ADA, LIST, TEAM, workspace
+from tests.core.mparticle_access import give_access
 
 SECRET_OF_ANOTHER = "a-secret-of-another-client"
 
@@ -24,20 +22,6 @@ def sample_platform() -> Platform:
         ListedAudience(4, "Twins", 4, 0, 0),
     ]
     return Platform(accounts={DEFAULT_ACCOUNT: listed})
-
-
-async def give_access(bot: Workspace, connection: Connection, platform: Platform) -> None:
-    """Save the right credentials."""
-    await connect_mparticle(
-        bot.engine,
-        connection,
-        client_id=platform.client_id,
-        client_secret=platform.client_secret,
-        account_id=str(DEFAULT_ACCOUNT),
-        pod=Pod.US1,
-        by=ADA,
-        team_id=TEAM,
-    )
 
 
 async def test_admin_gives_and_deletes_access(tmp_path: Path) -> None:
@@ -84,7 +68,7 @@ async def test_audience_is_mapped_by_name(tmp_path: Path) -> None:
     platform = sample_platform()
     async with running(platform) as local, workspace(tmp_path, mparticle_url=local.url) as bot:
         connection, maya = await bot.connection(), bot.slack.marketer
-        await give_access(bot, connection, platform)
+        await give_access(bot.engine, connection, platform, by=ADA, team_id=TEAM)
         await maya.command("/iterable-sync map")
         view = await maya.open_view(MappingCallback.MAP)
         offered = (await maya.suggest(view, MappingAction.AUDIENCE, "<Shoppers>"))[0]
@@ -115,7 +99,7 @@ async def test_mparticle_fails(tmp_path: Path) -> None:
     platform = sample_platform()
     async with running(platform) as local, workspace(tmp_path, mparticle_url=local.url) as bot:
         connection, maya = await bot.connection(), bot.slack.marketer
-        await give_access(bot, connection, platform)
+        await give_access(bot.engine, connection, platform, by=ADA, team_id=TEAM)
         bot.engine.mparticle_audiences.clear()
         platform.refuse("audiences", 429, times=99, headers={"Retry-After": "60"})
         await maya.command("/iterable-sync map")

@@ -57,3 +57,20 @@ def test_other_changes_end_the_use(change: str) -> None:
     database, is_same = opened_again("CREATE TABLE a (x VARCHAR)", change)
     assert not is_same
     database.close()
+
+
+def test_use_after_an_error() -> None:
+    """If a table can't be filled, the next use can make the same tables, and they are empty."""
+    statements = ("CREATE TABLE a (x BIGINT)", "CREATE TABLE b AS SELECT abs(x) AS y FROM a")
+    database, is_same = opened_again(*statements)
+    assert is_same
+    database.execute(statements[0], {})
+    database.insert("a", ("x",), [(-(2**63),)])
+    with pytest.raises(sqlite3.OperationalError, match="integer overflow"):
+        database.execute(statements[1], {})
+    database.close()
+    database = open_database(())
+    for statement in statements:
+        database.execute(statement, {})
+    assert database.execute("SELECT count(*) FROM b", {}).fetchall() == [(0,)]
+    database.close()

@@ -7,38 +7,22 @@ from typing import Any
 
 import pytest
 
-from core.connections.mparticle import connect_mparticle
 from core.models.run import SyncMode
-from core.mparticle.models import Pod
 from core.runs.audience_sizes import audience_size
-from core.store import connections, mappings
+from core.store import mappings
 from core.store.mappings import RemovalPolicy
-from sandbox.mparticle.lifecycle import running
-from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
+from sandbox.mparticle.platform import ListedAudience
 from tests.core.harness import Sync, people, person, syncing
+from tests.core.mparticle_access import listed
 
 
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine whose mapping was synced with 3 people and one who was rejected; mParticle counts 4."""
-    platform = Platform(accounts={DEFAULT_ACCOUNT: [ListedAudience(8754, "Spring", 4)]})
-    async with running(platform) as started, syncing(tmp_path) as opened:
-        opened.engine.settings = opened.engine.settings.model_copy(update={"mparticle_url": started.url})
+    async with syncing(tmp_path) as opened:
         await opened.mirror([*people(range(3)), person(3, email="no-address")])
-        async with opened.engine.database.write() as db:
-            connection = (await connections.everyone(db))[0]
-            await mappings.change(db, 1, audience_id="8754")
-        await connect_mparticle(
-            opened.engine,
-            connection,
-            client_id=platform.client_id,
-            client_secret=platform.client_secret,
-            account_id=str(DEFAULT_ACCOUNT),
-            pod=Pod.EU1,
-            by="U1",
-            team_id=None,
-        )
-        yield opened
+        async with listed(opened, ListedAudience(8754, "Spring", 4)):
+            yield opened
 
 
 async def test_rejected_members_are_known(sync: Sync) -> None:

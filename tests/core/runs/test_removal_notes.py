@@ -2,15 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot.cli.doctor.mparticle_checks import mparticle_findings
 from bot.cli.doctor.removal_checks import removal_findings
-from core.connections.mparticle import connect_mparticle
 from core.models.run import RunStatus
-from core.mparticle.models import Pod
 from core.planning.removal_limits import BUCKET, DELETED, STANDARD, STREAM, SUSPICIOUS_FILES
 from core.store import connections, mappings, mparticle_accounts
 from core.store.mappings import MappingStatus, RemovalPolicy
@@ -19,6 +16,7 @@ from sandbox.mparticle.exports import Change, write_bucket_export, write_stream_
 from sandbox.mparticle.lifecycle import running
 from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
 from tests.core.harness import Sync, syncing
+from tests.core.mparticle_access import give_access
 
 VIPS = Audience(8754, "VIPs")
 
@@ -105,9 +103,7 @@ async def test_audience_that_was_deleted(sync: Sync) -> None:
         async with sync.engine.database.read() as db:
             (connection,) = await connections.everyone(db)
             of_connection = await mappings.of_connection(db, connection.id)
-        credentials: dict[str, Any] = {"client_id": platform.client_id, "client_secret": platform.client_secret}
-        place: dict[str, Any] = {"account_id": str(DEFAULT_ACCOUNT), "pod": Pod.EU1, "by": "U1", "team_id": None}
-        await connect_mparticle(sync.engine, connection, **credentials, **place)
+        await give_access(sync.engine, connection, platform)
         changed = write_bucket_export(sync.directory, VIPS, changes(3), include_deletes=True, number=2)
         assert await note_of(sync, changed) == ""
         platform.delete(VIPS.id)

@@ -7,20 +7,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core.connections.mparticle import connect_mparticle
 from core.models.run import GuardName, Repair, SyncMode
-from core.mparticle.models import Pod
 from core.runs import verification, worker
 from core.runs.drift import drift_message
 from core.runs.undo import undo
 from core.runs.verification import Depth, accept, verify, verify_due_lists
-from core.store import alerts, connections, list_checks, mappings
+from core.store import alerts, list_checks
 from core.store.alert_kinds import AlertKind
 from core.store.tables import list_checks as checks_table
 from core.store.tables import runs as runs_table
-from sandbox.mparticle.lifecycle import running
-from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
+from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience
 from tests.core.harness import LIST, QUICK, Member, Outcome, RunStatus, Sync, addresses, people, syncing
+from tests.core.mparticle_access import listed
 
 OURS = people(range(1, 101))
 
@@ -219,23 +217,7 @@ async def test_full_sync_sends_everyone(sync: Sync) -> None:
 async def test_size_in_mparticle_is_compared(sync: Sync) -> None:
     """If mParticle counts far more people than were synced, an alert says so, although the list itself matches."""
     audience = ListedAudience(8754, "Spring", 400)
-    platform = Platform(accounts={DEFAULT_ACCOUNT: [audience]})
-    async with running(platform) as started:
-        sync.engine.settings = sync.engine.settings.model_copy(update={"mparticle_url": started.url})
-        async with sync.engine.database.write() as db:
-            connection = (await connections.everyone(db))[0]
-            await mappings.change(db, 1, audience_id="8754")
-        await connect_mparticle(
-            sync.engine,
-            connection,
-            client_id=platform.client_id,
-            client_secret=platform.client_secret,
-            account_id=str(DEFAULT_ACCOUNT),
-            pod=Pod.EU1,
-            by="U1",
-            team_id=None,
-        )
-
+    async with listed(sync, audience) as platform:
         larger = await verify(sync.engine, 1)
         alert = await open_alert(sync)
         platform.accounts[DEFAULT_ACCOUNT] = [replace(audience, size=150)]
