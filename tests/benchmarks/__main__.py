@@ -37,7 +37,8 @@ BACKLOG = 100_000
 LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
 LIVE_SECONDS = 30.0
 # The benchmarks of several workers: one project whose rate they share, with small and with large runs, and a queue of
-# many projects. The rate of the latter is so low that it is the bound, and not the CPU of two cores.
+# many projects. The rate of
+# the latter is low; on two cores CPU is the bound all the same (docs/explanation/scale.md).
 WORKERS = 3
 SHARED = (
     workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE),
@@ -259,7 +260,7 @@ def shared(bench: Bench) -> None:
 
 
 def drain(bench: Bench) -> None:
-    """The time for 400 runs of 40 projects with one worker and with three, if the rate limits are the bound."""
+    """The time for 400 runs of 40 projects with low rate limits, with one worker and with three."""
     seconds = {}
     for count, figures in _with_workers(bench, DRAINED, workers.measure_drain):
         seconds[count] = figures["seconds"]

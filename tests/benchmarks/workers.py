@@ -36,7 +36,7 @@ from tests.benchmarks.audiences import write_download
 #: Members of a request.
 MEMBERS_A_REQUEST = 1_000
 #: Time that the workers get to execute all runs (seconds).
-PATIENCE_S = 240.0
+PATIENCE_S = 900.0
 #: The time between two looks at the runs (seconds).
 POLL_S = 1.0
 
