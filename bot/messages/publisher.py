@@ -71,8 +71,10 @@ class MessagePublisher:
         if stored.status is MessageStatus.POSTED:
             if desired.is_reply or stored.digest == digest:
                 return None
-            # A mapping that was declined and is proposed again gets a new card.
-            is_reopened = stored.kind == MessageKind.DONE and desired.kind is MessageKind.OPEN
+            # A question that was answered stays in the channel, and the next one gets a new message: a declined mapping
+            # that is proposed again, for example. It may come before the answer is marked as done.
+            is_answered = stored.kind in (MessageKind.FINAL, MessageKind.DONE)
+            is_reopened = is_answered and desired.kind is MessageKind.OPEN
             return PendingUpdate(not is_reopened, payload, digest, plain)
         # A person chose another channel.
         has_moved = stored.status is MessageStatus.REJECTED and stored.target != desired.target

@@ -40,6 +40,48 @@ class Notices:
         raise ValueError("broken")
 
 
+class Questions:
+    """A provider of a question, its answer, and the next question, which comes before the answer is marked as done."""
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self._has_answer = False
+
+    async def read(self, snapshot: Snapshot) -> Sequence[Subject]:
+        """Read nothing."""
+        return [Subject("question", ["question:1"], self._question)]
+
+    async def after_read(self) -> None:
+        """Nothing is due."""
+
+    async def close(self) -> None:
+        """No background work."""
+
+    def _question(self, stored: StoredMessages) -> DesiredState:
+        shown = stored.get("question:1")
+        if shown is None:
+            return _message(MessageKind.OPEN, "Remove two people?")
+        self._has_answer |= shown.kind == MessageKind.FINAL
+        if self._has_answer:
+            return _message(MessageKind.OPEN, "Remove one more?")
+        return _message(MessageKind.FINAL, "Approved by Amir.")
+
+
+def _message(kind: MessageKind, text: str) -> DesiredState:
+    content = text_message(text)
+    return DesiredState([DesiredMessage("question:1", TEAM, MARKETING, kind, content)], is_final=False)
+
+
+async def test_answer_stays_when_the_next_question_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next question is a new message. The answer of the last one stays in the channel."""
+    providers: list[MessageProvider] = [Questions()]
+    monkeypatch.setattr(serve, "message_providers", lambda *_: providers)
+    async with workspace(tmp_path) as bot:
+        await bot.slack.wait_for_message("marketing", "Remove one more?", timeout=LONG)
+        await bot.slack.wait_for_message("marketing", "Approved by Amir.", timeout=LONG)
+    assert len(bot.slack.calls("chat.postMessage")) == 2
+
+
 async def test_messages_of_any_provider_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message of a provider is posted once and marked as done, even if another subject can't be built."""
     notices = Notices()
