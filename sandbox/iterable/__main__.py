@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="port, 0 for a free one (0)")
     parser.add_argument(
-        "--bulk-per-second", type=int, default=5, help="limit for subscribe and unsubscribe, 0 for none (5)"
+        "--bulk-per-second", type=float, default=5, help="limit for subscribe and unsubscribe, 0 for none (5)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed for faults with a probability (0)")
     parser.add_argument("--lean", action="store_true", help="count people instead of keeping them")

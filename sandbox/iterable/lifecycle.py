@@ -48,7 +48,7 @@ async def running(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    bulk_per_second: int | None = None,
+    bulk_per_second: float | None = None,
     lean: bool = False,
     seed: int = 0,
     project_type: ProjectType = "email",
@@ -62,7 +62,7 @@ async def running(
     if state is None:
         state = State(faults=Faults(seed), lean=lean, project_type=project_type, clock=clock)
     if bulk_per_second is not None:
-        state.settings.limits["bulk"] = Limit(bulk_per_second)
+        state.settings.limits["bulk"] = Limit.per_second(bulk_per_second)
     runner = web.AppRunner(app(state), access_log=None, shutdown_timeout=_GRACE)
     await runner.setup()
     try:
@@ -77,7 +77,7 @@ async def serve(
     port: int = 0,
     *,
     host: str = "127.0.0.1",
-    bulk_per_second: int | None = None,
+    bulk_per_second: float | None = None,
     lean: bool = False,
     seed: int = 0,
     project_type: ProjectType = "email",

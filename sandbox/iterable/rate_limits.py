@@ -15,6 +15,11 @@ class Limit:
     count: int
     seconds: float = 1.0
 
+    @classmethod
+    def per_second(cls, rate: float) -> Limit:
+        """Return the limit for so many requests a second. Below one a second, it is one request in a longer time."""
+        return cls(1, 1.0 / rate) if 0.0 < rate < 1.0 else cls(int(rate))
+
 
 DEFAULT_LIMITS: Final = {
     "bulk": Limit(5),  # subscribe and unsubscribe together

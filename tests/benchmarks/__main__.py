@@ -37,14 +37,13 @@ BACKLOG = 100_000
 LIVE_LOADS = ((1, 25.0, 2.0, 5.0), (20, 500.0, 2.0, 5.0), (200, 200.0, 3.0, 10.0))
 LIVE_SECONDS = 30.0
 # The benchmarks of several workers: one project whose rate they share, with small and with large runs, and a queue of
-# many projects. The rate of
-# the latter is low; on two cores CPU is the bound all the same (docs/explanation/scale.md).
+# many projects. The rate of the latter is so low that two cores are not the bound (docs/explanation/scale.md).
 WORKERS = 3
 SHARED = (
     workers.Load(projects=1, runs=24, requests=20, rate=PACED_RATE),
     workers.Load(projects=1, runs=12, requests=100, rate=PACED_RATE),
 )
-DRAINED = workers.Load(projects=40, runs=10, requests=8, rate=1.0)
+DRAINED = workers.Load(projects=40, runs=10, requests=2, rate=0.1)
 # The benchmark of turns: one project with fifty runs, the others with one.
 TURNS_OF = workers.Load(projects=40, runs=1, requests=1, rate=20.0, more=49)
 
@@ -285,7 +284,7 @@ def _with_workers(
     with postgresql() as server:
         for count in (1, WORKERS):
             (directory := bench.directory / f"workers-{measure.__name__}-{load.projects}-{load.runs}-{count}").mkdir()
-            with _local_iterable(f"{load.rate:.0f}") as url:
+            with _local_iterable(f"{load.rate:g}") as url:
                 yield count, asyncio.run(measure(directory, new_database(server), url, load, workers=count))
 
 

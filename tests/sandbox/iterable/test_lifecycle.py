@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from sandbox.iterable import DEFAULT_KEY, running
-from tests.sandbox.iterable.conftest import LIST, Client
+from tests.sandbox.iterable.conftest import LIST, Client, Clock
 
 
 async def test_two_can_run_at_once() -> None:
@@ -25,6 +25,21 @@ async def test_bulk_per_second_limits_batches() -> None:
     async with aiohttp.ClientSession() as session, running(bulk_per_second=1) as iterable:
         statuses = [(await Client(iterable, session).subscribe("a@example.com")).status for _ in range(2)]
     assert statuses == [200, 429]
+
+
+async def test_less_than_one_request_a_second() -> None:
+    """A limit below one a second permits one request in a longer time: 0.1 permits one in ten seconds."""
+    clock = Clock()
+    async with (
+        aiohttp.ClientSession() as session,
+        running(bulk_per_second=0.1, clock=clock) as iterable,
+    ):
+        client = Client(iterable, session)
+        assert (await client.subscribe("a@example.com")).status == 200
+        clock.now += 9.0
+        assert (await client.subscribe("a@example.com")).status == 429
+        clock.now += 1.0
+        assert (await client.subscribe("a@example.com")).status == 200
 
 
 async def test_a_lean_server_counts_people_without_storing_them() -> None:
