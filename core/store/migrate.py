@@ -1,7 +1,6 @@
 """Migration of the database to the current version: at startup, under a lock, with no step for the operator."""
 
 from functools import cache
-from pathlib import Path
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
@@ -11,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import SettingsError
 from core.store.database import Database
 from core.store.database_errors import describe
-from core.store.schema_snapshot import create_tables
+from core.store.schema_snapshot import MIGRATIONS, create_tables
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 # The key of our PostgreSQL advisory lock: any number that no other program uses in this database.
 MIGRATION_LOCK = 0x17E7AB1E
 

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-SNAPSHOT = Path(__file__).parent / "migrations" / "sqlite.sql"
+MIGRATIONS = Path(__file__).parent / "migrations"
+SNAPSHOT = MIGRATIONS / "sqlite.sql"
 #: The end of a statement in the snapshot. None contains it.
 END = ";\n"
 

@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from core.errors import SettingsError
-from core.store.migrate import MIGRATIONS
+from core.store.schema_snapshot import MIGRATIONS
 
 
 def upgrade(connection: Connection) -> None:

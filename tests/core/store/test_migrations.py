@@ -21,7 +21,8 @@ from core.models.run import CancelReason
 from core.store import batches, runs, schema_snapshot
 from core.store.batches import BatchStatus
 from core.store.database import Database
-from core.store.migrate import MIGRATIONS, migrate, newest
+from core.store.migrate import migrate, newest
+from core.store.schema_snapshot import MIGRATIONS
 from core.store.tables import metadata
 from tools import sqlite_schema
 
