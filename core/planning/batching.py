@@ -8,7 +8,7 @@ from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.planning.drafts import drafts_of_rows
 from core.planning.schema import columns_of
 from core.planning.small_workspace import SmallWorkspace
-from core.planning.workspace import Workspace, read_chunks
+from core.planning.workspace import Workspace
 from core.store.batches import Draft
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> I
         yield from drafts_of_rows(phase, rows, BATCH_SIZE)
         return
     from core.planning.arrow_batches import drafts_of_chunks  # Arrow takes a tenth of a second to import
+    from core.sources.arrow import read_chunks
 
     slices = _slices(con, entries, values, count)
     ranges = ({**values, "low": low, "high": high} for low, high in slices)

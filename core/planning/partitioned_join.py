@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from core.planning.schema import create, statements, types_of
-from core.planning.workspace import ROW_GROUP, read_chunks
+from core.planning.workspace import ROW_GROUP
 from core.sources.sql_expressions import literal
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _divide(con: "duckdb.DuckDBPyConnection", query: str, files: Sequence[Path])
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from core.sources.arrow import arrow_schema
+    from core.sources.arrow import arrow_schema, read_chunks
 
     schema, options = arrow_schema(types_of("desired")), pa.ipc.IpcWriteOptions(compression="lz4")
     with ExitStack() as stack:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
@@ -199,23 +199,6 @@ def insert(
         from core.sources.arrow import arrow_table
 
         _insert_table(con, table, arrow_table(columns, rows))
-
-
-def read_chunks(
-    con: "duckdb.DuckDBPyConnection", query: str, rows: int, values: Mapping[str, object] | None = None
-) -> Iterator["pa.RecordBatch"]:
-    """Yield the result of a query, so many rows at a time. Until its end, nothing else may be executed on `con`.
-
-    Raises duckdb.OutOfMemoryException if DuckDB has too little memory: Arrow raises OSError.
-    """
-    try:
-        yield from con.sql(query, params=values).to_arrow_reader(rows)
-    except OSError as error:
-        if "Out of Memory Error" in str(error):
-            import duckdb
-
-            raise duckdb.OutOfMemoryException(str(error)) from error
-        raise
 
 
 def scalar(con: Workspace, query: str) -> int:

@@ -4,11 +4,15 @@ Import it in functions: Arrow takes a tenth of a second to import, and many comm
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
 from pyarrow import csv
+
+if TYPE_CHECKING:
+    import duckdb
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
 
@@ -73,3 +77,26 @@ def joined_tables(first: pa.Table | None, second: pa.Table) -> pa.Table:
 def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
     """Return the schema of columns with these types of DuckDB, by name, in their order."""
     return pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+
+
+def read_chunks(
+    con: "duckdb.DuckDBPyConnection", query: str, rows: int, values: Mapping[str, object] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the result of a query, so many rows at a time. Until its end, nothing else may be executed on `con`.
+
+    Raises DuckDB's errors, in place of the OSError that Arrow raises.
+    """
+    import duckdb
+
+    try:
+        yield from con.sql(query, params=values).to_arrow_reader(rows)
+    except OSError as error:
+        errors = {
+            "Out of Memory Error": duckdb.OutOfMemoryException,
+            "INTERRUPT Error": duckdb.InterruptException,
+            "IO Error": duckdb.IOException,
+        }
+        for prefix, kind in errors.items():
+            if prefix in str(error):
+                raise kind(str(error)) from error
+        raise
