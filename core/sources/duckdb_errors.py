@@ -6,9 +6,9 @@ DuckDB's, and its exception is not chained to ours.
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import InputError, SettingsError, SyncError
 from core.sources import error_location
@@ -16,6 +16,8 @@ from core.sources.source_file import SourceFile
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 NO_ROOM = (
     "There is no room to read the audience: the disk with the data directory is full. "
@@ -52,7 +54,12 @@ class UntidyTextError(InputError):
 
 
 def query(con: "duckdb.DuckDBPyConnection", sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
-    """Run a statement that reads `file`, and return its rows.
+    """Run a statement that reads `file`, and return its rows. Raises the errors of `attempt`."""
+    return attempt(lambda: con.execute(sql).fetchall(), file)
+
+
+def attempt(read: Callable[[], T], file: SourceFile) -> T:
+    """Call a function that reads `file` with DuckDB, and return its result.
 
     Raises InputError if the file is at fault and SettingsError if the disk is. DuckDB's InterruptException passes
     through, and so does its OutOfMemoryException if a higher memory limit may help.
@@ -60,7 +67,7 @@ def query(con: "duckdb.DuckDBPyConnection", sql: str, file: SourceFile) -> list[
     import duckdb
 
     try:
-        return con.execute(sql).fetchall()
+        return read()
     except duckdb.InterruptException:
         raise
     except (duckdb.Error, RuntimeError) as exc:

@@ -106,7 +106,7 @@ def values_of(places: Sequence[int], value: Any) -> str:
 
 
 def gather(con: "duckdb.DuckDBPyConnection", rows: StagedRows, order: str, profile: str, numbered: str) -> None:
-    """Create the table `source_fields` from the rows on the stage: of each profile and column, the latest value.
+    """Append to the table `source_fields`, from the rows on the stage, the latest value of each profile and column.
 
     `order` is what orders rows, `profile` the key of a row's profile, and `numbered` the query of the rows. Of a member
     who shares the customer id with others, only the rows with the same email count.
@@ -118,7 +118,7 @@ def gather(con: "duckdb.DuckDBPyConnection", rows: StagedRows, order: str, profi
         f"WHERE coalesce({', '.join([*names, 'NULL'])}) IS NOT NULL"
     )
     gathered = f"SELECT profile, {latest} FROM ({keyed}) {_OWN} GROUP BY profile"
-    query(con, f"CREATE OR REPLACE TABLE {TABLE} AS {gathered}", rows.file)
+    query(con, f"INSERT INTO {TABLE} {gathered}", rows.file)
 
 
 # (Rows without an mpid whose customer id is shared by several emails: see core/sources/grouping.py.)

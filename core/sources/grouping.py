@@ -8,7 +8,7 @@ from one row to the next.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.sources import field_columns
+from core.sources import field_columns, stage_parts
 from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
 from core.sources.duckdb_errors import query
 from core.sources.repeated_rows import (
@@ -94,7 +94,36 @@ def group_rows(
     order = _order(counts, total)
     if _has_timed(con):
         query(con, _TIME.replace("{rows}", numbered(chosen)), rows.file)
-    query(con, _TABLE, rows.file)
+    if rows.field_count:
+        field_columns.create_values(con, rows.field_count)
+    query(con, _TABLE.format(name="source"), rows.file)
+    if stage_parts.are_many(total):
+        query(con, _TABLE.format(name="grouped"), rows.file)
+        for part in stage_parts.iter_parts(con, rows, total, chosen, by_mpid=by_mpid):
+            of_part = None if repeated is None else find_repeated_keys(con, rows, counts[0], "")
+            _fill_source(con, rows, part, order, "", of_part, by_mpid=by_mpid)
+            query(con, _MOVE_TO_GROUPED.format(profile="mpid::VARCHAR" if by_mpid else "profile"), rows.file)
+        query(con, _USE_GROUPED, rows.file)
+    else:
+        _fill_source(con, rows, total, order, chosen, repeated, by_mpid=by_mpid)
+        query(con, CLEAR_STAGE, rows.file)
+        if by_mpid:
+            query(con, _NAME_BY_MPID, rows.file)
+    query(con, "DROP TABLE IF EXISTS repeated", rows.file)
+    return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
+
+
+def _fill_source(
+    con: "duckdb.DuckDBPyConnection",
+    rows: StagedRows,
+    total: int,
+    order: str,
+    chosen: str,
+    repeated: int | None,
+    *,
+    by_mpid: bool,
+) -> None:
+    """Group all rows on the stage, so many, into the empty table `source`, without `profile` if `by_mpid`."""
     if repeated is not None:
         _group_people(con, rows, order, chosen, repeated, by_mpid=by_mpid, are_few=repeated * FEW <= total)
     elif not by_mpid and not rows.is_delta:  # a download with rows without an mpid
@@ -104,10 +133,6 @@ def group_rows(
     if rows.field_count:
         names = "".join(f", f{index}" for index in range(rows.field_count))
         field_columns.gather(con, rows, order, PROFILE, numbered(chosen, names))
-    query(con, CLEAR_STAGE + "; DROP TABLE IF EXISTS repeated", rows.file)
-    if by_mpid:
-        query(con, _NAME_BY_MPID, rows.file)
-    return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
 def _gather_joined(con: "duckdb.DuckDBPyConnection", rows: StagedRows, total: int, order: str, chosen: str) -> bool:
@@ -190,11 +215,16 @@ _SEVERAL = "CREATE OR REPLACE TABLE several AS SELECT mpid FROM source GROUP BY 
 _OF_SEVERAL = "WHERE mpid IN (SELECT mpid FROM several)"
 
 _TABLE = """
-    CREATE OR REPLACE TABLE source (
+    CREATE OR REPLACE TABLE {name} (
         profile VARCHAR, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
     )
 """
 # The mpids become text last, because there may be no room for that text next to the stage.
+_MOVE_TO_GROUPED = """
+    INSERT INTO grouped SELECT {profile}, mpid, member, email, customer_id FROM source;
+    TRUNCATE source
+"""
+_USE_GROUPED = "DROP TABLE source; ALTER TABLE grouped RENAME TO source"
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
 _EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {PLAIN_EMAIL} END)"
