@@ -170,14 +170,17 @@ class MessagePublisher:
     async def _edit(
         self, client: AsyncWebClient, desired: DesiredMessage, stored: SlackMessage, update: PendingUpdate
     ) -> bool:
-        now = time.monotonic()
-        self._edited_at = {key: at for key, at in self._edited_at.items() if at + self.pace.gap > now} | {
-            desired.key: now
-        }
+        failure: SlackFailure | None = None
         try:
             await client.chat_update(channel=stored.channel or "", ts=stored.ts or "", **update.payload)
         except ERRORS as error:
-            return await self._not_edited(desired, stored, update, classify(error))
+            failure = classify(error)
+        now = time.monotonic()  # when Slack has answered: the request may have reached it long after it was begun
+        self._edited_at = {key: at for key, at in self._edited_at.items() if at + self.pace.gap > now} | {
+            desired.key: now
+        }
+        if failure is not None:
+            return await self._not_edited(desired, stored, update, failure)
         await self._save(
             desired.key,
             status=MessageStatus.POSTED,

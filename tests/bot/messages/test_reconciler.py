@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import serve
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.provider import DesiredState, MessageProvider, Snapshot, StoredMessages, Subject
 from bot.ui.blocks import text_message
 from tests.bot.slack.following import LONG
-from tests.bot.slack.harness import MARKETING, TEAM, workspace
+from tests.bot.slack.harness import BRISK, MARKETING, TEAM, workspace
 
 
 class Notices:
@@ -80,6 +84,48 @@ async def test_answer_stays_when_the_next_question_comes(tmp_path: Path, monkeyp
         await bot.slack.wait_for_message("marketing", "Remove one more?", timeout=LONG)
         await bot.slack.wait_for_message("marketing", "Approved by Amir.", timeout=LONG)
     assert len(bot.slack.calls("chat.postMessage")) == 2
+
+
+class Steps:
+    """A provider of a message whose text is another one at each look."""
+
+    def __init__(self) -> None:
+        """Begin with the first step."""
+        self._step = 0
+
+    async def read(self, snapshot: Snapshot) -> Sequence[Subject]:
+        """Read nothing."""
+        return [Subject("steps", ["steps:1"], self._next)]
+
+    async def after_read(self) -> None:
+        """Nothing is due."""
+
+    async def close(self) -> None:
+        """No background work."""
+
+    def _next(self, stored: StoredMessages) -> DesiredState:
+        self._step += 1
+        content = text_message(f"Step {self._step}")
+        message = DesiredMessage("steps:1", TEAM, MARKETING, MessageKind.OPEN, content)
+        return DesiredState([message], is_final=False)
+
+
+async def test_edit_that_is_late_moves_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit that reaches Slack late is followed by the next one after the limit, counted from its arrival."""
+    gap = 0.5
+    delays, edit = iter([gap]), AsyncWebClient.chat_update
+
+    async def edit_late(client: AsyncWebClient, **options: Any) -> AsyncSlackResponse:
+        await asyncio.sleep(next(delays, 0.0))
+        return await edit(client, **options)
+
+    monkeypatch.setattr(AsyncWebClient, "chat_update", edit_late)
+    providers: list[MessageProvider] = [Steps()]
+    monkeypatch.setattr(serve, "message_providers", lambda *_: providers)
+    async with workspace(tmp_path, pace=replace(BRISK, gap=gap)) as bot:
+        await bot.slack.wait_for(lambda: len(bot.slack.calls("chat.update")) > 1, LONG)
+    first, second = (call.at for call in bot.slack.calls("chat.update")[:2])
+    assert second - first >= gap - 0.01
 
 
 async def test_messages_of_any_provider_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
