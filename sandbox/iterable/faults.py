@@ -9,10 +9,14 @@ Actions: `answer` (one of `sandbox.iterable.answers`, by its name), `error` (a s
 true answer, its JSON broken off), `cut` (the connection closes within the answer) and `not_json` (200, but
 text). With `applied`, the request is carried out before it goes wrong, so the client can't know; `truncated`
 and `cut` always are. `delay` goes with any.
+
+When a rule is removed, the requests that it still delays go on: a slow one is answered at once, a hung one is torn
+down.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,6 +28,7 @@ Action = Literal["answer", "error", "html", "throttle", "reset", "slow", "hang",
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 _ALWAYS_APPLIED: Final = frozenset({"truncated", "cut"})
 _COUNTERS: Final = frozenset({"matched", "hits"})
+_INTERNAL: Final = frozenset({"rng", "removed"})
 _STATUS: Final = {"error": 500, "html": 502, "throttle": 429, "not_json": 200}
 
 
@@ -49,6 +54,7 @@ class Fault:
     matched: int = 0
     hits: int = 0
     rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+    removed: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raise ValueError for invalid rules, and fill in the defaults of the action."""
@@ -79,7 +85,7 @@ class Fault:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule for the control API."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rng"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _INTERNAL}
 
 
 _NUMBER: Final = (int, float)
@@ -129,6 +135,7 @@ class Faults:
             # a separate stream for each rule, so that they are independent
             fault.rng = random.Random(f"{self.seed}:{self._added}")  # noqa: S311 - repeatable, not secret
             self._added += 1
+            fault.removed.clear()
             self.rules.append(fault)
 
     def set(self, faults: Iterable[Fault], seed: int | None = None) -> None:
@@ -138,7 +145,9 @@ class Faults:
         self.add(*faults)
 
     def clear(self) -> None:
-        """Remove all rules."""
+        """Remove all rules, and let the requests go on that they delay."""
+        for rule in self.rules:
+            rule.removed.set()
         self.rules.clear()
         self._added = 0
 

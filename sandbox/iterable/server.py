@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -86,24 +85,29 @@ class _Server:
         """Apply a fault to a request."""
         if fault.action == "slow":
             early = dispatch.answer(call, route) if fault.applied else None
-            if not await self._pause(fault.delay):
+            if not await self._pause(fault, fault.delay):
                 return _torn(request)
             return _sent(early or dispatch.answer(call, route))
         answer = dispatch.answer(call, route) if fault.applied else Answer()
-        waited = await self._pause(fault.delay)
+        waited = await self._pause(fault, fault.delay)
         if fault.action == "hang":
-            await self._stopping.wait()
+            await self._pause(fault, None)
         if not waited or fault.action in {"hang", "reset"}:
             return _torn(request)
         if fault.action == "cut":
             return await _cut(request, answer)
         return _sent(_spoiled(fault, answer))
 
-    async def _pause(self, seconds: float) -> bool:
-        """Wait. Returns False if the server stops meanwhile."""
-        with contextlib.suppress(TimeoutError):
-            if seconds > 0:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
+    async def _pause(self, fault: Fault, seconds: float | None) -> bool:
+        """Wait, without an end if `seconds` is None, but only until the rule is removed. Returns False if the server
+        stops meanwhile."""
+        if seconds is None or seconds > 0:
+            events = [asyncio.create_task(event.wait()) for event in (self._stopping, fault.removed)]
+            try:
+                await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for event in events:
+                    event.cancel()
         return not self._stopping.is_set()
 
 

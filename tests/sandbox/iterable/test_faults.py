@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from sandbox.iterable import Fault, running
+from sandbox.iterable.faults import Action
 from tests.sandbox.iterable.conftest import LIST, Client
 
 BULK = "/api/lists/subscribe"
@@ -108,6 +109,20 @@ class Watched(Fault):
             self.struck.set()
             return True
         return False
+
+
+@pytest.mark.parametrize(("action", "size"), [("slow", 1), ("hang", 0)])
+async def test_removing_a_rule(client: Client, action: Action, size: int) -> None:
+    """When a rule is removed, a slow request is answered at once, and a hung one is torn down."""
+    fault = Watched(action, delay=60)
+    fault.struck = asyncio.Event()
+    client.iterable.faults.add(fault)
+    request = asyncio.create_task(client.subscribe("a@example.com"))
+    await fault.struck.wait()
+    client.iterable.faults.clear()
+    (outcome,) = await asyncio.gather(request, return_exceptions=True)
+    assert isinstance(outcome, aiohttp.ClientConnectionError) == (action == "hang")
+    assert client.iterable.state.size(LIST) == size
 
 
 @pytest.mark.parametrize("fault", [Watched("hang"), Watched("slow", delay=60)])
