@@ -41,15 +41,17 @@ WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
 #: A Standard list of the local Iterable, and another.
 LIST, OTHER_LIST = 1001, 1002
 
-#: Gives up after a moment.
+#: Gives up a moment after a fault, but waits for an answer as long as the program does.
 QUICK = RetryPolicy(
     max_attempts=3,
     backoff_initial_s=0.001,
     backoff_max_s=0.002,
     retry_after=0.01,
     throttle_timeout_s=0.5,
-    request_timeout_s=5.0,
 )
+
+#: The delay of requests that the local Iterable holds until a test removes the rule, in seconds.
+HELD_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ async def decide(engine: Engine, run_id: str, *, approves: bool = True, by: str 
     return await use_case(engine, run_id, plan_digest=run.plan_digest, **arguments)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Poll until a condition holds that no event signals, because it is in a database or in another process."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110

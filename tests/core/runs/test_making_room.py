@@ -13,17 +13,15 @@ from core.store.run_turns import RUNS_OF_PROJECT
 from core.store.tables import connections as connections_table
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
-from tests.core.harness import RetryPolicy, RunStatus, people, syncing, until
+from tests.core.harness import HELD_S, QUICK, RunStatus, people, syncing, until
 
 SUBSCRIBE = "/api/lists/subscribe"
-#: Gives up on an answer after a moment, but retries for as long as anything else takes.
-HASTY = RetryPolicy(max_attempts=10_000, backoff_initial_s=0.001, backoff_max_s=0.002, request_timeout_s=0.2)
 
 
 async def test_next_runs_start_while_the_last_requests_leave(tmp_path: Path, database_url: str) -> None:
     """Runs whose last requests leave take no place of their project, but only few of them at a time."""
     at_once = RUNS_OF_PROJECT + ENDING_AT_ONCE
-    async with syncing(tmp_path, database_url, retry_policy=HASTY) as sync:
+    async with syncing(tmp_path, database_url, retry_policy=QUICK) as sync:
         file = sync.mirror_file(people(range(3)))
         lists = [sync.iterable.state.add_list(f"List {number}").id for number in range(at_once + 2)]
         ids = [await sync.submit(file, list_id=each) for each in lists]
@@ -41,7 +39,7 @@ async def test_next_runs_start_while_the_last_requests_leave(tmp_path: Path, dat
         async def have_ended() -> bool:
             return {status for status, _ in await stored()} == {RunStatus.SUCCEEDED}
 
-        sync.iterable.faults.set([Fault("hang", path=SUBSCRIBE)])
+        sync.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=HELD_S)])
         working = asyncio.create_task(worker.run_worker(sync.engine))
         await until(are_sending, 120)
         assert len(sync.engine.ending_runs.ids) == ENDING_AT_ONCE
