@@ -38,6 +38,7 @@ def _run(*command: object, folder: Path, env: dict[str, str] | None = None) -> s
     return done.stdout
 
 
+@pytest.mark.timeout(3 * _STEP_S)  # it installs the program twice
 @pytest.mark.extended
 def test_release(tmp_path: Path) -> None:
     """The wheel is built from the source archive, and plays the tour and syncs a file without the source tree.

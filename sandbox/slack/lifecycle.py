@@ -20,7 +20,7 @@ from sandbox.slack.rate_limits import Rates
 from sandbox.slack.server import application
 from sandbox.slack.text_renderer import render_text
 from sandbox.slack.users import administration
-from sandbox.slack.users.user_driver import Person
+from sandbox.slack.users.user_driver import WAIT_SECONDS, Person
 from sandbox.slack.workspace.app import App
 from sandbox.slack.workspace.grants import Call
 from sandbox.slack.workspace.models import Channel, Message, User
@@ -172,7 +172,7 @@ class Slack:
     async def wait_for(
         self,
         predicate: Callable[[], T | None],
-        timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109 - part of the driver's vocabulary
         description: str = "",
     ) -> T:
         """Return the predicate's value as soon as it is true; it is evaluated again after each change of the workspace.
@@ -203,7 +203,7 @@ class Slack:
         *,
         reader: Person | None = None,
         thread: Message | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109 - part of the driver's vocabulary
     ) -> Message:
         """Wait for a message of the app whose rendered text contains `text`, and return the latest."""
 
@@ -213,7 +213,7 @@ class Slack:
 
         return await self.wait_for(find_message, timeout, f"a message with {text!r} in {channel}")
 
-    async def wait_connected(self, connections: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - part of the driver's vocabulary
+    async def wait_connected(self, connections: int = 1, timeout: float = WAIT_SECONDS) -> None:  # noqa: ASYNC109 - part of the driver's vocabulary
         """Wait until the bot has this many Socket Mode connections."""
         sockets = self.delivery.socket_mode
         await self.wait_for(lambda: len(sockets.connections) >= connections, timeout, "a Socket Mode connection")

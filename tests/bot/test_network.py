@@ -146,7 +146,7 @@ async def _download(url: str, directory: Path) -> None:
 async def _connect(url: str, _directory: Path) -> None:
     client = Clients(f"{url}/api/", "xoxb-1", None).with_token("xoxb-1")
     await preflight.check_app_token(client, "xapp-1")
-    async with asyncio.timeout(10), connected(AsyncApp(client=client, signing_secret="s"), "xapp-1") as socket:
+    async with asyncio.timeout(60), connected(AsyncApp(client=client, signing_secret="s"), "xapp-1") as socket:
         assert await socket.is_connected()
 
 

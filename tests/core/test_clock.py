@@ -183,7 +183,7 @@ async def test_the_clock_jumps_during_a_run(tmp_path: Path, database_url: str, m
         monkeypatch.setattr(time, "time", lambda: _true_time() + offsets[next(readings) // 7 % 3])
         began = time.monotonic()
         status = await executor.execute(sync.engine, run_id)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < HOUR / 10
         shift(monkeypatch, 0.0)
         run = (await sync.outcome(run_id)).run
         assert status is RunStatus.SUCCEEDED

@@ -18,7 +18,7 @@ from core.store import database as database_module
 from core.store import runs
 from sandbox.iterable import Fault
 from tests.core.databases import sampled
-from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
+from tests.core.harness import HELD_S, QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import disk_of, locked_by_another, read_only
 
 
@@ -86,7 +86,7 @@ async def test_read_only(tmp_path: Path) -> None:
 
 async def test_read_only_while_running(sync: Sync) -> None:
     """A run stops with a clear error when its database becomes read-only, and a later run succeeds."""
-    slow = Fault("slow", path="/api/lists/subscribe", delay=0.1)
+    slow = Fault("slow", path="/api/lists/subscribe", delay=HELD_S)
     sync.iterable.faults.add(slow)
     run_id = await sync.submit(sync.mirror_file(people(range(200))))
 
@@ -96,9 +96,9 @@ async def test_read_only_while_running(sync: Sync) -> None:
     run = asyncio.create_task(worker.start(sync.engine, run_id))
     await until(has_begun)
     async with read_only(sync.engine.database):
+        sync.iterable.faults.clear()
         with pytest.raises(StorageError, match="can't be written"):
             await run
-    sync.iterable.faults.clear()
     assert (await sync.mirror(people(range(100, 250)), approved=True)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100, 250)}
 

@@ -154,7 +154,7 @@ async def _until_declared_dead(database: Database, own: WorkerRegistration) -> N
     stopping = asyncio.Event()
     own.on_lost = stopping.set
     async with own.register():
-        assert own.lease.is_open()
+        await own.lease.until_open()
         await forget(database, own.id)
         await stopping.wait()
 

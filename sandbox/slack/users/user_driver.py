@@ -14,6 +14,9 @@ from sandbox.slack.workspace.view_state import NotPossibleError
 if TYPE_CHECKING:
     from sandbox.slack.lifecycle import Slack
 
+#: How long to wait for the app by default: a busy machine takes many times as long as a quiet one.
+WAIT_SECONDS = 60.0
+
 
 class Person:
     """Performs actions that a person could perform on the screen. Each returns when the app has acknowledged it."""
@@ -106,7 +109,7 @@ class Person:
 
     # -- modals and home ------------------------------------------------------------------------
 
-    async def open_view(self, callback_id: str | None = None, timeout: float = 5.0) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
+    async def open_view(self, callback_id: str | None = None, timeout: float = WAIT_SECONDS) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
         """Wait until a modal (with this callback_id) is on top, and return it."""
 
         def on_top() -> View | None:
@@ -130,7 +133,7 @@ class Person:
         """Close the modal on top, or with `everything` the whole stack (the x in the corner)."""
         return await modals.close(self.slack.delivery, self.user, view or self.view, everything)
 
-    async def open_home(self, timeout: float = 5.0) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
+    async def open_home(self, timeout: float = WAIT_SECONDS) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
         """Open the app's home tab and wait until the app has published it again."""
         before = self.user.home.hash if self.user.home else None
         await administration.open_home(self.slack.delivery, self.user)

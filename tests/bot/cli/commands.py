@@ -24,7 +24,7 @@ from bot.cli import main
 
 COMMAND = Path(sys.executable).with_name("iterable-sync")
 # Far longer than any command of the tests takes, in seconds.
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 # Makes standard input the terminal of the process, so that Ctrl-C there is a signal, and becomes the command.
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

@@ -170,6 +170,6 @@ async def test_database_is_deleted(tmp_path: Path, replaced: bool) -> None:
                 bot.file.write_bytes(kept.read_bytes())
             with pytest.raises((RefusedError, aiohttp.ClientError)):  # it may have stopped listening
                 await bot.mparticle.add(VIPS, person(2))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await bot.engine.stopping.wait()
             kept.rename(bot.file)

@@ -121,10 +121,10 @@ async def test_steps_of_the_welcome_message(tmp_path: Path) -> None:
         assert (await maya.shortcut("sync-to-iterable", file)).ok
         assert (await maya.submit(await maya.open_view(RunCallback.START))).ok
 
-        card = await slack.wait_for_message("marketing", "Approval needed: SpringShoppers", timeout=10)
+        card = await slack.wait_for_message("marketing", "Approval needed: SpringShoppers")
         await amir.click(card, ApprovalAction.REVIEW)
         assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
-        await slack.wait_for_message("marketing", "4,700 added", timeout=20)
+        await slack.wait_for_message("marketing", "4,700 added")
 
 
 async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (await ada.submit(form)).ok
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/play")
-        card = await slack.wait_for_message("sync-alerts", "200 changes wait", timeout=20)
+        card = await slack.wait_for_message("sync-alerts", "200 changes wait")
         await amir.click(card, MappingAction.REVIEW)
         form = await amir.open_view(MappingCallback.REVIEW)
         await amir.fill(form, {MappingAction.LIST: str(demo.list_id)})
@@ -148,7 +148,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await arrived(lambda: len(demo.iterable.state.members(demo.list_id)) == 171)
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
-        await slack.wait_for_message("sync-alerts", "Keep or remove the 171 people", timeout=20)
+        await slack.wait_for_message("sync-alerts", "Keep or remove the 171 people")
         async with session.get(f"{slack.page_url}_sandbox/slack") as answer:
             lines = (await answer.json())["mparticle"]["lines"]
         assert lines[-1] == "Disconnected audience Summer Sale Shoppers."

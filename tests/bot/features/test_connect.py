@@ -16,7 +16,7 @@ from sandbox.iterable import Fault
 from sandbox.slack.workspace.models import View
 from tests.bot.slack.following import choose, open_options
 from tests.bot.slack.harness import ADA, ALERTS, AMIR, MAYA, TEAM, Workspace, audience, workspace
-from tests.core.harness import Member, queue_run
+from tests.core.harness import HELD_S, Member, queue_run
 
 BAD, NEW = "not-a-key-of-this-project", "another-key-7777"
 
@@ -62,12 +62,6 @@ def everything_sent_to_slack(bot: Workspace) -> str:
     return repr([call.args for call in bot.slack.world.calls])
 
 
-@pytest.fixture
-def patient_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let forms wait for Iterable's answer, however busy the machine is, before they say that they wait."""
-    monkeypatch.setattr(submission, "ACK_WITHIN_S", 2.5)
-
-
 async def test_connect(tmp_path: Path) -> None:
     """An admin connects a project: the key is tested, the connection saved and audited, and the modal offers the next
     step."""
@@ -97,7 +91,6 @@ async def test_connect(tmp_path: Path) -> None:
         assert bot.iterable.key not in everything_sent_to_slack(bot)
 
 
-@pytest.mark.usefixtures("patient_form")
 async def test_errors_at_their_field(tmp_path: Path) -> None:
     """Each error appears at its input, and the form keeps the entered values."""
     async with workspace(tmp_path) as bot:
@@ -117,40 +110,47 @@ async def test_errors_at_their_field(tmp_path: Path) -> None:
         assert len(await saved_connections(bot)) == 1
 
 
-async def test_slow_iterable(tmp_path: Path) -> None:
+async def test_slow_iterable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If Iterable is slow, the form first says that the key is being tested, and then shows the result without the
     key."""
     async with workspace(tmp_path) as bot:
-        bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=2))
+        monkeypatch.setattr(submission, "ACK_WITHIN_S", 0.1)
+        slow = Fault("slow", path="/api/lists", delay=HELD_S)
+        bot.iterable.faults.set([slow])
         form = await connect_form(bot)
         await bot.slack.admin.fill(form, details(BAD, **{ConnectBlock.RATE: "7"}))
         await bot.slack.admin.submit(form)
         assert "Checking the key" in bot.slack.render(bot.slack.admin.view)
 
+        bot.iterable.faults.clear()
         failed = await wait_for_modal(bot, "Not connected")
         assert "Iterable refuses the API key" in bot.slack.render(failed)
         await bot.slack.admin.click(failed, ConnectAction.AGAIN)
         form = await bot.slack.admin.open_view(ConnectCallback.CONNECT)
         assert {"Shop", "7", "@Amir Haddad"} <= set(bot.slack.render(form).replace("[", "]").split("]"))
         await bot.slack.admin.fill(form, {ConnectBlock.KEY: bot.iterable.key})
+        bot.iterable.faults.set([slow])
         await bot.slack.admin.submit(form)
         assert "Checking the key" in bot.slack.render(bot.slack.admin.view)
 
+        bot.iterable.faults.clear()
         await wait_for_modal(bot, "Connected")
         assert len(await saved_connections(bot)) == 1
         assert BAD not in everything_sent_to_slack(bot)
         assert bot.iterable.key not in everything_sent_to_slack(bot)
 
 
-async def test_closed_while_trying(tmp_path: Path) -> None:
+async def test_closed_while_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person who closes the form while the key is tested gets the result as a direct message."""
     async with workspace(tmp_path) as bot:
-        bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=1))
+        monkeypatch.setattr(submission, "ACK_WITHIN_S", 0.1)
+        bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=HELD_S))
         await bot.slack.admin.command("/iterable-sync connect")
         form = await bot.slack.admin.open_view(ConnectCallback.CONNECT)
         await bot.slack.admin.fill(form, {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: bot.iterable.key})
         await bot.slack.admin.submit(form)
         await bot.slack.admin.close()
+        bot.iterable.faults.clear()
         await bot.slack.wait_for_message("dm", "Connected: ", reader=bot.slack.admin)
         (connection,) = await saved_connections(bot)  # what was not shown has its default
         assert (connection.requests_per_second, connection.user_id_field.value) == (DEFAULT_RATE, "customerId")
@@ -211,7 +211,6 @@ async def test_edit(tmp_path: Path) -> None:
         assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True, "merge_profiles": True}
 
 
-@pytest.mark.usefixtures("patient_form")
 async def test_another_data_center(tmp_path: Path) -> None:
     """Another data center is saved only if the key works there."""
     async with workspace(tmp_path) as bot:
@@ -232,7 +231,6 @@ async def test_another_data_center(tmp_path: Path) -> None:
         assert [each.data_center for each in await saved_connections(bot)] == ["eu"]
 
 
-@pytest.mark.usefixtures("patient_form")
 async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new key replaces a refused one and closes its alert, and the stopped runs can be retried."""
     monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.05)

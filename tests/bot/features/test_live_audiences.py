@@ -28,6 +28,7 @@ from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, choose, top
 from tests.bot.slack.harness import ADA, AMIR, BRISK
 from tests.bot.slack.live import Fed, fed
+from tests.core.harness import HELD_S
 from tests.firehosing import LIST, VIPS, person, until
 
 NAMELESS = Audience(8755, "Savers")
@@ -338,7 +339,7 @@ async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("core.live.worker.WATCH_INTERVAL_S", 0.1)
     async with fed(tmp_path, firehose_backlog_alert_s=0.2) as bot:
         await connect_and_add(bot, 1)
-        bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", delay=1.0)])
+        bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", delay=HELD_S)])
         await bot.mparticle.add(VIPS, person(2))
         message = await bot.slack.wait_for_message("sync-alerts", "wait to be uploaded", timeout=LONG)
         assert "p2@" not in bot.slack.render(message)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
+from bot.slack import submission
 from core.models.run import GuardName, Run, RunStatus
 from core.runs import commands
 from core.store import audit_log, mappings
@@ -16,7 +17,7 @@ from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import open_options
 from tests.bot.slack.harness import AMIR, LIST, MARKETING, MAYA, TEAM, Workspace, audience, workspace
-from tests.core.harness import Decision, decide, people, until
+from tests.core.harness import HELD_S, Decision, decide, people, until
 
 
 async def form(bot: Workspace, person: Person | None = None) -> View:
@@ -166,18 +167,20 @@ async def test_new_list_of_a_declined_run_is_not_created(tmp_path: Path) -> None
 
 
 @pytest.mark.extended
-async def test_new_list_is_created_in_the_review(tmp_path: Path) -> None:
+async def test_new_list_is_created_in_the_review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Approving a mapping without a run creates its list, and the modal waits for a slow Iterable."""
     async with workspace(tmp_path) as bot:
         mapping = await propose_new_list(bot)
         message = await card(bot)
         assert "Autumn (new, created after approval)" in bot.slack.render(message)
         assert count_lists(bot, "Autumn") == 0
-        bot.iterable.faults.add(Fault("slow", delay=1.2, path="/api/lists", method="POST"))
+        bot.iterable.faults.add(Fault("slow", delay=HELD_S, path="/api/lists", method="POST"))
+        monkeypatch.setattr(submission, "ACK_WITHIN_S", 0.1)
         await bot.slack.approver.click(message, MappingAction.REVIEW)
         await bot.slack.approver.open_view(MappingCallback.REVIEW)
         assert (await bot.slack.approver.submit()).ok
         assert "Asking Iterable" in bot.slack.render(bot.slack.approver.view)
+        bot.iterable.faults.clear()
         await bot.slack.wait_for(lambda: "was approved" in bot.slack.render(bot.slack.approver.view))
         stored = await reload(bot, mapping)
         assert bot.iterable.state.lists[stored.list_id].name == "Autumn"

@@ -130,12 +130,12 @@ async def test_preview_only(tmp_path: Path) -> None:
             view, {RunBlock.FILE: maya.file("a.csv", audience(people([1, 2]))), RunBlock.PREVIEW_ONLY: ["yes"]}
         )
         assert (await maya.submit()).ok
-        message = await bot.slack.wait_for_message("marketing", "Preview of SpringShoppers", timeout=20)
+        message = await bot.slack.wait_for_message("marketing", "Preview of SpringShoppers")
         assert "2 to add. Nothing was sent." in bot.slack.render(message)
         assert not bot.emails()
         await maya.click(message, RunAction.SEND)
         await read_privately(bot, "Started: ")
-        await bot.slack.wait_for_message("marketing", "Synced SpringShoppers", timeout=20)
+        await bot.slack.wait_for_message("marketing", "Synced SpringShoppers")
         assert bot.emails() == {"p1@example.com", "p2@example.com"}
 
 

@@ -66,7 +66,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         await bot.slack.marketer.open_home()
         home = bot.slack.marketer.user.home
-        await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)), timeout=15)
+        await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)))
 
         text = await reply_to(bot, "history spring", "Latest sync of SpringShoppers")
         assert "*Done*\n3 added\n" in text

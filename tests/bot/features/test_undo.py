@@ -57,7 +57,7 @@ async def wait_for_summary(bot: Workspace, numbers: str) -> Message:
         shown = {bot.slack.render(each): each for each in bot.slack.messages("marketing") if each.bot_id}
         return next((each for text, each in shown.items() if "Synced" in text and numbers in text), None)
 
-    return await bot.slack.wait_for(find, timeout=20)
+    return await bot.slack.wait_for(find)
 
 
 async def open_undo(bot: Workspace, run: Run) -> View:
@@ -90,7 +90,7 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "#marketing" in bot.slack.render(maya.view))
         undo_run = await wait_for_end(bot, (await bot.latest_run()).id)
         assert (undo_run.status, undo_run.undo_of, undo_run.channel) == (RunStatus.NEEDS_APPROVAL, run.id, MARKETING)
-        card = await bot.slack.wait_for_message("marketing", "Approval needed", timeout=20)
+        card = await bot.slack.wait_for_message("marketing", "Approval needed")
         assert bot.emails() == {f"p{number}@example.com" for number in range(3, 12)}
 
         assert (await amir.click(card, ApprovalAction.REVIEW)).ok

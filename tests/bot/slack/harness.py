@@ -12,6 +12,7 @@ import yaml
 from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from bot.services import Services
+from bot.slack import submission
 from core.connections.manage import connect
 from core.connections.mapping_lifecycle import propose
 from core.engine import Engine, open_engine
@@ -29,6 +30,11 @@ from sandbox.slack import running as slack_running
 from tests.bot.slack.covered import COVERED
 from tests.core.databases import furnish
 from tests.core.harness import QUICK, Member
+
+# On a busy machine, too, a submission is answered with its outcome: tests of the modal that waits set less.
+submission.ACK_WITHIN_S = 30.0
+#: How long the local Slack waits for an acknowledgement, in seconds.
+ACK_TIMEOUT = 60.0
 
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "manifest.yml").read_text())
 TEAM = "T01FERNWAY"
@@ -154,7 +160,7 @@ def settings_for(
 async def local_slack(**options: Any) -> AsyncIterator[Slack]:
     """Run a local Slack with our app. At the end, raises AssertionError if the bot made a call that no fault test
     covers."""
-    async with slack_running(**{"manifest": MANIFEST, **options}) as slack:
+    async with slack_running(**{"manifest": MANIFEST, "ack_timeout": ACK_TIMEOUT, **options}) as slack:
         yield slack
         unknown = slack.world.asked - COVERED
         assert not unknown, f"the bot calls {unknown}, which tests/bot/slack/fault_matrix.py does not let fail"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MARGIN = 6
 _COLUMN = 800
 #: Longer than any step takes on a busy machine, in milliseconds.
-LONG_MS = 30_000
+LONG_MS = 60_000
 
 _WIDER = """
     document.documentElement.scrollWidth > window.innerWidth

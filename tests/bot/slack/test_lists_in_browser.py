@@ -29,6 +29,7 @@ from playwright.async_api import expect  # noqa: E402 - only if it is installed
 
 from tests.bot.slack.following import ended, start  # noqa: E402
 from tests.bot.slack.harness import (  # noqa: E402
+    ACK_TIMEOUT,
     BRISK,
     LIST,
     MANIFEST,
@@ -52,7 +53,9 @@ async def test_lists(tmp_path: Path) -> None:
     """Each card and alert names the numbers, fits on a phone, and leads to the next step."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, iterable_url=iterable.url))
+        slack = await stack.enter_async_context(
+            slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=ACK_TIMEOUT)
+        )
         bot = await stack.enter_async_context(running_bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
         iterable.settings.update({"limits": {"size": 0, "getUsers": 0}})
         browser = await stack.enter_async_context(chromium.browsing())

@@ -16,7 +16,7 @@ from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
 from tests.bot.slack.harness import AMIR, BRISK, MAYA, TEAM, Workspace, workspace
-from tests.core.harness import people, person, until
+from tests.core.harness import HELD_S, people, person, until
 
 
 async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> None:
@@ -58,9 +58,11 @@ async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
     allows."""
     gap = 0.7
     async with workspace(tmp_path, pace=replace(BRISK, gap=gap)) as bot:
-        bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.4)])
         mapping = await bot.mapping(await bot.connection(requests_per_second=5.0))
+        bot.iterable.faults.set([Fault("slow", path="/api/lists", method="GET", delay=HELD_S)])
         run_id = await start(bot, tmp_path, mapping, people(range(12_000)))
+        await bot.slack.wait_for_message("marketing", "Nothing has been sent yet", timeout=LONG)
+        bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, after=4, delay=HELD_S)])
         message = await bot.slack.wait_for_message("marketing", "of 12,000 changes", timeout=LONG)
         await bot.slack.wait_for(
             lambda: "█" in bot.slack.render(message) and " left" in bot.slack.render(message), LONG
@@ -69,6 +71,7 @@ async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
         assert "%" in shown
         assert "*Syncing SpringShoppers" in shown
         assert "[Cancel]" in shown
+        bot.iterable.faults.clear()
         await ended(bot, run_id)
         await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         times = [call.at for call in bot.slack.calls("chat.update")]

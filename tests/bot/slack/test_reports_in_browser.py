@@ -27,7 +27,7 @@ chromium.needed()
 from playwright.async_api import expect  # noqa: E402 - only if it is installed
 
 from tests.bot.slack.following import ended, start  # noqa: E402
-from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
+from tests.bot.slack.harness import ACK_TIMEOUT, BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
 from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402
 from tests.core.harness import people  # noqa: E402
 
@@ -50,7 +50,9 @@ async def test_reports(tmp_path: Path) -> None:
     """The admin turns the weekly report on and gets one with two charts, and finds the alert rules and routes."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, iterable_url=iterable.url))
+        slack = await stack.enter_async_context(
+            slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=ACK_TIMEOUT)
+        )
         bot = await stack.enter_async_context(running_bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
         iterable.settings.update({"limits": {"size": 0, "getUsers": 0, "bulk": 0}})
         browser = await stack.enter_async_context(chromium.browsing())

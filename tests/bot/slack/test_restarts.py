@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from sandbox.iterable.faults import Fault
 from sandbox.slack import Slack
 from sandbox.slack.faults import NO_ANSWER
 from tests.bot.slack.following import LONG, card, ended, replies, start, top, until
-from tests.bot.slack.harness import MARKETING, local_slack, running_bot, workspace
-from tests.core.harness import people
+from tests.bot.slack.harness import BRISK, MARKETING, local_slack, running_bot, workspace
+from tests.core.harness import HELD_S, people
 
 
 @asynccontextmanager
@@ -46,11 +47,13 @@ async def test_restart_while_a_run_waits_for_approval(tmp_path: Path) -> None:
 async def test_restart_during_planning(tmp_path: Path) -> None:
     """A run that was being planned resumes after the restart, in the same message."""
     async with services() as (slack, iterable):
-        iterable.faults.set([Fault("slow", path="/api/lists", method="GET", delay=1.0)])
         async with running_bot(slack, iterable, tmp_path) as bot:
             mapping = await bot.mapping(await bot.connection())
+            iterable.faults.set([Fault("slow", path="/api/lists", method="GET", delay=HELD_S)])
             run_id = await start(bot, tmp_path, mapping, people(range(3)))
             await slack.wait_for_message("marketing", "Nothing has been sent yet", timeout=LONG)
+            bot.engine.stopping.set()
+            iterable.faults.clear()
         assert len(top(bot)) == 1
         async with running_bot(slack, iterable, tmp_path) as bot:
             assert (await ended(bot, run_id)).status is RunStatus.SUCCEEDED
@@ -62,7 +65,8 @@ async def test_restart_during_planning(tmp_path: Path) -> None:
 async def test_restart_during_the_upload(tmp_path: Path) -> None:
     """The message of a run that was uploading says that it resumes, and shows its end after the restart."""
     async with services() as (slack, iterable):
-        async with running_bot(slack, iterable, tmp_path) as bot:
+        # the last state is shown, however busy the machine is
+        async with running_bot(slack, iterable, tmp_path, pace=replace(BRISK, ending=LONG)) as bot:
             mapping = await bot.mapping(await bot.connection(requests_per_second=1.0))  # a request a second
             run_id = await start(bot, tmp_path, mapping, people(range(8_000)))
             message = await slack.wait_for_message("marketing", "Syncing", timeout=LONG)

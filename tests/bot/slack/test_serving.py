@@ -186,7 +186,7 @@ async def test_without_slack_ends_of_runs_are_logged(tmp_path: Path, caplog: pyt
             run_id = await commands.start(
                 engine, mapping, RunRequest(path=str(file)), by=MAYA, channel=MARKETING, team_id=TEAM
             )
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not caplog.messages:
                     services.wake()
                     await asyncio.sleep(0.02)

@@ -14,7 +14,7 @@ from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ER
 from tests.bot.slack.following import LONG, SUBSCRIBE, card, ended, replies, start, top, until
 from tests.bot.slack.harness import MARKETING, Workspace, workspace
 from tests.core.databases import sampled
-from tests.core.harness import people
+from tests.core.harness import HELD_S, people
 
 POST, UPDATE = "chat.postMessage", "chat.update"
 
@@ -154,17 +154,22 @@ async def test_failed_edit_is_replaced_by_a_direct_message(tmp_path: Path) -> No
 async def test_deleted_message_comes_back_with_the_next_stage(tmp_path: Path) -> None:
     """A deleted message is posted again only when the run reaches its next stage."""
     async with workspace(tmp_path) as bot:
-        bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.5)])
-        mapping = await bot.mapping(await bot.connection(requests_per_second=2.0))
-        run_id = await start(bot, tmp_path, mapping, people(range(6_000)))
-        message = await bot.slack.wait_for_message("marketing", "Syncing", timeout=LONG)
+        second = Fault("slow", path=SUBSCRIBE, after=1, delay=HELD_S)
+        bot.iterable.faults.set([second])
+        # so slow that one request is sent at a time
+        mapping = await bot.mapping(await bot.connection(requests_per_second=0.25))
+        run_id = await start(bot, tmp_path, mapping, people(range(3_000)))
+        message = await bot.slack.wait_for_message("marketing", "1,000 of 3,000", timeout=LONG)
+        await until(lambda: second.hits > 0)
         message.channel.messages.remove(message)
+        bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=HELD_S)])
         await bot.slack.wait_for(
             lambda: any(call.answer.get("error") == "message_not_found" for call in bot.slack.calls(UPDATE)), LONG
         )
         assert not top(bot)
+        bot.iterable.faults.clear()
         await ended(bot, run_id)
-        await bot.slack.wait_for_message("marketing", "6,000 added", timeout=LONG)
+        await bot.slack.wait_for_message("marketing", "3,000 added", timeout=LONG)
         assert len(top(bot)) == 1
         assert not direct(bot)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack import submission
 from sandbox import sample_audiences
 from sandbox.iterable import Fault
 from sandbox.iterable import running as iterable_running
@@ -22,8 +21,9 @@ chromium.needed()
 
 from playwright.async_api import expect  # noqa: E402 - only if it is installed
 
-from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
+from tests.bot.slack.harness import ACK_TIMEOUT, BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
 from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402
+from tests.core.harness import HELD_S  # noqa: E402
 
 PICTURES = os.environ.get("ITERABLE_SYNC_SCREENSHOTS")
 # In milliseconds: Iterable lists a new list only after a minute.
@@ -34,16 +34,14 @@ RATE = "3"
 
 
 @pytest.mark.extended
-async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_story(tmp_path: Path) -> None:
     """Ada connects, Maya proposes, Amir approves, only Maya gets the rejected members, a failed sync is retried, and
     the list is equal to the audience each time."""
-    # the modal closes after the decision, even on a slow machine
-    monkeypatch.setattr(submission, "ACK_WITHIN_S", LONG_MS / 1000)
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         target = iterable.state.add_list(LIST_NAME, created_at=LONG_AGO)
         slack = await stack.enter_async_context(
-            slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=LONG_MS / 1000)
+            slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=ACK_TIMEOUT)
         )
         bot = await stack.enter_async_context(running_bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
         browser = await stack.enter_async_context(chromium.browsing())
@@ -119,8 +117,8 @@ async def approve(bot: Workspace, screen: Screen) -> None:
     await screen.picture("review", screen.modal)
     assert await screen.fits(400)
     await screen.modal.get_by_label("Comment").fill("Fits the spring plan")
-    # slow in the middle, so that the progress can be seen
-    bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", after=2, delay=2.0)])
+    # slow in the middle, so that the progress can be seen, and compared
+    bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", after=2, delay=HELD_S)])
     await screen.press("Approve")
     await expect(screen.modal).to_be_hidden()
 

@@ -28,6 +28,7 @@ from core.store.mappings import AudienceMapping, MappingStatus
 from sandbox.slack import Slack
 from sandbox.slack.faults import SERVER_ERROR
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
+from tests.bot.slack.following import LONG
 from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
@@ -97,7 +98,7 @@ async def test_installed_used_and_removed(tmp_path: Path, database_url: str) -> 
 
         await slack.uninstall(SECOND_TEAM)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             while await services.clients.for_team(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener gives no signal
                 await asyncio.sleep(0.01)
         assert await services.clients.for_team(FIRST_TEAM) is not None

@@ -144,6 +144,7 @@ def stamp(hour: float) -> str:
     return f"{datetime.fromtimestamp(MONDAY + hour * HOUR_S, UTC):%Y-%m-%dT%H-%M-%S}.csv"
 
 
+@pytest.mark.timeout(1800)  # minutes of CPU, and many times as long on a busy machine
 @pytest.mark.extended
 async def test_week(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is synced once, in order; every alert comes once with its all-clear; a report comes each Monday."""

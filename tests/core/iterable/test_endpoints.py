@@ -107,7 +107,7 @@ async def test_answers(name: str) -> None:
 async def caught(call: Awaitable[object]) -> IterableError | None:
     """Return the error that a call raises, if any."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await call
     except IterableError as error:
         return error
