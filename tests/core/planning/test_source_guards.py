@@ -57,6 +57,12 @@ def test_first_sync_triggers_no_guard_on_additions() -> None:
         ([200, 2000, 500, 1500, 900, 100, 1800, 700, 1200, 400], 2500, False),
         ([1000, 1000, 1000, 1000], 5000, False),
         ([10, 10, 10, 10, 10], 50, False),
+        ([100, 100, 100, 100, 100], 150, True),
+        ([99, 99, 99, 99, 99], 150, False),
+        ([1000, 1000, 1000, 1000, 1000], 1200, False),
+        ([1000, 1000, 1000, 1000, 1000], 1201, True),
+        ([900, 1100, 900, 1100, 900, 1100], 1300, False),
+        ([900, 1100, 900, 1100, 900, 1100], 1301, True),
         ([5000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 5000], 1000, False),
     ],
 )
@@ -73,7 +79,24 @@ def test_age() -> None:
     assert "7 days older" in guard.message
     assert not check_age("spring.csv", 100 * DAY_S, history)
     assert not check_age("spring.csv", None, history)
-    assert [older_by(seconds) for seconds in (3.0, 60.0, 7200.0)] == ["less than a minute", "1 minute", "2 hours"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (59.0, "less than a minute"),
+        (60.0, "1 minute"),
+        (3_599.0, "59 minutes"),
+        (3_600.0, "1 hour"),
+        (7_200.0, "2 hours"),
+        (DAY_S - 1, "23 hours"),
+        (DAY_S, "1 day"),
+        (1_234 * DAY_S, "1,234 days"),
+    ],
+)
+def test_length_of_time(seconds: float, words: str) -> None:
+    """A length of time has its largest unit, in the singular or the plural."""
+    assert older_by(seconds) == words
 
 
 def download(sync: Sync, name: str, stamp_ms: int, numbers: range) -> Path:
