@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from core.models.amounts import people
 from core.models.events import Event, EventType
 from core.models.reports import Changes, Report, ReportKind
 
@@ -78,18 +79,14 @@ def mapping_lines(report: Report) -> list[str]:
     for each in report.mappings:
         failed = f", {each.failed:,} failed" if each.failed else ""
         syncs = "1 sync" if each.syncs == 1 else f"{each.syncs:,} syncs"
-        lines.append(f"{each.audience}: {_people(each.sizes[-1])} ({syncs}{failed}; {changes_words(each.changes)})")
+        lines.append(f"{each.audience}: {people(each.sizes[-1])} ({syncs}{failed}; {changes_words(each.changes)})")
     more = report.mapping_count - len(report.mappings)
     return [*lines, f"And {more:,} more."] if more else lines
 
 
 def reason_lines(report: Report) -> list[str]:
     """Return a line for each reason for which people were rejected."""
-    return [f"{_people(each.count)} {each.people}" for each in report.reasons]
-
-
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
+    return [f"{people(each.count)} {each.people}" for each in report.reasons]
 
 
 def changes_words(changes: Changes) -> str:

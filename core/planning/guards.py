@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.identity import ProjectType
+from core.models.amounts import people
 from core.models.data_fields import fields_text
 from core.models.exclusions import exclusions_text, load
 from core.models.percent import percent
@@ -176,18 +177,22 @@ def adoption_guard(list_id: int, message: str) -> Guard:
 
 def repair_guard(list_id: int, *, to_add: int, to_remove: int) -> Guard:
     """Return the guard of a run that repairs a list: it always needs approval."""
-    changes = f"{to_add:,} people who are missing on it would be added again"
+    changes = f"{people(to_add)} who {_are(to_add)} missing on it would be added again"
     if to_remove:
-        changes += f", and {to_remove:,} who are not in the audience would be removed"
+        changes += f", and {to_remove:,} who {_are(to_remove)} not in the audience would be removed"
     return Guard(name=GuardName.REPAIR, message=f"This repairs list {list_id}: {changes}.")
 
 
 def emptying_guard(list_id: int, *, to_remove: int, stays: int) -> Guard:
     """Return the guard of a run that takes everyone off a list: it always needs approval."""
-    changes = f"{to_remove:,} people would leave the list, and the mapping would be deleted"
+    changes = f"{people(to_remove)} would leave the list, and the mapping would be deleted"
     if stays:
-        changes += f"; {stays:,} share their profile with them or stay because of another mapping"
+        changes += f"; {people(stays)} will stay because of another mapping or a shared profile"
     return Guard(name=GuardName.EMPTYING, message=f"This takes everyone off list {list_id}: {changes}.")
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
@@ -219,8 +224,7 @@ def check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
     if mapping.removal_policy is RemovalPolicy.ASK and to_remove:
-        people = "1 person" if to_remove == 1 else f"{to_remove:,} people"
-        message = f"{people} would be removed from list {mapping.list_id}, and this mapping asks each time."
+        message = f"{people(to_remove)} would be removed from list {mapping.list_id}, and this mapping asks each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]
     return []
 

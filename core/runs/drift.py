@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.models.amounts import people
 from core.models.run import Run
 from core.store import mappings, runs
 from core.store.list_checks import ListCheck
@@ -44,17 +45,13 @@ def drift_message(check: ListCheck) -> str:
     parts = []
     if check.missing:
         parts.append(
-            f"{_people(check.missing)} who {'was' if check.missing == 1 else 'were'} synced to it "
+            f"{people(check.missing)} who {'was' if check.missing == 1 else 'were'} synced to it "
             f"{'is' if check.missing == 1 else 'are'} missing"
         )
     if check.extra:
         known = f" ({check.others:,} at the check before)" if check.others else ""
-        parts.append(f"{_people(check.extra)} on it {'was' if check.extra == 1 else 'were'} not synced to it{known}")
+        parts.append(f"{people(check.extra)} on it {'was' if check.extra == 1 else 'were'} not synced to it{known}")
     return f"List {check.list_id} differs from what was synced: {', and '.join(parts)}."
-
-
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
 
 
 @dataclass(frozen=True, slots=True)
