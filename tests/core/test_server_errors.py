@@ -192,6 +192,17 @@ async def test_too_many_bad_members(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "bad", "status"), [(32, 13, RunStatus.SUCCEEDED), (20, 14, RunStatus.FAILED)], ids=["80 tries", "84"]
+)
+async def test_budget_of_a_search(sync: Sync, members: int, bad: int, status: RunStatus) -> None:
+    """A search may spend 80 tries that fail: two for each part without a good member, and four for a bad one alone."""
+    numbers = range(10, 10 + members)
+    outcome = await sync.mirror(person(n, email=crashing_address(n)) if n < 10 + bad else person(n) for n in numbers)
+    assert outcome.run.status is status
+    assert outcome.rejected == ({"iterable_error": bad} if status is RunStatus.SUCCEEDED else {})
+
+
+@pytest.mark.parametrize(
     ("message", "words"),
     [
         ("Failed to create user ann@example.com", "Failed to create user ..."),

@@ -141,6 +141,19 @@ async def test_a_clash_with_the_type_in_iterable_names_the_field(sync: Sync) -> 
     assert rejection.words in csv_row(rejection)
 
 
+async def test_a_field_that_iterable_refuses_is_named(sync: Sync) -> None:
+    """If Iterable refuses a member because of a field's type, the rejection names the field; else it has no words."""
+    words = []
+    for answer, plan in (("400 validationErrors", "gold"), ("400 BadParams", "silver")):
+        sync.iterable.faults.set([Fault("answer", path="/api/lists/subscribe", answer=answer)])
+        outcome = await send(sync, table(sync, f"email,Plan\na@example.com,{plan}"), PLAN)
+        assert outcome.rejected == {"iterable_invalid_data": 1}
+        async with sync.engine.database.read() as db:
+            (rejection,) = await rejections.first(db, outcome.run.id, 5)
+        words.append(rejection.words)
+    assert words == ["Data field birthday: Iterable expects another type.", None]
+
+
 async def test_values_of_json_keep_their_types(sync: Sync) -> None:
     """Numbers, truth values, arrays and objects of JSON are sent as they are; strings stay strings."""
     rows = [
