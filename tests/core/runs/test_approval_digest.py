@@ -64,6 +64,7 @@ async def test_older_of_two_waiting_files_is_approved_first(sync: Sync) -> None:
     assert replanned.plan.replaces is not None
     assert replanned.plan.replaces.to_remove == 390
     assert guards(replanned)[0] is GuardName.CHANGED_PLAN
+    assert replanned.plan.guards[0].message.endswith("It was 0 to add, 0 to update and 390 to remove.")
     assert await decide(sync, newer) is Decision.CHANGED
     assert sync.emails() == addresses(range(100, 300))
     assert await decide(sync, replanned) is Decision.RECORDED
@@ -107,6 +108,7 @@ async def test_file_is_replaced_behind_an_approved_plan(sync: Sync) -> None:
     assert replanned.plan is not None
     assert replanned.plan.to_add == 500
     assert GuardName.CHANGED_PLAN in guards(replanned)
+    assert "600 of the changes now were not part of what was approved." in replanned.plan.guards[0].message
     assert replanned.decided_by is None
     assert not replanned.is_approved
     assert sync.emails() == addresses(range(100, 300))
@@ -318,18 +320,20 @@ async def test_kept_member_of_another_mapping_needs_approval(sync: Sync) -> None
     shared = [*people(range(20))]
     await sync.mirror(shared, audience="other")
     await sync.mirror(people(range(1000, 1300)), audience="ours")
-    run = await run_until_approval(
-        sync, sync.mirror_file([*shared, *people(range(1000, 1010))], "ours"), audience="ours"
-    )
+    others = [*people(range(1000, 1010)), *people(range(2000, 2005))]
+    run = await run_until_approval(sync, sync.mirror_file([*shared, *others], "ours"), audience="ours")
     assert await decide(sync, run) is Decision.RECORDED
     assert (await sync.mirror([], audience="other", allow_empty=True)).run.status is RunStatus.SUCCEEDED
     assert await executor.execute(sync.engine, run.id) is RunStatus.NEEDS_APPROVAL
     replanned = (await sync.outcome(run.id)).run
     assert guards(replanned) == [GuardName.CHANGED_PLAN]
+    assert replanned.plan is not None
+    assert (replanned.plan.to_add, replanned.plan.to_update, replanned.plan.to_remove) == (5 + 20, 0, 290)
+    assert "20 of the changes now were not part of what was approved." in replanned.plan.guards[0].message
     assert not sync.emails() & addresses(range(20))
     assert await decide(sync, replanned) is Decision.RECORDED
     assert await executor.execute(sync.engine, run.id) is RunStatus.SUCCEEDED
-    assert sync.emails() == addresses(range(20)) | addresses(range(1000, 1010))
+    assert sync.emails() == {member.email for member in [*shared, *others]}
 
 
 async def test_resume_needs_approval(sync: Sync) -> None:

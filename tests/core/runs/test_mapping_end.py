@@ -93,6 +93,20 @@ async def test_everyone_is_taken_off_first(sync: Sync) -> None:
     ]
 
 
+async def test_run_that_is_under_way_when_everyone_was_taken_off(sync: Sync) -> None:
+    """It adds no one to the list, and does not keep the mapping from its end."""
+    done = await sync.mirror(people(range(3)))
+    waiting = await empty(sync, done.run.mapping_id)
+    other = await sync.submit(sync.mirror_file(people(range(5))))
+    assert (await sync.approve(waiting.run.id)).run.status is RunStatus.SUCCEEDED
+    await worker.start(sync.engine, other)
+    assert (await sync.outcome(other)).run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    ended = await mapping_of(sync, done.run.mapping_id)
+    assert ended is not None
+    assert ended.status is MappingStatus.ARCHIVED
+    assert sync.emails() == set()
+
+
 async def test_paused_mapping_is_emptied(sync: Sync) -> None:
     """Everyone can be taken off the list of a paused mapping; with no one on it, there is nothing to take off."""
     done = await sync.mirror(people(range(3)))

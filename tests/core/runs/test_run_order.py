@@ -15,7 +15,7 @@ from core.engine import open_engine
 from core.errors import ConflictError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import RunRequest, StopReason
+from core.models.run import RunRequest, StopReason, SyncMode
 from core.planning import batching
 from core.runs import commands, executor, worker
 from core.runs.submission import submit
@@ -158,6 +158,17 @@ async def test_delta_fails_while_the_earlier_one_fails(sync: Sync) -> None:
     assert (await sync.resume(second.run.id)).counts == {"left": 30, "removed": 30}
     assert (await sync.outcome(failed)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(30, 40))
+
+
+async def test_delta_after_one_that_could_not_be_read(sync: Sync) -> None:
+    """A delta does not wait for an earlier one whose file could not be read: that has planned no change."""
+    path = sync.delta_file(joined=people(range(3)))
+    await sync.run(path)
+    path.write_text("no audience")
+    unreadable = await sync.run(path, mode=SyncMode.DELTA)
+    assert (unreadable.run.status, unreadable.run.plan) == (RunStatus.FAILED, None)
+    assert (await sync.delta(left=people(range(2)))).counts == {"left": 2, "removed": 2}
+    assert (await sync.outcome(unreadable.run.id)).run.attempt == unreadable.run.attempt
 
 
 async def test_deltas_run_in_order_of_submission(sync: Sync) -> None:

@@ -55,8 +55,24 @@ async def test_repeated_while_the_file_is_synced(sync: Sync, monkeypatch: pytest
     with pytest.raises(ConflictError, match="has started this already") as refused:
         await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
     assert refused.value.run_id == waiting
+    await sync.mirror(people(range(4)), dry_run=True)  # of another file
+    with pytest.raises(ConflictError, match="has started this already"):
+        await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None)
     await worker.start(sync.engine, waiting)
     assert await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None) != waiting
+
+
+async def test_repeat_reports_where_the_run_did(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated run reports into the conversation of the run, unless the person names another."""
+    monkeypatch.setattr(commands, "SECOND_CLICK_S", 0.0)
+    connection, mapping = await new_mapping(sync)
+    request = RunRequest(path=str(sync.mirror_file(people(range(3)))), dry_run=True)
+    run_id = await queue_run(sync.engine, connection, mapping, request, channel="C1")
+    await worker.start(sync.engine, run_id)
+    for channel, expected in ((None, "C1"), ("C2", "C2")):
+        repeated = await commands.repeat(sync.engine, run_id, by="U1", channel=channel, team_id=None)
+        assert (await sync.outcome(repeated)).run.channel == expected
+        await worker.start(sync.engine, repeated)
 
 
 async def test_second_click(sync: Sync) -> None:

@@ -12,7 +12,7 @@ from core.runs import verification, worker
 from core.runs.drift import drift_message
 from core.runs.undo import undo
 from core.runs.verification import Depth, accept, verify, verify_due_lists
-from core.store import alerts, list_checks
+from core.store import alerts, clock, list_checks
 from core.store.alert_kinds import AlertKind
 from core.store.tables import list_checks as checks_table
 from core.store.tables import runs as runs_table
@@ -137,6 +137,24 @@ async def test_no_verdict_right_after_a_run(sync: Sync) -> None:
         check = await list_checks.of_list(db, 1, LIST)
     assert check is not None
     assert check.checked_at is None
+
+
+@pytest.mark.parametrize(("age_s", "is_early"), [(50.0, True), (70.0, False)])
+async def test_how_long_a_check_is_early(sync: Sync, age_s: float, is_early: bool) -> None:
+    """For a minute after a run Iterable may not show it yet."""
+    async with sync.engine.database.write() as db:
+        await db.execute(update(runs_table).values(finished_at=await clock.now(db) - age_s))
+    assert (await verify(sync.engine, 1)).is_early is is_early
+
+
+@pytest.mark.parametrize(("missing", "stays_open"), [(10, False), (11, True)])
+async def test_accepting_people_does_not_hide_who_is_missing(sync: Sync, missing: int, stays_open: bool) -> None:
+    """When the people who are extra are accepted, the alert stays open if more are missing than the limit."""
+    await verify(sync.engine, 1)
+    meddle(sync, removed=range(1, missing + 1), added=range(50))
+    assert (await verify(sync.engine, 1)).is_drift
+    await accept(sync.engine, 1, by="U1", team_id=None)
+    assert (await open_alert(sync) is not None) is stays_open
 
 
 async def test_when_a_list_matched_last(sync: Sync) -> None:
