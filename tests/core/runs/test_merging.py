@@ -238,3 +238,21 @@ async def test_hybrid_project(tmp_path: Path, is_on: bool) -> None:
         on_list = set(sync.iterable.state.members(LIST))
         first = ("one@example.com", "1") if is_on else ("1@placeholder.email", "1")
         assert on_list == {first, ("2@placeholder.email", "2"), ("three@example.com", "3")}
+
+
+async def test_one_profile_of_a_plan_that_was_made_again(tmp_path: Path) -> None:
+    """If another run changes the ledger after the approval, the profile is merged nevertheless."""
+    clock = QuickClock()
+    async with syncing(tmp_path, clock=clock.monotonic, project_type="hybrid") as sync:
+        sync.engine.clock = clock
+        await sync.mirror(BEFORE[:1], user_id=MPID)
+        async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, limiter=NoRateLimit()) as client:
+            await client.subscribe(OTHER_LIST, [("one@example.com", None)])
+        await allow_merging(sync)
+        waiting = (await sync.mirror(AFTER[:1], user_id=MPID)).run
+        assert waiting.plan is not None
+        assert (waiting.status, waiting.plan.to_merge) == (RunStatus.NEEDS_APPROVAL, 1)
+        await sync.mirror([Member(9, "nine@example.com")], user_id=MPID, audience="Other")
+        outcome = await sync.approve(waiting.id)
+        assert (outcome.run.status, outcome.run.merged) == (RunStatus.SUCCEEDED, 1)
+        assert set(sync.iterable.state.members(LIST)) == {("one@example.com", "1"), ("nine@example.com", "9")}
