@@ -59,6 +59,23 @@ async def test_a_run_waits_and_goes_on_by_itself(sync: Sync) -> None:
     assert [entry.action.value for entry in entries][-2:] == ["mapping.frozen", "mapping.unfrozen"]
 
 
+async def test_a_frozen_run_leaves_later_plans_as_they_are(sync: Sync) -> None:
+    """A later plan that waits for approval is made again when the earlier run sends, not while that is frozen."""
+    await sync.mirror(people(range(150)))
+    earlier = await sync.submit(sync.mirror_file(people(range(151))))
+    later = (await sync.mirror(people(range(20)))).run
+    assert later.status is RunStatus.NEEDS_APPROVAL
+    mapping = await the_mapping(sync)
+    await freeze(sync.engine, Scope(mapping.id), until=time.time() + 3600, **BY)
+    await worker.start(sync.engine, earlier)
+    assert (await sync.outcome(earlier)).run.phase is RunPhase.FROZEN
+    assert (await sync.outcome(later.id)).run.status is RunStatus.NEEDS_APPROVAL
+    await unfreeze(sync.engine, Scope(mapping.id), **BY)
+    await work_until(sync, earlier, RunStatus.SUCCEEDED)
+    replanned = (await sync.outcome(later.id)).run
+    assert replanned.plan_digest != later.plan_digest
+
+
 async def test_only_what_is_held_waits(sync: Sync) -> None:
     """With removals frozen, additions are sent; a run with both waits as a whole, and so do changes after it."""
     await sync.delta(people([1, 2]))
