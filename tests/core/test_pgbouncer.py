@@ -63,7 +63,7 @@ def _free_port() -> int:
 
 
 def _wait_for(address: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             psycopg.connect(address).close()

@@ -258,7 +258,7 @@ async def test_lost_lock_file(database: Database, tmp_path: Path) -> None:
 
 async def test_unrecorded_processes_release_their_work(database: Database, tmp_path: Path) -> None:
     """Runs and list locks of a process that is not recorded are released."""
-    own = WorkerRegistration(database, tmp_path, "me", TIMES)
+    own = WorkerRegistration(database, tmp_path, "me")
     async with own.register():
         mapping = await seeds.add_mapping(database)
         run_id = await seeds.add_run(database, mapping, worker="ghost#1")

@@ -87,7 +87,9 @@ async def test_approver_reviews_and_approves(tmp_path: Path) -> None:
         assert "Approved by @Amir Haddad" in bot.slack.render(message)
         assert "“Fine <!channel> & go”" in bot.slack.render(message)
         assert "<!channel>" not in str(message.blocks)
-        assert "@Amir Haddad approved this sync: “Fine <!channel> & go”" in replies(bot, message)
+        await bot.slack.wait_for(
+            lambda: "@Amir Haddad approved this sync: “Fine <!channel> & go”" in replies(bot, message), LONG
+        )
         assert len(bot.emails()) == 3
 
 

@@ -95,7 +95,7 @@ async def test_failure_is_explained(tmp_path: Path) -> None:
         await commands.retry(bot.engine, run_id, by=MAYA, team_id=TEAM)
         bot.services.wake()
         await bot.slack.wait_for(lambda: "Synced" in bot.slack.render(message), LONG)
-        assert replies(bot, message)[0] == "@Maya Lindqvist retried this sync."
+        await bot.slack.wait_for(lambda: "@Maya Lindqvist retried this sync." in replies(bot, message), LONG)
         assert len(top(bot)) == 1
 
 
@@ -110,6 +110,7 @@ async def test_cancelled_run_says_so(tmp_path: Path) -> None:
         bot.services.wake()
         await bot.slack.wait_for(lambda: "cancelled: " in bot.slack.render(message), LONG)
         assert "\nCancelled by @Maya Lindqvist - " in bot.slack.render(message)
+        await bot.slack.wait_for(lambda: replies(bot, message), LONG)
         assert replies(bot, message) == ["@Maya Lindqvist cancelled this sync."]
 
 
