@@ -24,6 +24,8 @@ TURNS = 5
 # Runs of each small audience, and the target for the CPU of one, by its members.
 SMALL_RUNS = 20
 SMALL_TARGETS = {5: "-", 1_000: "<= 100 ms"}
+# Audiences with live changes at once, and the changes of each.
+ROUNDS = ((1, 1), (1, 100), (1, 990), (20, 1))
 PACED_RATE = 20
 # Members of the pacing benchmark: 400 requests at 20 per second.
 PACED_MEMBERS = 400_000
@@ -113,6 +115,21 @@ def small(bench: Bench) -> None:
         figures = bench.measure("small", "--file", file, "--data-dir", data_dir, "--turns", str(SMALL_RUNS))
         measured = f"{figures['least_s'] * 1000:.0f} ms ({figures['median_s'] * 1000:.0f})"
         _print_figure(f"CPU of a run of {members:,}, the least of {SMALL_RUNS} (median)", measured, target)
+
+
+def rounds(bench: Bench) -> None:
+    """The CPU of a delivery of live changes in a process that is open already, without PostgreSQL's."""
+    with postgresql() as server:
+        for kind in ("SQLite", "PostgreSQL"):
+            for audiences, changes in ROUNDS:
+                options = ["--audiences", str(audiences), "--members", str(changes), "--turns", str(SMALL_RUNS)]
+                options += ["--database-url", new_database(server)] if kind == "PostgreSQL" else []
+                figures = bench.measure(
+                    "live", "--data-dir", bench.data_dir(f"rounds-{kind}-{audiences}-{changes}"), *options
+                )
+                measured = f"{figures['least_s'] * 1000:.1f} ms ({figures['median_s'] * 1000:.1f})"
+                label = f"{kind}: CPU of {changes} changes to each of {audiences}"
+                _print_figure(label, measured, "<= 30 ms")
 
 
 def addresses(bench: Bench) -> None:
@@ -292,6 +309,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
     "small": small,
+    "rounds": rounds,
     "addresses": addresses,
     "memory": memory,
     "planning": planning,

@@ -25,7 +25,7 @@ from core.runs.submission import submit
 from core.settings import WORK, Settings
 from core.store import runs
 from sandbox.iterable import DEFAULT_KEY
-from tests.benchmarks import small_runs
+from tests.benchmarks import live_rounds, small_runs
 
 LIST = 1001
 # Concurrent requests of the bare loop: as many as a run without a rate limit has.
@@ -146,13 +146,14 @@ def read(file: str) -> dict[str, float]:
 def main() -> None:
     """Run the measurement of the command line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["sync", "plan", "bare", "read", "acknowledge", "small"])
+    parser.add_argument("what", choices=["sync", "plan", "bare", "read", "acknowledge", "small", "live"])
     parser.add_argument("--url", required=True)
     parser.add_argument("--file", default="")
     parser.add_argument("--data-dir", default="")
     parser.add_argument("--database-url", default="")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--members", type=int, default=0)
+    parser.add_argument("--audiences", type=int, default=1)
     parser.add_argument("--turns", type=int, default=1)
     arguments = parser.parse_args()
     gc.set_threshold(collector.THRESHOLD)
@@ -163,6 +164,17 @@ def main() -> None:
     elif arguments.what == "small":
         figures = asyncio.run(
             small_runs.measure(arguments.url, arguments.file, arguments.data_dir, runs=arguments.turns)
+        )
+    elif arguments.what == "live":
+        figures = asyncio.run(
+            live_rounds.measure(
+                arguments.url,
+                arguments.data_dir,
+                arguments.database_url,
+                audiences=arguments.audiences,
+                changes=arguments.members,
+                runs=arguments.turns,
+            )
         )
     elif arguments.what == "acknowledge":
         from tests.benchmarks import acknowledging  # the other measurements exclude Slack's libraries
