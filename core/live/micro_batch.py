@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +26,8 @@ MARKED_AT_ONCE = 500
 SHAPE = "live"
 #: The request of each run. A person approved it with the mapping.
 REQUEST = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
+
+_MEMBER_KEY = attrgetter("member_key")
 
 
 async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | None:
@@ -148,6 +151,8 @@ def deliverable(changes: Sequence[WaitingChange], allowed: DeliveryFilter) -> li
     It is the rule of `core.store.inbox.claim`, for changes in memory. Removals that need an approval are left out.
     """
     joiners = [each for each in changes if each.is_member]
+    if len(joiners) == len(changes) and allowed.frozen is None:
+        return sorted(changes, key=_MEMBER_KEY)
     emails = {each.email.lower() for each in joiners if each.email is not None}
     customer_ids = {each.customer_id for each in joiners if each.customer_id is not None}
 
@@ -166,7 +171,7 @@ def deliverable(changes: Sequence[WaitingChange], allowed: DeliveryFilter) -> li
         is_over = allowed.held_after is None or not allowed.held_after < each.pending_since <= allowed.held_until
         return is_over or joins_as_another(each)
 
-    return sorted((each for each in changes if is_ready(each)), key=lambda each: each.member_key)
+    return sorted((each for each in changes if is_ready(each)), key=_MEMBER_KEY)
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:

@@ -1,6 +1,6 @@
 """Rounds of live changes: what is read and written before the requests of several mappings, each with one statement."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -151,7 +151,7 @@ async def waiting(db: AsyncConnection, mapping_ids: Collection[int], now: float,
     Removals that need an approval and have none are left out. `now` is the time by the clock of the changes.
     """
     rows = await db.execute(_WAITING, {"ids": list(mapping_ids), "now": now, "most": most})
-    return [WaitingChange._make((*row[:2], bool(row[2]), *row[3:])) for row in rows]
+    return [WaitingChange._make(row) for row in rows.all()]
 
 
 async def unchanged(db: AsyncConnection, before: Sequence[RoundState]) -> set[int]:
@@ -163,45 +163,57 @@ async def unchanged(db: AsyncConnection, before: Sequence[RoundState]) -> set[in
     return {state.mapping.id for state in before if rows.get(state.mapping.id) == state.row}
 
 
-# Rows are arrays: mapping id, profile, time stamp, member, email, customer id, hashed, run id.
-_CHOSEN = """
-SELECT CAST(value ->> 0 AS bigint) AS mapping_id, value ->> 1 AS profile, CAST(value ->> 2 AS bigint) AS stamp,
-    CAST(value ->> 3 AS boolean) AS member, value ->> 4 AS email, value ->> 5 AS customer_id,
-    CAST(value ->> 6 AS integer) AS hashed, value ->> 7 AS run_id FROM {rows}
+# Changes of a run with the same waiting time are claimed together. A newer change that has replaced a row has another
+# waiting time, and is left to the next round.
+_CLAIM_ON_SQLITE = """
+UPDATE inbox SET run_id = ? WHERE mapping_id = ? AND waiting_since = ? AND coalesce(run_id, '') = ''
+AND profile IN (SELECT value FROM json_each(?))
 """
-# A newer change that has replaced a row is left to the next round.
-_IS_SAME = """
-inbox.mapping_id = chosen.mapping_id AND inbox.profile = chosen.profile AND inbox.stamp = chosen.stamp
-AND inbox.member = chosen.member AND coalesce(inbox.email, '') = coalesce(chosen.email, '')
-AND coalesce(inbox.customer_id, '') = coalesce(chosen.customer_id, '') AND inbox.hashed = chosen.hashed
-AND inbox.waiting_since IS NOT NULL AND coalesce(inbox.run_id, '') = ''
+_CLAIMED_BY = (
+    select(inbox.c.run_id, func.count())
+    .where(inbox.c.run_id.in_(bindparam("run_ids", expanding=True)))
+    .group_by(inbox.c.run_id)
+)
+# Rows are arrays: run id, mapping id, waiting time, profiles. PostgreSQL locks the rows in the order of
+# core.store.inbox.put: no deadlocks.
+_CLAIM_ON_POSTGRESQL = """
+WITH chosen AS (
+    SELECT value ->> 0 AS run_id, CAST(value ->> 1 AS bigint) AS mapping_id,
+        CAST(value ->> 2 AS double precision) AS waiting_since, jsonb_array_elements_text(value -> 3) AS profile
+    FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)
+), locked AS (
+    SELECT inbox.mapping_id, inbox.profile, chosen.run_id FROM chosen JOIN inbox
+    ON inbox.mapping_id = chosen.mapping_id AND inbox.profile = chosen.profile
+        AND inbox.waiting_since = chosen.waiting_since AND coalesce(inbox.run_id, '') = ''
+    ORDER BY inbox.mapping_id, inbox.profile FOR UPDATE OF inbox
+), claimed AS (
+    UPDATE inbox SET run_id = locked.run_id FROM locked
+    WHERE inbox.mapping_id = locked.mapping_id AND inbox.profile = locked.profile RETURNING inbox.run_id
+)
+SELECT run_id, count(*) FROM claimed GROUP BY run_id
 """
 _ROWS = {"sqlite": "json_each(:rows)", "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)"}
-_CLAIM = {
-    "sqlite": """
-UPDATE inbox SET run_id = chosen.run_id FROM ({chosen}) AS chosen WHERE {is_same} RETURNING run_id
-""",
-    # PostgreSQL locks the rows in the order of core.store.inbox.put: no deadlocks
-    "postgresql": """
-WITH locked AS (
-    SELECT inbox.mapping_id, inbox.profile, chosen.run_id FROM ({chosen}) AS chosen JOIN inbox ON {is_same}
-    ORDER BY inbox.mapping_id, inbox.profile FOR UPDATE OF inbox)
-UPDATE inbox SET run_id = locked.run_id FROM locked
-WHERE inbox.mapping_id = locked.mapping_id AND inbox.profile = locked.profile RETURNING inbox.run_id
-""",
-}
 _UNCLAIM = update(inbox).where(inbox.c.run_id.in_(bindparam("run_ids", expanding=True))).values(run_id=None)
 
 
 async def claim(db: AsyncConnection, changes: Mapping[str, Sequence[WaitingChange]]) -> set[str]:
     """Claim changes for runs, by the ids of the runs. Returns the runs that got all of theirs; the others get none."""
-    rows = [
-        (*each[:2], each.event_ms, each.is_member, *each[4:7], run_id) for run_id, of in changes.items() for each in of
-    ]
-    chosen = _CHOSEN.format(rows=_ROWS[db.dialect.name])
-    statement = text(_CLAIM[db.dialect.name].format(chosen=chosen, is_same=_IS_SAME))
-    claimed = Counter((await db.execute(statement, {"rows": orjson.dumps(rows).decode()})).scalars())
-    incomplete = [run_id for run_id, of in changes.items() if claimed[run_id] < len(of)]
+    together: dict[tuple[str, int, float], list[str]] = defaultdict(list)
+    for run_id, of_run in changes.items():
+        for each in of_run:
+            together[run_id, each.mapping_id, each.pending_since].append(each.member_key)
+    rows = [(*key, member_keys) for key, member_keys in together.items()]
+    claimed: dict[str, int] = {}
+    if db.dialect.name == "postgresql":
+        values = {"rows": orjson.dumps(rows).decode()}
+        claimed = {run_id: count for run_id, count in await db.execute(text(_CLAIM_ON_POSTGRESQL), values)}  # noqa: C416
+    elif rows:
+        bound = [(*key, orjson.dumps(member_keys).decode()) for *key, member_keys in rows]
+        if (await db.exec_driver_sql(_CLAIM_ON_SQLITE, bound)).rowcount == sum(map(len, changes.values())):
+            return set(changes)
+        counted = await db.execute(_CLAIMED_BY, {"run_ids": list(changes)})
+        claimed = {run_id: count for run_id, count in counted}  # noqa: C416  # rows, not pairs
+    incomplete = [run_id for run_id, of in changes.items() if claimed.get(run_id, 0) < len(of)]
     await unclaim(db, incomplete)
     return changes.keys() - set(incomplete)
 
