@@ -53,18 +53,25 @@ class Freeze:
 
 def holds(kind: FreezeHolds, now: ColumnElement[Any] | BindParameter[Any]) -> ColumnElement[bool]:
     """Return the condition, on a row of `mappings`, that changes of this kind wait at `now` (BOTH: any change)."""
-    team = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
+    of_mapping = connections.c.id == mappings.c.connection_id
+    # SQLAlchemy leaves out a table of the query around it only if that is right around it
+    team = select(connections.c.team_id).where(of_mapping).correlate(mappings).scalar_subquery()
     by_hand = (
         select(freezes.c.id)
-        .where(freezes.c.until > now, freezes.c.holds.in_(HELD_BY[kind]), _concerns(team))
+        .where(freezes.c.until > now, _is_held(freezes.c.holds, kind), _concerns(team))
         .correlate(mappings)
     )
     for_campaign = (
         select(list_campaigns.c.campaign_id)
-        .where(*_is_near(now), mappings.c.freeze_holds.in_(HELD_BY[kind]))
+        .where(*_is_near(now), _is_held(mappings.c.freeze_holds, kind))
         .correlate(mappings)
     )
     return or_(by_hand.exists(), for_campaign.exists())
+
+
+def _is_held(held: ColumnElement[str], kind: FreezeHolds) -> ColumnElement[bool]:
+    # not IN, for which SQLAlchemy changes the text of the statement each time that it is executed
+    return or_(*(held == each for each in HELD_BY[kind]))
 
 
 def now_parameter() -> BindParameter[Any]:

@@ -18,6 +18,7 @@ from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store.database import chosen_once
 from core.store.mappings import FreezeHolds
 from core.store.tables import inbox, ledger
+from core.store.tables import mappings as mappings_table
 
 #: Bits of `hashed`: the identities that are present only as hashes.
 EMAIL_HASHED, CUSTOMER_ID_HASHED = 1, 2
@@ -323,12 +324,12 @@ def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
 def joins_as_another(mapping_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Return the condition, on a row of `inbox`, that a person joins who has the email or the customer id of the row.
 
-    `mapping_id` may be a column of the query around it. The condition is never NULL.
+    `mapping_id` may be that of `mappings` in the query around it. The condition is never NULL.
     """
     joins = inbox.alias("joins")
     pending = and_(joins.c.mapping_id == mapping_id, joins.c.is_member, joins.c.pending_since.is_not(None))
     of_joiners = [
-        column.in_(select(theirs).where(pending, theirs.is_not(None)))
+        column.in_(select(theirs).where(pending, theirs.is_not(None)).correlate(inbox, mappings_table))
         for column, theirs in (
             (inbox.c.customer_id, joins.c.customer_id),
             (func.lower(inbox.c.email), func.lower(joins.c.email)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Float, Select, Subquery, and_, bindparam, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import freezes, mappings
@@ -84,7 +84,7 @@ async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep
 def _upkeep() -> Select[Any]:
     """Build the query of `upkeep`, with the parameters `now` and `before_ms`."""
     of_mapping = mappings_table.c
-    held = _held()
+    frozen = _frozen()
     is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
     of_backlog = (alerts.c.code == AlertKind.BACKLOG.value, alerts.c.closed_at.is_(None))
     has_alert = select(alerts.c.id).where(*is_open, *of_backlog).exists()
@@ -93,10 +93,11 @@ def _upkeep() -> Select[Any]:
     audiences = (
         select(mappings_table)
         .add_columns(
-            case((_is_deliverable(), _oldest(held))).label("oldest"),
+            case((_is_deliverable(), _oldest(frozen))).label("oldest"),
             has_alert.label("has_backlog_alert"),
             has_old.label("has_old"),
         )
+        .join_from(mappings_table, frozen, frozen.c.id == of_mapping.id)
         .where(of_mapping.is_live)
         .subquery()
     )
@@ -131,7 +132,7 @@ def _pending() -> Select[Any]:
     # in this form, SQLite takes the index of the waiting time (as in core.store.inbox)
     is_unclaimed = func.coalesce(inbox.c.run_id, "") == ""
     by_age = _by_age(is_unclaimed)
-    held = _held()
+    frozen = _frozen()
     last_needed = by_age.limit(1).offset(bindparam("before_last")).scalar_subquery()
     has_run = select(runs.c.id).where(runs.c.is_live, runs.c.mapping_id == of_mapping.id).exists()
     is_emptied = and_(of_mapping.status == MappingStatus.ACTIVE.value, of_mapping.bulk_removal_cursor.is_not(None))
@@ -139,10 +140,11 @@ def _pending() -> Select[Any]:
     audiences = (
         select(mappings_table)
         .add_columns(has_run.label("has_run"), is_emptied.label("is_emptied"), is_free.label("is_free"))
-        .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), _oldest(held, is_unclaimed))).label("oldest"))
-        .add_columns(held.label("held"))
+        .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), _oldest(frozen, is_unclaimed))).label("oldest"))
+        .add_columns(_held(frozen).label("held"))
         .add_columns(last_needed.label("last_needed"))
-        .select_from(mappings_table.join(connections, connections.c.id == of_mapping.connection_id))
+        .join_from(mappings_table, connections, connections.c.id == of_mapping.connection_id)
+        .join(frozen, frozen.c.id == of_mapping.id)
         .where(of_mapping.is_live)
         .subquery()
     )
@@ -152,29 +154,35 @@ def _pending() -> Select[Any]:
     ).where(or_(audiences.c.has_run, audiences.c.is_emptied, audiences.c.oldest.is_not(None)))
 
 
-def _held() -> ColumnElement[str]:
+def _frozen() -> Subquery:
+    """Build the query of the freezes: whether removals and additions of each live mapping are held back."""
+    removals, additions = (
+        freezes.holds(kind, freezes.now_parameter()) for kind in (FreezeHolds.REMOVALS, FreezeHolds.ADDITIONS)
+    )
+    of_mapping = mappings_table.c
+    columns = (of_mapping.id, removals.label("holds_removals"), additions.label("holds_additions"))
+    return select(*columns).where(of_mapping.is_live).subquery("frozen")
+
+
+def _held(frozen: Subquery) -> ColumnElement[str]:
     """Which changes of a mapping a freeze holds back (FreezeHolds; NULL: none)."""
-    now = freezes.now_parameter()
-    holds_removals = freezes.holds(FreezeHolds.REMOVALS, now)
-    holds_additions = freezes.holds(FreezeHolds.ADDITIONS, now)
     return case(
-        (~freezes.holds(FreezeHolds.BOTH, now), None),
-        (and_(holds_removals, holds_additions), FreezeHolds.BOTH.value),
-        (holds_removals, FreezeHolds.REMOVALS.value),
-        else_=FreezeHolds.ADDITIONS.value,
+        (and_(frozen.c.holds_removals, frozen.c.holds_additions), FreezeHolds.BOTH.value),
+        (frozen.c.holds_removals, FreezeHolds.REMOVALS.value),
+        (frozen.c.holds_additions, FreezeHolds.ADDITIONS.value),
     )
 
 
-def _oldest(held: ColumnElement[str], *which: ColumnElement[bool]) -> ColumnElement[float]:
+def _oldest(frozen: Subquery, *which: ColumnElement[bool]) -> ColumnElement[float]:
     """Since when the oldest change of a mapping waits that no freeze holds back."""
     leaves = and_(~inbox.c.is_member, ~joins_as_another(mappings_table.c.id))
     of_all, of_additions, of_removals = (
         _by_age(*which, *more).limit(1).scalar_subquery() for more in ((), (inbox.c.is_member,), (leaves,))
     )
     return case(
-        (held.is_(None), of_all),
-        (held == FreezeHolds.REMOVALS.value, of_additions),
-        (held == FreezeHolds.ADDITIONS.value, of_removals),
+        (~or_(frozen.c.holds_removals, frozen.c.holds_additions), of_all),
+        (~frozen.c.holds_additions, of_additions),
+        (~frozen.c.holds_removals, of_removals),
     )
 
 

@@ -1,15 +1,16 @@
 """What the live worker has to do, in one statement whatever the number of audiences."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.live.micro_batch import can_deliver
-from core.store import connections, inbox, live_work, mappings, runs
+from core.store import connections, freezes, inbox, live_work, mappings, runs
 from core.store.database import Database
 from core.store.inbox import Change
 from core.store.live_work import LiveWork
-from core.store.mappings import NO_LIST, MappingStatus, RemovalPolicy
+from core.store.mappings import NO_LIST, FreezeHolds, MappingStatus, RemovalPolicy
 from tests.core.databases import noted_statements, on_both
 from tests.core.store.seeds import add_connection, add_mapping, add_run
 
@@ -114,3 +115,36 @@ async def test_one_statement_for_all_audiences(database: Database) -> None:
     with noted_statements(database) as statements:
         assert set(await work(database)) == set(ids)
     assert len([each for each in statements if each.startswith("SELECT")]) == 1
+
+
+@on_both
+async def test_frozen_workspace(database: Database) -> None:
+    """A freeze of a workspace holds the changes of all its mappings back, and of no other workspace's."""
+    held, free = await add_connection(database), await add_connection(database, "other")
+    async with database.write() as db:
+        await connections.change(db, held, team_id="T1")
+        await connections.change(db, free, team_id="T2")
+        await freezes.put(db, freezes.Scope(team_id="T1"), FreezeHolds.BOTH, NOW + 1e10, "U1")
+    frozen = [await live(database, held, list_id) for list_id in (1, 2)]
+    others = [await live(database, free, list_id) for list_id in (3, 4)]
+    for mapping_id in (*frozen, *others):
+        await arrived(database, mapping_id, 990.0)
+    assert sorted(await work(database)) == others
+    async with database.write() as db:
+        await freezes.release_runs(db)
+
+
+@on_both
+async def test_frozen_additions(database: Database) -> None:
+    """While additions are frozen, the removal of a person waits only if the person joins the same audience."""
+    shop = await add_connection(database)
+    one, other = await live(database, shop, 1), await live(database, shop, 2)
+    async with database.write() as db:
+        await freezes.put(db, freezes.EVERYTHING, FreezeHolds.ADDITIONS, NOW + 1e10, "U1")
+        leaves, joins = (Change(0, str(n), bool(n), 1, "a@example.com", "c") for n in (0, 1))
+        await inbox.put(db, [replace(leaves, mapping_id=one), replace(joins, mapping_id=one)])
+        await inbox.put(db, [replace(leaves, mapping_id=other)])
+        for mapping_id in (one, other):
+            await inbox.backdate(db, mapping_id, 990.0)
+    audiences = await work(database)
+    assert {mapping_id: each.held for mapping_id, each in audiences.items()} == {other: FreezeHolds.ADDITIONS}
