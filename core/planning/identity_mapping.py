@@ -4,6 +4,8 @@ Most members need only lower case and trimmed spaces (the patterns in core/ident
 Only the others pass through Python.
 """
 
+from collections.abc import Sequence
+
 from core.identity import (
     PLAIN_EMAIL_MAX_LENGTH,
     PLAIN_EMAIL_PATTERN,
@@ -16,6 +18,7 @@ from core.identity import (
     resolve_for_removal,
     resolve_subscriber,
 )
+from core.planning.live_source import SourceRow
 from core.planning.schema import create
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace, insert
@@ -117,31 +120,59 @@ def _is_plain(field: UserIdField, project_type: ProjectType) -> str:
     return f"coalesce((email IS NULL OR ({email})) AND {user_id} IS NOT NULL AND {_PLAIN_USER_ID[field]}, false)"
 
 
+def map_changes(
+    con: SmallWorkspace,
+    changes: Sequence[SourceRow],
+    field: UserIdField,
+    project_type: ProjectType,
+    *,
+    with_removals: bool,
+) -> None:
+    """As `map_members`, of live changes that are in no table. Their member keys tell each person apart."""
+    con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
+    if with_removals:
+        _insert_leavers(con, [(row[0], row[1], *row[3:]) for row in changes if not row[2]], field, project_type)
+    con.execute(create("desired"))
+    _insert_members(con, [(row[0], row[1], *row[3:]) for row in changes if row[2]], field, project_type)
+
+
+#: Member key, mpid, email, customer id, hashed identities.
+_Identities = tuple[str, int | None, str | None, str | None, int]
+
+
 def _map_rows(con: Workspace, query: str, field: UserIdField, project_type: ProjectType) -> None:
     rows = con.cursor().execute(query)
     while chunk := rows.fetchmany(CHUNK):
-        desired, rejected = [], []
-        for profile, mpid, email, customer_id, hashes in chunk:
-            outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field, project_type)
-            if isinstance(outcome, Subscriber):
-                desired.append((profile, outcome.email, outcome.user_id, True))
-            else:
-                rejected.append((profile, email, customer_id, outcome.value))
-        insert(con, "desired", desired)
-        insert(con, "rejected", rejected)
+        _insert_members(con, chunk, field, project_type)
+
+
+def _insert_members(con: Workspace, rows: Sequence[_Identities], field: UserIdField, project_type: ProjectType) -> None:
+    desired, rejected = [], []
+    for profile, mpid, email, customer_id, hashes in rows:
+        outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field, project_type)
+        if isinstance(outcome, Subscriber):
+            desired.append((profile, outcome.email, outcome.user_id, True))
+        else:
+            rejected.append((profile, email, customer_id, outcome.value))
+    insert(con, "desired", desired)
+    insert(con, "rejected", rejected)
 
 
 def _map_leavers(con: Workspace, field: UserIdField, project_type: ProjectType, hashed: str) -> None:
     rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE NOT member")
     while chunk := rows.fetchmany(CHUNK):
-        leavers: list[tuple[str, str | None, str | None, bool, str | None]] = []
-        for profile, mpid, email, customer_id, hashes in chunk:
-            outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field, project_type)
-            if isinstance(outcome, Subscriber):
-                leavers.append((profile, outcome.email, outcome.user_id, True, None))
-            else:
-                leavers.append((profile, None, None, True, outcome.value))
-        insert(con, "leavers", leavers)
+        _insert_leavers(con, chunk, field, project_type)
+
+
+def _insert_leavers(con: Workspace, rows: Sequence[_Identities], field: UserIdField, project_type: ProjectType) -> None:
+    leavers: list[tuple[str, str | None, str | None, bool, str | None]] = []
+    for profile, mpid, email, customer_id, hashes in rows:
+        outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field, project_type)
+        if isinstance(outcome, Subscriber):
+            leavers.append((profile, outcome.email, outcome.user_id, True, None))
+        else:
+            leavers.append((profile, None, None, True, outcome.value))
+    insert(con, "leavers", leavers)
 
 
 def _profile(mpid: int | None, email: str | None, customer_id: str | None, hashed: int) -> Profile:

@@ -12,15 +12,15 @@ from core.models.batch import Phase
 from core.models.run import Run, RunPlan, SyncMode
 from core.planning import batching
 from core.planning.diff import diff_against_ledger
-from core.planning.identity_mapping import map_members
+from core.planning.identity_mapping import map_changes
 from core.planning.last_known_emails import without_email
 from core.planning.ledger_lookup import LedgerLookup
-from core.planning.live_source import SourceRow, fill_source, live_source
+from core.planning.live_source import SourceRow, live_source
 from core.planning.plan_storage import rejections_of, work_of
 from core.planning.run_source import sync_mode
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.suppression import reject_forgotten_few, reject_suppressed_few
-from core.planning.workspace import fill_ledger, insert, scalar
+from core.planning.workspace import fill_ledger, insert
 from core.store.batches import Draft
 from core.store.erasures import SuppressionList
 from core.store.ledger import Entry
@@ -59,10 +59,9 @@ class LivePlanning:
         # no leavers are computed for a mapping that keeps them
         self._diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else self._mode
         self._con = SmallWorkspace()
-        fill_source(self._con, rows)
-        self._members = scalar(self._con, "SELECT count(*) FROM source WHERE member")
+        self._members = sum(is_member for _, _, is_member, *_ in rows)
         with_removals = self._diff_mode is SyncMode.DELTA
-        map_members(self._con, planned.user_id_field, planned.project_type, with_removals=with_removals, live=True)
+        map_changes(self._con, rows, planned.user_id_field, planned.project_type, with_removals=with_removals)
 
     def __enter__(self) -> Self:
         """Do nothing."""
