@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from aiohttp import web
@@ -164,22 +164,27 @@ def add_routes(server: web.Application, engine: Engine, *, one_workspace: bool) 
     for operation in OPERATIONS:
         endpoint = _Endpoint(operation, engine, limit, one_workspace=one_workspace)
         server.router.add_route(operation.method, PREFIX + operation.path, endpoint.handle)
-    description = openapi.describe(OPERATIONS)
-    page = docs.render(description)
-
-    async def get_description(_request: web.Request) -> web.Response:
-        return web.json_response(description)
-
-    async def get_page(_request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(text=page, content_type="text/html", headers=headers)
-
-    server.router.add_get(f"{PREFIX}/openapi.json", get_description)
-    server.router.add_get(f"{PREFIX}/docs", get_page)
+    server.router.add_get(f"{PREFIX}/openapi.json", _get_description)
+    server.router.add_get(f"{PREFIX}/docs", _get_page)
     for path in dict.fromkeys(operation.path for operation in OPERATIONS):
         allowed = ", ".join(sorted(operation.method for operation in OPERATIONS if operation.path == path))
         server.router.add_route("*", PREFIX + path, partial(_refuse_method, allowed))
     server.router.add_route("*", PREFIX + "/{rest:.*}", _refuse_path)
+
+
+@cache
+def _description() -> dict[str, Any]:
+    # Made when it is asked for: it takes longer than the rest of the start of `serve`.
+    return openapi.describe(OPERATIONS)
+
+
+async def _get_description(_request: web.Request) -> web.Response:
+    return web.json_response(_description())
+
+
+async def _get_page(_request: web.Request) -> web.Response:
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return web.Response(text=docs.render(_description()), content_type="text/html", headers=headers)
 
 
 async def _refuse_method(allowed: str, request: web.Request) -> web.Response:
