@@ -21,21 +21,25 @@ settings.load_profile(QUICK)
 
 
 def pytest_configure() -> None:
-    """Keep temporary directories in memory if there is enough, also those of processes that tests start."""
+    """Keep temporary directories in memory if there is enough, also those of processes that tests start.
+
+    Also collect garbage as rarely as the program does, and not at all until the tests begin.
+    """
     if (directory := memory()) is not None:
         os.environ.setdefault("TMPDIR", str(directory))
         tempfile.tempdir = None
+    gc.set_threshold(collector.THRESHOLD)  # as the program does
+    if "PYTEST_XDIST_WORKER" in os.environ:  # nearly all that is made until the tests begin stays
+        gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Exclude imported modules from garbage collection: they are a million objects that never go away.
 
-    Also collect as rarely as the program does. When the process ends, the collector frees the modules: pytest collects
-    ten times before that.
+    When the process ends, the collector frees the modules: pytest collects ten times before that.
     """
-    gc.collect()
     gc.freeze()
-    gc.set_threshold(collector.THRESHOLD)
+    gc.enable()
     atexit.register(gc.unfreeze)
 
 
