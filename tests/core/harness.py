@@ -220,7 +220,7 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0)
     """Poll until a condition holds that no event signals, because it is in a database or in another process."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)

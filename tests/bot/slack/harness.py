@@ -44,7 +44,7 @@ MARKETING, ALERTS, ARCHIVED = "C01MARKETING", "C01ALERTS", "C01OLD"
 LIST = 1001
 #: Short intervals, so that tests do not wait for updates.
 BRISK = MessagingLimits(
-    look=0.1,
+    look=0.25,
     least_look=0.02,
     gap=0.1,
     edits_a_minute=6000,
