@@ -79,6 +79,7 @@ def test_mapping_is_forgotten(run: Commands, iterable: LocalIterable) -> None:
     assert len(iterable.emails(target)) == 2
 
 
+@pytest.mark.extended
 def test_audience_goes_to_another_list(run: Commands, iterable: LocalIterable) -> None:
     """Without --members the command says what happens to both lists; then a new mapping takes the place."""
     former, target = iterable.new_list(), iterable.new_list()

@@ -141,6 +141,7 @@ async def test_snooze_ends_with_its_outage(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: len(top(bot, "sync-alerts")) == 2, LONG)
 
 
+@pytest.mark.extended
 async def test_only_operators_and_approvers_mute(tmp_path: Path) -> None:
     """A person who may not start runs gets a refusal, and the alert is not muted."""
     async with workspace(tmp_path) as bot:

@@ -93,6 +93,7 @@ async def test_approver_reviews_and_approves(tmp_path: Path) -> None:
         assert len(bot.emails()) == 3
 
 
+@pytest.mark.extended
 async def test_two_at_once_decide_once(tmp_path: Path) -> None:
     """If two approvers decide at the same time, one decision counts, and the other approver sees who made it."""
     async with workspace(tmp_path) as bot:
@@ -180,6 +181,7 @@ async def test_self_approval_needs_the_setting(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "Synced" in bot.slack.render(message), LONG)
 
 
+@pytest.mark.extended
 async def test_approvers_get_one_reminder_a_day(tmp_path: Path) -> None:
     """The thread of a waiting run mentions the approvers once a day."""
     days = [0.0]

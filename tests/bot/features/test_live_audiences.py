@@ -102,6 +102,7 @@ async def test_audience_is_proposed_and_approved(tmp_path: Path) -> None:
         assert [each.actor for each in await bot.entries_of(NAMELESS)] == ["mparticle", AMIR]
 
 
+@pytest.mark.extended
 async def test_waiting_changes_are_dropped(tmp_path: Path) -> None:
     """An approver drops the waiting changes once; a person who is not an approver gets a refusal."""
     async with fed(tmp_path) as bot:

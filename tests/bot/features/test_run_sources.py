@@ -70,6 +70,7 @@ async def test_link_to_a_file_elsewhere(drop: Path, tmp_path: Path) -> None:
         assert str(tmp_path) not in bot.slack.render(await bot.slack.wait_for_message("marketing", "failed"))
 
 
+@pytest.mark.extended
 async def test_allowed_file(drop: Path, tmp_path: Path) -> None:
     """A file in an allowed folder is synced under its name."""
     async with workspace(tmp_path) as bot:

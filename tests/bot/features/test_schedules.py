@@ -115,6 +115,7 @@ async def test_list_and_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert (run.mapping_id, run.started_by, run.asked_by) == (mapping.id, "schedule SpringShoppers", MAYA)
 
 
+@pytest.mark.extended
 async def test_retries_are_stopped(tmp_path: Path) -> None:
     """*Stop retrying* ends the automatic retries of a failed sync; its alert says when the next one would be."""
     async with workspace(tmp_path) as bot:

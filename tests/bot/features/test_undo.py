@@ -145,6 +145,7 @@ async def test_runs_that_can_not_be_undone(tmp_path: Path) -> None:
         assert (await bot.latest_run()).id == unchanged.id
 
 
+@pytest.mark.extended
 async def test_only_operators_undo(tmp_path: Path) -> None:
     """A person who may not start runs can't undo them, and *Preview* checks that again."""
     async with workspace(tmp_path) as bot:

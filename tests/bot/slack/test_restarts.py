@@ -27,6 +27,7 @@ async def services() -> AsyncIterator[tuple[Slack, Running]]:
         yield await stack.enter_async_context(local_slack()), iterable
 
 
+@pytest.mark.extended
 async def test_restart_while_a_run_waits_for_approval(tmp_path: Path) -> None:
     """A card from before the restart is decided after it, in the same message."""
     async with services() as (slack, iterable):

@@ -116,6 +116,7 @@ async def test_passing_500s(tmp_path: Path) -> None:
         assert not bot.slack.messages("sync-alerts")
 
 
+@pytest.mark.extended
 async def test_lasting_500s(tmp_path: Path) -> None:
     """If Iterable fails halfway, the alert shows how many are added and remaining, and *Retry* completes the run."""
     async with workspace(tmp_path) as bot:
@@ -262,6 +263,7 @@ async def test_empty_audience(tmp_path: Path) -> None:
         assert len(bot.emails()) == 5
 
 
+@pytest.mark.extended
 async def test_mass_removal(tmp_path: Path) -> None:
     """A mass removal waits for approval, and the card shows how many of how many."""
     async with workspace(tmp_path) as bot:
