@@ -10,12 +10,12 @@ from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.connections.mapping_settings import edit
 from core.errors import ConflictError, InputError
 from core.models.exclusions import ExclusionKind, exclusions_text
-from core.models.run import GuardName, RunStatus
-from core.runs import approval
-from core.store import audit_log, mappings
+from core.models.run import GuardName, RunRequest, RunStatus
+from core.runs import approval, worker
+from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
-from tests.core.harness import OTHER_LIST, WALKS, Sync, addresses, people, person
+from tests.core.harness import OTHER_LIST, WALKS, Sync, addresses, people, person, queue_run
 
 ASKED: dict[str, Any] = {"by": "U1", "team_id": None, "allowed": None}
 
@@ -63,6 +63,26 @@ async def test_each_kind_keeps_people_off(sync: Sync) -> None:
         "rejected": 4,
     }
     assert done.rejected == {"excluded": 4}
+
+
+async def test_file_of_an_exclusion_that_a_person_may_not_read(
+    sync: Sync, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A run that a person started reads no excluded people from elsewhere, and sends nothing without them."""
+    first = await sync.mirror(people(range(3)))
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "excluded.csv"
+    elsewhere.write_text("email\np3@example.com\n")
+    of_operator = ExclusionInput([], [], [str(elsewhere)], [])
+    await change_exclusions(sync.engine, first.run.mapping_id, add=of_operator, approved=True, **ASKED)
+    async with sync.engine.database.read() as db:
+        connection = await connections.by_id(db, first.run.connection_id)
+    assert connection is not None
+    mapping = await mapping_of(sync, first.run.mapping_id)
+    request = RunRequest(path=str(sync.mirror_file(people(range(5)))))
+    run_id = await queue_run(sync.engine, connection, mapping, request, started_by="U1")
+    await worker.start(sync.engine, run_id)
+    assert (await sync.outcome(run_id)).run.status is RunStatus.FAILED
+    assert sync.emails() == addresses(range(3))
 
 
 async def test_change_waits_for_approval(sync: Sync) -> None:
