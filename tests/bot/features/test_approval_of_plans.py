@@ -67,7 +67,6 @@ async def sync_people(bot: Workspace, directory: Path, numbers: range) -> Audien
     return mapping
 
 
-@pytest.mark.extended
 async def test_second_card_shows_the_new_numbers(tmp_path: Path) -> None:
     """If one of two waiting runs is approved, the other's card asks again with new numbers, and its open review decides
     nothing."""
