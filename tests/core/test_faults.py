@@ -243,6 +243,7 @@ async def test_lasting_fault(sync: Sync, small_batches: None) -> None:
     assert sync.emails() == addresses(range(20, 150))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_unanswered_additions_of_leavers(sync: Sync, small_batches: None, applied: bool) -> None:
     """The next run removes leavers whose addition was never answered."""
@@ -258,6 +259,7 @@ async def test_unanswered_additions_of_leavers(sync: Sync, small_batches: None, 
     assert (await sync.mirror(people(range(5, 15)))).run.requests == 0
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_unanswered_removals_of_returning_members(sync: Sync, small_batches: None, applied: bool) -> None:
     """A member who returns after a removal without an answer ends on the list."""
@@ -291,6 +293,7 @@ async def test_unattributed_failures(sync: Sync) -> None:
     assert [record.subscribers for record in log] == [1, 1]
 
 
+@pytest.mark.extended
 async def test_unattributed_removal_failures(sync: Sync) -> None:
     """The next run repeats the removals of a batch with an unattributed failure."""
     await sync.mirror(people(range(10)))
@@ -322,6 +325,7 @@ async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
     assert sync.emails(OTHER_LIST) == {"p1@example.com"}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, applied: bool) -> None:
     """A member with an unanswered rename is removed from other lists under both addresses."""
@@ -337,6 +341,7 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
         assert sync.emails(list_id) == {"p1@example.com"}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: Sync, applied: bool) -> None:
     """A placeholder whose rename failed is removed even if another mapping has added the real address."""
@@ -351,6 +356,7 @@ async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: 
     assert sync.emails() == {"p7@example.com", "p1@example.com"}
 
 
+@pytest.mark.extended
 async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, small_batches: None) -> None:
     """The next run removes the former addresses of members who share an address since a failed run."""
     await sync.mirror(people(range(200)))
@@ -365,6 +371,7 @@ async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, 
     assert sync.emails() == addresses(range(100))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("field", sampled(UserIdField))
 async def test_address_that_changes_hands_in_a_run_that_failed(
     sync: Sync, small_batches: None, field: UserIdField
@@ -383,6 +390,7 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
     assert sync.emails() == {"p500@example.com"} | {f"new{n}@example.com" for n in range(100)}
 
 
+@pytest.mark.extended
 async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members who swapped addresses in a failed run are all removed when they leave."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 1)
@@ -397,6 +405,7 @@ async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: p
     assert sync.emails() == {"p500@example.com"}
 
 
+@pytest.mark.extended
 async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(sync: Sync) -> None:
     """A former address is removed when the other mapping drops it, even if Iterable refused the new one."""
     for audience in ("first", "second"):
@@ -446,6 +455,7 @@ async def test_former_address_whose_removal_failed(sync: Sync) -> None:
     assert sync.emails() == {"one@example.com", "p2@example.com"}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_that_is_not_retried(tmp_path: Path, database_url: str, applied: bool) -> None:
     """A placeholder whose rename failed is removed from all lists, even after the User ID setting has changed."""
@@ -476,6 +486,7 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
     assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_leaver_whose_rename_failed_is_removed_by_address(
     tmp_path: Path, database_url: str, applied: bool
@@ -525,6 +536,7 @@ async def test_forgotten_member_is_sent_once(tmp_path: Path, database_url: str, 
         assert sync.emails() == {"p1@example.com", "two@example.com"}
 
 
+@pytest.mark.extended
 async def test_forgotten_member_is_sent_on_retry(sync: Sync) -> None:
     """Retrying sends a member again once Iterable no longer lists it as forgotten; then it is like any other."""
     forgotten = sync.iterable.state.project().forgotten_emails

@@ -121,6 +121,7 @@ async def test_leaver_without_a_user_id(tmp_path: Path) -> None:
         assert outcome.counts == {"left": 2, "removed": 1, "rejected": 1}
 
 
+@pytest.mark.extended
 async def test_many_who_lose_their_user_id(tmp_path: Path) -> None:
     """The column may have been exported wrongly: the run waits, and no one is taken off."""
     async with syncing(tmp_path, project_type="userId") as sync:
@@ -131,6 +132,7 @@ async def test_many_who_lose_their_user_id(tmp_path: Path) -> None:
         assert len(members(sync)) == 5
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_two_profiles_with_one_user_id(tmp_path: Path, project_type: ProjectType) -> None:
     """One is sent; the other counts as a duplicate, and stays on the list when the first one leaves."""
@@ -192,6 +194,7 @@ async def test_former_subscribers_that_may_not_have_left(tmp_path: Path) -> None
         assert members(sync) == {("a@example.com", "c3"), ("a@example.com", "c4")}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_person_whom_two_mappings_hold(tmp_path: Path, project_type: ProjectType) -> None:
     """A subscriber leaves a list only when no mapping holds it any longer, whatever its email in each."""
@@ -220,6 +223,7 @@ async def test_placeholder_in_a_hybrid_project(tmp_path: Path) -> None:
         assert set(paths(sync)) == {"/api/lists/subscribe"}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_undo_of_a_new_email(tmp_path: Path, project_type: ProjectType) -> None:
     """An undo gives the former email back, and no one leaves the list."""
@@ -252,6 +256,7 @@ async def test_change_of_type_is_a_guard(tmp_path: Path) -> None:
         assert (await sync.mirror([person(1)])).run.status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.extended
 async def test_swapped_emails_in_a_hybrid_project(tmp_path: Path) -> None:
     """Iterable refuses both, because each email belongs to the other user. Both stay on the list.
 

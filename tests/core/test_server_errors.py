@@ -31,6 +31,7 @@ def crashing_address(number: int) -> str:
     return f"p{number}@crash.test"
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("place", sampled([0, 7, 19], 3))
 async def test_one_member_of_the_only_batch(sync: Sync, place: int) -> None:
     """A member who makes Iterable fail is found and rejected with Iterable's words; the others are added."""
@@ -54,6 +55,7 @@ async def test_next_sync_sends_the_member_again(sync: Sync) -> None:
     assert (await sync.mirror([*people(range(5)), person(9)])).counts == {"members": 6, "unchanged": 5, "added": 1}
 
 
+@pytest.mark.extended
 async def test_several_members_of_several_batches(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members who make Iterable fail are found in different batches, even if all members of the last one do."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 8)

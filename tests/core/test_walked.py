@@ -43,6 +43,7 @@ async def world(
     await opened_world.close()
 
 
+@pytest.mark.extended
 async def test_audience_is_removed_while_a_run_is_stopped(world: World) -> None:
     """A stopped run does not add its members after a person has decided to remove them all."""
     await mparticle.send_changes(world, set(PEOPLE), set())
@@ -52,6 +53,7 @@ async def test_audience_is_removed_while_a_run_is_stopped(world: World) -> None:
     await checks.settle(world)
 
 
+@pytest.mark.extended
 async def test_key_is_replaced_during_a_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is refused with the old key does not mark the new key as refused."""
     send = IterableClient.subscribe
@@ -71,6 +73,7 @@ async def test_key_is_replaced_during_a_run(world: World, monkeypatch: pytest.Mo
     await checks.settle(world)
 
 
+@pytest.mark.extended
 async def test_new_customer_id_with_two_mappings(world: World) -> None:
     """A member gets the new customer id when another mapping of the list takes over."""
     world.truth.audiences[FIRST] = {1}
@@ -83,6 +86,7 @@ async def test_new_customer_id_with_two_mappings(world: World) -> None:
     await checks.check_user_ids(world, [FIRST, SECOND])
 
 
+@pytest.mark.extended
 async def test_retried_member_with_a_hashed_email(world: World) -> None:
     """A retry does not add a member with only a hashed email under a placeholder."""
     await decisions.change_setting(world)
@@ -97,6 +101,7 @@ async def test_retried_member_with_a_hashed_email(world: World) -> None:
     await checks.settle(world)
 
 
+@pytest.mark.extended
 async def test_retried_member_who_has_been_synced_since(world: World) -> None:
     """A member who was rejected under one address and later added under another stays when the rejected are retried.
 

@@ -203,6 +203,7 @@ async def test_soon_after_a_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await wait_for_home(bot, bot.slack.marketer, "Paused")
 
 
+@pytest.mark.extended
 async def test_search_and_pages(tmp_path: Path) -> None:
     """Many mappings are on pages that a person turns, and a search finds those of a name."""
     async with workspace(tmp_path) as bot:

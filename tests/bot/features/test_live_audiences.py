@@ -121,6 +121,7 @@ async def test_waiting_changes_are_dropped(tmp_path: Path) -> None:
         await wait_for_list(bot, 9)
 
 
+@pytest.mark.extended
 async def test_changes_wait_while_paused(tmp_path: Path) -> None:
     """The changes of a paused mapping wait, `status` counts them, and only an approver drops them."""
     async with fed(tmp_path) as bot:
@@ -141,6 +142,7 @@ async def test_changes_wait_while_paused(tmp_path: Path) -> None:
         assert bot.emails() == {"p1@example.com"}
 
 
+@pytest.mark.extended
 async def test_key_is_replaced_before_a_list_is_chosen(tmp_path: Path) -> None:
     """The key of a connection that messages created can be replaced before its audience has a list."""
     async with fed(tmp_path) as bot:
@@ -171,6 +173,7 @@ async def test_declining_drops_the_waiting_changes(tmp_path: Path) -> None:
         assert bot.iterable.state.log.total("/api/lists/subscribe") == 0
 
 
+@pytest.mark.extended
 async def test_connection_that_messages_created(tmp_path: Path) -> None:
     """Admins decide on a connection that messages created, because it has neither a channel nor approvers, and read how
     to name approvers."""
@@ -409,6 +412,7 @@ async def test_without_slack_proposals_are_logged(tmp_path: Path, caplog: pytest
         assert 'iterable_sync_backlog{for="approval"} 1.0' in numbers
 
 
+@pytest.mark.extended
 async def test_mapping_of_files_is_offered(tmp_path: Path) -> None:
     """mParticle offers to feed a mapping of files, and nothing is sent before an approver accepts."""
     async with fed(tmp_path) as bot:

@@ -84,6 +84,7 @@ async def test_proposes_a_mapping_to_a_list_found_by_typing(tmp_path: Path) -> N
         assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.AuditAction.MAPPING_PROPOSED)]
 
 
+@pytest.mark.extended
 async def test_file_in_the_form_is_planned_at_once(tmp_path: Path) -> None:
     """A mapping that is proposed with a file gets its audience from the file, and a run that waits for approval."""
     async with workspace(tmp_path) as bot:
@@ -281,6 +282,7 @@ async def test_proposal_is_declined_in_the_review(tmp_path: Path) -> None:
         assert (await reload(bot, mapping)).status is MappingStatus.DECLINED
 
 
+@pytest.mark.extended
 async def test_live_mapping_gets_its_list_in_the_review(tmp_path: Path) -> None:
     """The approver of a live mapping without a list has to choose one."""
     async with workspace(tmp_path) as bot:

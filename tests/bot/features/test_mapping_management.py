@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from core.models.run import RunStatus
 from core.store import mappings
@@ -141,6 +143,7 @@ async def test_people_are_excluded(tmp_path: Path) -> None:
         assert (await reload(bot, mapping)).status is MappingStatus.PROPOSED
 
 
+@pytest.mark.extended
 async def test_audience_goes_to_another_list(tmp_path: Path) -> None:
     """The form says what happens to both lists; the new mapping's first sync asks, and its approval ends the former."""
     async with workspace(tmp_path) as bot:

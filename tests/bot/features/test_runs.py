@@ -158,6 +158,7 @@ async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert not await all_runs(bot)
 
 
+@pytest.mark.extended
 async def test_linked_file_is_synced(tmp_path: Path) -> None:
     """The link of a file in Slack becomes a run in the chosen mode, which appears in the mapping's channel."""
     async with workspace(tmp_path) as bot:
@@ -332,6 +333,7 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         assert (await bot.run(other)).status is RunStatus.NEEDS_APPROVAL
 
 
+@pytest.mark.extended
 async def test_retries_once(tmp_path: Path) -> None:
     """*Retry* resumes a failed run once; a second click and a person without the right get an answer."""
     async with workspace(tmp_path) as bot:

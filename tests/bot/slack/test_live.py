@@ -99,6 +99,7 @@ async def test_failure_is_explained(tmp_path: Path) -> None:
         assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_cancelled_run_says_so(tmp_path: Path) -> None:
     """The message of a cancelled run says so, and its thread names the person."""
     async with workspace(tmp_path) as bot:
@@ -114,6 +115,7 @@ async def test_cancelled_run_says_so(tmp_path: Path) -> None:
         assert replies(bot, message) == ["@Maya Lindqvist cancelled this sync."]
 
 
+@pytest.mark.extended
 async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:
     """After an outage of Slack, one message shows the last state."""
     async with workspace(tmp_path) as bot:

@@ -101,6 +101,7 @@ async def test_time(tmp_path: Path, database_url: str, monkeypatch: pytest.Monke
         assert len(await made(world)) == 2, "it is off"
 
 
+@pytest.mark.extended
 async def test_daily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daily report comes after a day with syncs, and not after one without."""
     async with automated(tmp_path, None, monkeypatch) as world:

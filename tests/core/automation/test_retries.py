@@ -115,6 +115,7 @@ async def test_mapping_is_paused_after_failures(tmp_path: Path, monkeypatch: pyt
         assert f"The last {PAUSED_AFTER} scheduled syncs failed, so the mapping was paused." in alert.message
 
 
+@pytest.mark.extended
 async def test_replaced_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that could not be read is synced once it is replaced."""
     async with automated(tmp_path, None, monkeypatch) as world:

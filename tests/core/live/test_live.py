@@ -73,6 +73,7 @@ async def test_changes_reach_the_list(tmp_path: Path, database_url: str) -> None
         assert (status.backlog, status.oldest_age_s, status.waiting) == (0, None, 0)
 
 
+@pytest.mark.extended
 async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
     """A mapping has one run per day, whose numbers and rejections cover all batches of the day."""
     async with firehosing(tmp_path, database_url) as service:
@@ -105,6 +106,7 @@ async def test_waits_until_approved(tmp_path: Path, database_url: str) -> None:
         assert service.emails() == addresses(0, 1, 2)
 
 
+@pytest.mark.extended
 async def test_backlog_is_split_into_runs(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backlog is claimed in chunks, and delivered by runs of limited size."""
     monkeypatch.setattr(micro_batch, "MARKED_AT_ONCE", 3)
@@ -172,6 +174,7 @@ async def test_saved_connection_wins(tmp_path: Path) -> None:
         assert (await service.mapping()).connection_id == connection_id
 
 
+@pytest.mark.extended
 async def test_changed_key_replaces_the_former(tmp_path: Path) -> None:
     """A new key in mParticle's form replaces the former key from there."""
     async with firehosing(tmp_path, account={"apiKey": "revoked"}, **NONE) as service:
@@ -351,6 +354,7 @@ async def test_hashed_identities_are_rejected(tmp_path: Path) -> None:
             assert service.emails() == addresses(2)
 
 
+@pytest.mark.extended
 async def test_removal_without_an_email(tmp_path: Path) -> None:
     """A leaver with only an mpid is removed under the identity that was synced."""
     async with firehosing(tmp_path) as service:
@@ -529,6 +533,7 @@ async def test_bulk_removal_is_left_to_a_worker(
         assert (service.emails(), mapping.status, mapping.bulk_removal_cursor) == (set(), MappingStatus.PAUSED, None)
 
 
+@pytest.mark.extended
 async def test_reconnected_during_a_bulk_removal(tmp_path: Path) -> None:
     """An audience that is reconnected during a bulk removal is proposed again, and keeps the remaining members."""
     async with firehosing(tmp_path, worker=False) as service:
@@ -598,6 +603,7 @@ async def test_cancelled_run_loses_nothing(tmp_path: Path) -> None:
         assert service.emails() == addresses(1)
 
 
+@pytest.mark.extended
 async def test_file_does_not_undo_newer_changes(tmp_path: Path) -> None:
     """A download skips members with newer live changes."""
     async with firehosing(tmp_path) as service:

@@ -150,6 +150,7 @@ async def test_rounds_do_the_same(tmp_path: Path, database_url: str) -> None:
         assert rounds > 3
 
 
+@pytest.mark.extended
 async def test_few_statements(tmp_path: Path, database_url: str) -> None:
     """The number of statements and transactions of a round does not depend on how many audiences it has."""
     counts: dict[int, tuple[int, int]] = {}

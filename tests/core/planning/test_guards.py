@@ -72,6 +72,7 @@ async def test_plans_are_decided_together_or_not_at_all(sync: Sync) -> None:
     assert await decide_together(seen) == [True, True]
 
 
+@pytest.mark.extended
 async def test_approval_in_advance_does_not_cover_an_empty_audience(sync: Sync) -> None:
     """Approval in advance does not cover an empty audience, which has its own option."""
     await sync.mirror(people(range(5)))
@@ -124,6 +125,7 @@ async def test_mass_removal(sync: Sync, before: int, removed: int, needs_approva
     assert len(sync.emails()) == (before if needs_approval else before - removed)
 
 
+@pytest.mark.extended
 async def test_mass_removal_by_a_delta(sync: Sync) -> None:
     """The guard covers removals of a delta as well as those of a whole audience."""
     await sync.mirror(people(range(110)))
@@ -140,6 +142,7 @@ async def test_mass_removal_approved_in_advance(sync: Sync) -> None:
     assert outcome.counts == {"members": 50, "left": 100, "removed": 100, "unchanged": 50}
 
 
+@pytest.mark.extended
 async def test_shared_leavers_are_not_a_mass_removal(sync: Sync) -> None:
     """Leavers who stay on the list because of another mapping do not count towards a mass removal."""
     await sync.mirror(people(range(110)), audience="first")
@@ -176,6 +179,7 @@ async def test_approved_audience_replaces_the_former(sync: Sync, in_advance: boo
     assert (mapping.audience_id, mapping.audience_name) == ("12", "Newcomers")
 
 
+@pytest.mark.extended
 async def test_renamed_audience_is_the_same(sync: Sync) -> None:
     """An audience is identified by its id, so a new name triggers no guard."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))))
@@ -246,6 +250,7 @@ async def test_removals_need_approval(sync: Sync) -> None:
     assert guards(await sync.delta(left=[person(0)], approved=True)) == []
 
 
+@pytest.mark.extended
 async def test_mass_removal_replaces_the_guard_on_removals(sync: Sync) -> None:
     """A mass removal triggers one guard, even with the policy `ask`."""
     await sync.mirror(people(range(150)))

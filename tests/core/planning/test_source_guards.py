@@ -130,6 +130,7 @@ async def test_old_file_needs_approval_again(sync: Sync) -> None:
     assert (await sync.approve(repeated.id)).run.status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.extended
 async def test_last_file_can_be_repeated(sync: Sync) -> None:
     """The file of the last sync can be synced again without approval."""
     file = sync.mirror_file(people(range(10)))

@@ -106,6 +106,7 @@ async def test_additions_and_removals_leave_the_others(sync: Sync) -> None:
     assert sync.emails() == {"p1@example.com"}
 
 
+@pytest.mark.extended
 async def test_changes_between_preview_and_approval(sync: Sync) -> None:
     """If a sync changes the list after the preview, the list is read again. What goes further is asked again, and who
     was on the list is still not sent."""

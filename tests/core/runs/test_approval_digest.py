@@ -47,6 +47,7 @@ def guards(run: Run) -> list[GuardName]:
     return [guard.name for guard in run.plan.guards]
 
 
+@pytest.mark.extended
 async def test_older_of_two_waiting_files_is_approved_first(sync: Sync) -> None:
     """The plan of the newer file becomes stale, and needs approval again with its new numbers."""
     await sync.mirror(people(range(100, 500)))
@@ -142,6 +143,7 @@ async def test_new_updates_need_approval(sync: Sync) -> None:
     assert sync.emails() == addresses(range(100, 300))
 
 
+@pytest.mark.extended
 async def test_file_that_is_replaced_after_planning_changes_nothing(sync: Sync) -> None:
     """A run sends the approved plan, even if the file was replaced after planning."""
     await sync.mirror(people(range(400)))
@@ -197,6 +199,7 @@ async def test_digest_covers_fetched_content(sync: Sync) -> None:
     assert run.plan.source_digest == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.extended
 async def test_approval_in_advance_is_for_one_plan(sync: Sync) -> None:
     """`--yes` approves the first plan; new changes in a later plan need approval."""
     await sync.mirror(people(range(400)))
@@ -210,6 +213,7 @@ async def test_approval_in_advance_is_for_one_plan(sync: Sync) -> None:
     assert sync.emails() == addresses(range(400))
 
 
+@pytest.mark.extended
 async def test_shown_plan_is_recorded_for_one_run(sync: Sync) -> None:
     """Which plan a terminal has printed is recorded for its run, and for no other."""
     await sync.mirror(people(range(400)))
@@ -249,6 +253,7 @@ async def test_decision_and_cancellation_at_once(sync: Sync, approves: bool) -> 
     assert len(sync.emails()) == 400
 
 
+@pytest.mark.extended
 async def test_approval_while_an_earlier_run_begins(sync: Sync) -> None:
     """An approval at the start of an earlier run covers the shown plan, or is refused."""
     await sync.mirror(people(range(100, 500)))
@@ -289,6 +294,7 @@ async def test_two_workers_and_two_deciders(tmp_path: Path, database_url: str) -
         assert sync.emails() == addresses(range(100))
 
 
+@pytest.mark.extended
 async def test_approval_and_a_new_key_at_once(sync: Sync) -> None:
     """A key can be replaced while a run is approved, and both take effect."""
     connection = (

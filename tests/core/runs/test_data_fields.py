@@ -194,6 +194,7 @@ async def test_chosen_fields_need_approval(sync: Sync) -> None:
     assert (mapping.status, mapping.fields, mapping.fields_before) == (MappingStatus.ACTIVE, PLAN, None)
 
 
+@pytest.mark.extended
 async def test_a_dry_run_changes_no_choice(sync: Sync) -> None:
     """A dry run shows what other data fields would change, and the mapping keeps its own."""
     await send(sync, table(sync, "email,Plan,city\na@example.com,gold,Bonn"), PLAN)
@@ -206,6 +207,7 @@ async def test_a_dry_run_changes_no_choice(sync: Sync) -> None:
     assert (mapping.status, mapping.fields) == (MappingStatus.ACTIVE, PLAN)
 
 
+@pytest.mark.extended
 async def test_declining_a_change_of_fields_keeps_the_mapping(sync: Sync) -> None:
     """If a change of the fields is declined, the mapping is active with the fields that it had."""
     await send(sync, table(sync, "email,Plan,city\na@example.com,gold,Bonn"), PLAN)
@@ -240,6 +242,7 @@ async def test_a_missing_column_stops_the_sync(sync: Sync) -> None:
     assert requests(sync) == 0
 
 
+@pytest.mark.extended
 async def test_batches_end_before_the_limit_of_a_request(sync: Sync) -> None:
     """Requests with many bytes of data fields stay below 4 MB, without one that is refused."""
     rows = [f"p{number}@example.com,{'x' * 30_000}" for number in range(300)]
@@ -248,6 +251,7 @@ async def test_batches_end_before_the_limit_of_a_request(sync: Sync) -> None:
     assert [record.status for record in sync.iterable.state.log.find(path="/api/lists/subscribe")] == [200] * 3
 
 
+@pytest.mark.extended
 async def test_people_on_the_list_for_another_mapping_get_the_fields(sync: Sync) -> None:
     """Who is on the list for another audience already is sent the fields of this one, and nothing without fields."""
     await sync.run(table(sync, "email\na@example.com", "one.csv"), audience="One", approved=True)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from core.connections import campaigns as campaign_reader
@@ -59,6 +60,7 @@ async def test_a_run_waits_and_goes_on_by_itself(sync: Sync) -> None:
     assert [entry.action.value for entry in entries][-2:] == ["mapping.frozen", "mapping.unfrozen"]
 
 
+@pytest.mark.extended
 async def test_a_frozen_run_leaves_later_plans_as_they_are(sync: Sync) -> None:
     """A later plan that waits for approval is made again when the earlier run sends, not while that is frozen."""
     await sync.mirror(people(range(150)))

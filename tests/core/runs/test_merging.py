@@ -240,6 +240,7 @@ async def test_hybrid_project(tmp_path: Path, is_on: bool) -> None:
         assert on_list == {first, ("2@placeholder.email", "2"), ("three@example.com", "3")}
 
 
+@pytest.mark.extended
 async def test_one_profile_of_a_plan_that_was_made_again(tmp_path: Path) -> None:
     """If another run changes the ledger after the approval, the profile is merged nevertheless."""
     clock = QuickClock()

@@ -132,6 +132,7 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
+@pytest.mark.extended
 async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     """A delta first finishes an earlier one that failed, which it may undo."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
@@ -160,6 +161,7 @@ async def test_delta_fails_while_the_earlier_one_fails(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 40))
 
 
+@pytest.mark.extended
 async def test_delta_after_one_that_could_not_be_read(sync: Sync) -> None:
     """A delta does not wait for an earlier one whose file could not be read: that has planned no change."""
     path = sync.delta_file(joined=people(range(3)))
@@ -214,6 +216,7 @@ async def failed_and_unapproved(sync: Sync) -> tuple[str, str]:
     return failed, waiting.run.id
 
 
+@pytest.mark.extended
 async def test_declined_mirror_replaces_nothing(sync: Sync) -> None:
     """An earlier delta can still be finished after a mirror was declined."""
     failed, waiting = await failed_and_unapproved(sync)
@@ -222,6 +225,7 @@ async def test_declined_mirror_replaces_nothing(sync: Sync) -> None:
     assert sync.emails() == addresses(range(120)) | addresses(range(200, 240))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("resumed", sampled([True, False]))
 async def test_approved_mirror_replaces_earlier_runs(sync: Sync, resumed: bool) -> None:
     """An approved mirror replaces an earlier run, and is correct even if that was resumed before."""
@@ -255,6 +259,7 @@ async def test_concurrent_mirrors_end_with_the_newer_one(sync: Sync) -> None:
     assert sync.emails() == addresses(range(10, 30))
 
 
+@pytest.mark.extended
 async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> None:
     """A run that is resumed after another mapping's run plans its rest again, with exact numbers."""
     await sync.mirror(people(range(10)), audience="first")
@@ -277,6 +282,7 @@ async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> Non
     assert sync.emails() == addresses(range(5, 80))
 
 
+@pytest.mark.extended
 async def test_placeholder_is_renamed_during_its_removal(persistent: Sync) -> None:
     """A leaver whose placeholder another list's run renames is removed under the new address."""
     mpid = UserIdField.MPID
@@ -294,6 +300,7 @@ async def test_placeholder_is_renamed_during_its_removal(persistent: Sync) -> No
     assert persistent.emails() == {"1000@placeholder.email"}
 
 
+@pytest.mark.extended
 async def test_placeholder_is_renamed_after_an_unanswered_removal(tmp_path: Path) -> None:
     """A leaver whose placeholder is renamed after an unanswered removal is removed under the new address."""
     mpid = UserIdField.MPID
@@ -405,6 +412,7 @@ async def test_cancelled_while_reading_the_lists(tmp_path: Path) -> None:
         assert await stop_while_waiting(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
 
 
+@pytest.mark.extended
 async def test_cancelled_while_finishing_an_earlier_run(tmp_path: Path) -> None:
     """A run that is cancelled while it finishes an earlier one leaves that one resumable."""
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:

@@ -47,6 +47,7 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     assert state.name == "Newsletter"
 
 
+@pytest.mark.extended
 async def test_repeated_while_the_file_is_synced(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is not repeated while another run of its file has not ended, however long ago that was started."""
     monkeypatch.setattr(commands, "SECOND_CLICK_S", 0.0)
@@ -62,6 +63,7 @@ async def test_repeated_while_the_file_is_synced(sync: Sync, monkeypatch: pytest
     assert await commands.repeat(sync.engine, done.id, by=COMMAND_LINE, channel=None, team_id=None) != waiting
 
 
+@pytest.mark.extended
 async def test_repeat_reports_where_the_run_did(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repeated run reports into the conversation of the run, unless the person names another."""
     monkeypatch.setattr(commands, "SECOND_CLICK_S", 0.0)

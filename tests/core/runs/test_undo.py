@@ -83,6 +83,7 @@ async def test_undo_is_undone(sync: Sync) -> None:
     assert members(sync) == after
 
 
+@pytest.mark.extended
 async def test_other_user_id_setting(sync: Sync) -> None:
     """An undo restores the former user id of updated members."""
     await sync.mirror(people(range(1, 4)))
@@ -93,6 +94,7 @@ async def test_other_user_id_setting(sync: Sync) -> None:
     assert members(sync) == before
 
 
+@pytest.mark.extended
 async def test_placeholders_come_back(sync: Sync) -> None:
     """An undo restores a placeholder that a run renamed to a real address."""
     await sync.mirror([Member(7), Member(8), person(9)], user_id=UserIdField.MPID)
@@ -103,6 +105,7 @@ async def test_placeholders_come_back(sync: Sync) -> None:
     assert members(sync) == before
 
 
+@pytest.mark.extended
 async def test_shared_subscribers(sync: Sync) -> None:
     """Members that share a subscriber return together, and leave together."""
     await sync.mirror([person(1), person(2, email="p1@example.com"), person(3)])
@@ -116,6 +119,7 @@ async def test_shared_subscribers(sync: Sync) -> None:
     assert (left.run.counters.left, left.run.counters.removed) == (1, 0)
 
 
+@pytest.mark.extended
 async def test_two_mappings_of_one_list(sync: Sync) -> None:
     """The undo of one mapping's run keeps members that another mapping has added."""
     await sync.mirror(people(range(4)), audience="first")
@@ -190,6 +194,7 @@ async def test_rejected_update(sync: Sync) -> None:
     assert members(sync) == before
 
 
+@pytest.mark.extended
 async def test_unknown_leavers_are_not_added(sync: Sync) -> None:
     """An undo does not add a leaver that was never synced, because it may not have been on the list."""
     await sync.mirror(people(range(3)))
@@ -204,6 +209,7 @@ async def test_unknown_leavers_are_not_added(sync: Sync) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
 
+@pytest.mark.extended
 async def test_members_without_mpids(sync: Sync) -> None:
     """The undo of a source without mpids changes no member with another key."""
     await sync.mirror([person(1)])

@@ -157,6 +157,7 @@ async def test_accepting_people_does_not_hide_who_is_missing(sync: Sync, missing
     assert (await open_alert(sync) is not None) is stays_open
 
 
+@pytest.mark.extended
 async def test_when_a_list_matched_last(sync: Sync) -> None:
     """A check that finds a difference, or that follows a run at once, does not say that the list matched then."""
     matching = (await verify(sync.engine, 1)).check
@@ -196,6 +197,7 @@ async def test_a_long_list_is_sampled(sync: Sync, monkeypatch: pytest.MonkeyPatc
     assert (result.check.sampled, result.check.missing, result.is_drift) == (100, 50, True)
 
 
+@pytest.mark.extended
 async def test_an_undo_of_a_repair(sync: Sync) -> None:
     """The undo of a repair puts those back that it removed."""
     meddle(sync, added=range(15))
@@ -206,6 +208,7 @@ async def test_an_undo_of_a_repair(sync: Sync) -> None:
     assert len(sync.emails()) == 115
 
 
+@pytest.mark.extended
 async def test_a_change_between_preview_and_approval(sync: Sync) -> None:
     """If the list changes after the preview of a repair, it is planned again, and asks again if that goes further."""
     meddle(sync, removed=range(1, 21))

@@ -66,6 +66,7 @@ def test_parts_of_a_download(compare: Comparison, rows: list[tuple[int, int, str
     compare(download_csv(rows), CSV_NAME, part)
 
 
+@pytest.mark.extended
 @quick
 @given(rows=st.lists(st.tuples(NUMBERS, st.booleans(), STAMPS, IDENTITIES, IDENTITIES), min_size=2, max_size=20))
 def test_parts_of_a_delta(compare: Comparison, rows: list[tuple[int | None, bool, int, str, str]]) -> None:
