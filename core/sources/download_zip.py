@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from core.sources import download_csv, zip_archive
-from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name, listing
+from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name, listing, split_variant
 from core.sources.detection import FileFormat, detect
 from core.sources.manifest import NOT_COUNTED, TRUNCATED, Expected, Manifest, check_rows, check_users, parse
 from core.sources.scratch import scratch
@@ -90,7 +90,14 @@ def _audience_of(name: str, manifest: Manifest) -> AudienceRef:
 def choose_variants(
     members: Sequence[Member], wanted: str | None, variant: str | None, file: SourceFile
 ) -> list[Member]:
-    """Return the variants of the wanted audience, or the only one that is named."""
+    """Return the variants of the wanted audience, or the only one that is named.
+
+    `variant` is the name of the mapping's audience. It chooses among variants of one audience, or it is a variant's
+    name. The name of one of several audiences proves nothing, because people rename audiences.
+    """
+    is_one_audience = len({member.audience.id for member in members}) == 1
+    if not is_one_audience and split_variant(variant) is None:
+        variant = None
     for name in filter(None, (wanted, variant)):
         named = [member for member in members if AudienceRef(None, member.audience.name).matches(name)]
         if len(named) == 1 and (wanted in (name, None, named[0].audience.id)):

@@ -2,7 +2,8 @@
 
 from core.identity import UserIdField
 from tests.core.databases import on_both
-from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person
+from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, addresses, people, person
+from tests.core.sources.factories import Identity, download_zip
 
 
 async def test_first_mirror_adds_all_members(sync: Sync) -> None:
@@ -35,6 +36,18 @@ async def test_audience_in_several_files(sync: Sync) -> None:
     outcome = await sync.run(files[0], more_paths=(str(files[1]),))
     assert outcome.counts == {"members": 5, "added": 5}
     assert sync.emails() == {f"p{n}@example.com" for n in range(1, 6)}
+
+
+async def test_audience_of_the_mapping_is_chosen_by_its_id(sync: Sync) -> None:
+    """Of several audiences, a run reads the one with the mapping's id, even if another one has the mapping's name."""
+    first: dict[str, list[Identity]] = {"11_Spring_172136Nov292018.csv": [(1, 5, "p1@example.com", "email")]}
+    await sync.run(download_zip(sync.directory / "first.zip", first))
+    renamed: dict[str, list[Identity]] = {
+        "11_Summer_172136Nov292018.csv": [(1, 6, "p1@example.com", "email"), (2, 6, "p2@example.com", "email")],
+        "12_Spring_172136Nov292018.csv": [(3, 6, "p3@example.com", "email")],
+    }
+    await sync.run(download_zip(sync.directory / "second.zip", renamed))
+    assert sync.emails() == addresses([1, 2])
 
 
 async def test_strangers_on_the_list_stay(sync: Sync) -> None:
