@@ -94,6 +94,7 @@ async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> 
     assert sync.emails() == addresses(range(3))
 
 
+@pytest.mark.extended
 async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, small_batches: None) -> None:
     """A refused key stops all runs of the connection without another request, and all can be resumed."""
     first = await sync.submit(sync.mirror_file(people(range(200))))
@@ -201,6 +202,7 @@ async def test_too_many_requests_is_not_a_failure(sync: Sync, retry_after: float
     assert sync.emails() == addresses(range(30))
 
 
+@pytest.mark.extended
 async def test_endless_throttling(tmp_path: Path) -> None:
     """A run fails if another program uses up the project's rate limit, and can be resumed."""
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
@@ -313,6 +315,7 @@ async def test_failures_are_attributed_in_any_case(sync: Sync) -> None:
     assert outcome.rejected == {"iterable_conflict": 1, "iterable_forgotten": 1}
 
 
+@pytest.mark.extended
 async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
     """A rename that was applied but not answered counts once, and other lists use the new address."""
     await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=OTHER_LIST)

@@ -92,6 +92,7 @@ async def test_delta_with_a_new_email(tmp_path: Path) -> None:
         assert moves(sync) == {(1, 0), (1, 1)}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("setting", sampled(list(UserIdField)))
 async def test_members_without_a_user_id(tmp_path: Path, setting: UserIdField) -> None:
     """They can't be addressed in a userID-based project; those without an email can, and get no placeholder."""

@@ -193,6 +193,7 @@ async def test_too_many_bad_members(sync: Sync) -> None:
     assert outcome.run.requests < 150
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("members", "bad", "status"), [(32, 13, RunStatus.SUCCEEDED), (20, 14, RunStatus.FAILED)], ids=["80 tries", "84"]
 )

@@ -68,6 +68,7 @@ async def test_alert_counts_repeats_and_recovers(tmp_path: Path) -> None:
         await bot.slack.wait_for(lambda: "*Recovered: " in bot.slack.render(private), LONG)
 
 
+@pytest.mark.extended
 async def test_refused_key_is_an_alert_of_the_connection(tmp_path: Path) -> None:
     """A refused key is one alert for the whole connection, with a button to replace the key."""
     async with workspace(tmp_path) as bot:

@@ -119,6 +119,7 @@ async def test_runs_in_progress(tmp_path: Path) -> None:
         assert (await bot.run(run_id)).counters.added == 2500
 
 
+@pytest.mark.extended
 async def test_mappings_and_last_run(tmp_path: Path) -> None:
     """A mapping is shown with its last run, with the buttons of those who may start runs."""
     async with workspace(tmp_path) as bot:

@@ -289,6 +289,7 @@ async def test_disconnected_audience_is_not_resumed(tmp_path: Path) -> None:
         assert (await bot.mapping_of(VIPS)).status is MappingStatus.ACTIVE
 
 
+@pytest.mark.extended
 async def test_daily_digest(tmp_path: Path) -> None:
     """A digest follows each day with changes, after midnight UTC; there is no message for each batch."""
     ahead = 0.0

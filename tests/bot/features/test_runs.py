@@ -231,6 +231,7 @@ async def test_columns_are_asked_for_and_remembered(tmp_path: Path) -> None:
         assert (later.status, bot.emails()) == (RunStatus.SUCCEEDED, {"d@example.com"})
 
 
+@pytest.mark.extended
 async def test_path_in_an_allowed_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path is accepted from an allowed place, and refused from elsewhere."""
     folder = tmp_path / "drop"
@@ -387,6 +388,7 @@ async def test_rejected_members_are_retried(tmp_path: Path) -> None:
         assert (run.request.path, run.counters.members) == (f"rejected:{run_id}", 1)
 
 
+@pytest.mark.extended
 async def test_rejected_members_are_sent_privately(tmp_path: Path) -> None:
     """The person who asks for the rejected members gets the file as a direct message, with an audit entry, and the
     channel gets none of it."""

@@ -74,6 +74,7 @@ async def test_refused_message_is_retried(tmp_path: Path, method: str, kind: str
             assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "word", sampled(["channel_not_found", "not_in_channel", "is_archived", "restricted_action"], 4)
 )
@@ -174,6 +175,7 @@ async def test_deleted_message_comes_back_with_the_next_stage(tmp_path: Path) ->
         assert not direct(bot)
 
 
+@pytest.mark.extended
 async def test_unconfirmed_message_is_not_repeated(tmp_path: Path) -> None:
     """An unconfirmed card goes to the person who started the run, and a click in the card proves that it was posted."""
     async with workspace(tmp_path) as bot:

@@ -307,6 +307,7 @@ async def test_earlier_run_waits(tmp_path: Path) -> None:
         assert "iterable-sync runs" not in shown
 
 
+@pytest.mark.extended
 async def test_file_of_several_audiences(tmp_path: Path) -> None:
     """A file with several audiences, none of them the mapping's, is refused with their names."""
     content = b"mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n"

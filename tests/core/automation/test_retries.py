@@ -67,6 +67,7 @@ async def test_outage_is_outlasted(tmp_path: Path, database_url: str, monkeypatc
         assert len(retried) == run.auto_retries
 
 
+@pytest.mark.extended
 async def test_retries_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries end after a day, and at once if a person stops them; errors that need a person cause none."""
     async with automated(tmp_path, None, monkeypatch, retry_policy=QUICK) as world:

@@ -119,6 +119,7 @@ async def test_download_of_last_week_needs_approval(sync: Sync) -> None:
     assert len(sync.emails()) == 10
 
 
+@pytest.mark.extended
 async def test_old_file_needs_approval_again(sync: Sync) -> None:
     """A file without timestamps is as old as its first sync: run again after a newer one, it needs approval."""
     old = sync.mirror_file(people(range(10)))

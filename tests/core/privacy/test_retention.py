@@ -103,6 +103,7 @@ async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.Monke
         ]
 
 
+@pytest.mark.extended
 async def test_history_is_kept_as_long_as_settings_say(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs, closed alerts and audit entries are deleted after their days, and kept without a setting."""
     monkeypatch.setattr(expiry, "KEPT_RUNS", 2)

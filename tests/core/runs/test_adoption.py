@@ -80,6 +80,7 @@ async def test_others_leave_with_approval(sync: Sync) -> None:
     assert {"p8@example.com", "p9@example.com"} <= sync.emails()
 
 
+@pytest.mark.extended
 async def test_placeholders_are_recognised(sync: Sync) -> None:
     """A placeholder of an mpid belongs to its member, who is renamed if they have an email by now; one of a device to
     no one."""

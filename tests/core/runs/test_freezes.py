@@ -98,6 +98,7 @@ async def test_only_what_is_held_waits(sync: Sync) -> None:
     assert sync.emails() == addresses([2, 3, 4, 5])
 
 
+@pytest.mark.extended
 async def test_an_upload_stops_when_its_mapping_is_frozen(sync: Sync) -> None:
     """A run that is sending stops after the requests under way, and sends the rest later."""
     await sync.mirror(people([1]))
@@ -184,6 +185,7 @@ async def test_a_campaign_is_scheduled_during_the_approval(sync: Sync) -> None:
     assert sync.emails() == addresses([1])
 
 
+@pytest.mark.extended
 async def test_a_campaign_without_an_end(sync: Sync) -> None:
     """A campaign that Iterable never ends freezes for a day: from its start, or else from when it was first seen."""
     await sync.mirror(people([1]))

@@ -93,6 +93,7 @@ async def test_everyone_is_taken_off_first(sync: Sync) -> None:
     ]
 
 
+@pytest.mark.extended
 async def test_run_that_is_under_way_when_everyone_was_taken_off(sync: Sync) -> None:
     """It adds no one to the list, and does not keep the mapping from its end."""
     done = await sync.mirror(people(range(3)))
@@ -153,6 +154,7 @@ async def test_forgotten_mapping_leaves_the_list(sync: Sync) -> None:
             await act(sync.engine, done.run.mapping_id, **ASKED)
 
 
+@pytest.mark.extended
 async def test_settings_are_edited_with_one_audit_entry(sync: Sync) -> None:
     """What changes is stored and audited once; the limit of removals decides which sync waits."""
     done = await sync.mirror(people(range(200)))

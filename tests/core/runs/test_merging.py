@@ -198,6 +198,7 @@ async def test_run_fails_in_the_middle_and_is_resumed(sync: Sync, path: str, app
     assert profiles(sync) == EXPECTED
 
 
+@pytest.mark.extended
 async def test_person_on_two_lists(sync: Sync) -> None:
     """On another list of ours the merged person is not counted as certain, and the next sync adds them there."""
     await sync.mirror([Member(1)], user_id=MPID, list_id=OTHER_LIST, audience="Other")

@@ -104,6 +104,7 @@ def runs_on_the_list(sync: Sync) -> list[str]:
     return [letter for letter, _ in groupby(letters)]
 
 
+@pytest.mark.extended
 async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     """Two runs on one list that start at once are executed one after the other."""
     members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}

@@ -133,6 +133,7 @@ async def test_two_mappings_of_one_list(sync: Sync) -> None:
     assert members(sync) == before
 
 
+@pytest.mark.extended
 async def test_later_changes_stay(sync: Sync) -> None:
     """An undo skips members that a later run changed, and counts them as unchanged."""
     await sync.mirror(people(range(5)))
@@ -155,6 +156,7 @@ async def test_changes_before_the_approval_stay(sync: Sync) -> None:
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(3)), "eleven@example.com"}
 
 
+@pytest.mark.extended
 async def test_undo_of_a_partial_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The undo of a run that failed halfway reverts its changes, and the run can't be resumed."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
@@ -170,6 +172,7 @@ async def test_undo_of_a_partial_run(sync: Sync, monkeypatch: pytest.MonkeyPatch
     assert (await sync.outcome(outcome.run.id)).run.status is RunStatus.CANCELLED
 
 
+@pytest.mark.extended
 async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """An undo also reverts changes whose answer was lost."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
@@ -183,6 +186,7 @@ async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None
     assert members(sync) == before
 
 
+@pytest.mark.extended
 async def test_rejected_update(sync: Sync) -> None:
     """An undo restores the former address of a member whose new address Iterable refused."""
     await sync.mirror(people(range(3)))

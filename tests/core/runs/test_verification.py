@@ -107,6 +107,7 @@ async def test_sizes_hide_nothing_from_who_asks(sync: Sync) -> None:
     assert len([row for row in rows if row[0] == "extra"]) == 12
 
 
+@pytest.mark.extended
 async def test_missing_people_alone(sync: Sync) -> None:
     """A repair of those who are missing removes no one, and people who are extra can be accepted."""
     await verify(sync.engine, 1)
@@ -225,6 +226,7 @@ async def test_a_change_between_preview_and_approval(sync: Sync) -> None:
     assert sync.emails() == addresses([*range(1, 101), 500])
 
 
+@pytest.mark.extended
 async def test_full_sync_sends_everyone(sync: Sync) -> None:
     """A full sync sends unchanged members again, as updates, so that who vanished is back."""
     meddle(sync, removed=range(1, 21))
