@@ -35,12 +35,8 @@ def join_in_parts(con: "duckdb.DuckDBPyConnection", join: str, values: Mapping[s
     parts = -(-max(members, known) // PART)
     if parts < 2 or con.execute(sql["count_sets"]).fetchall()[0][0] > MOST_IN_SETS:
         return False
-    from core.sources.row_parts import (
-        bounds_of,
-        divide,
-        open_part,
-        part_of,
-    )  # Arrow takes a tenth of a second to import
+    # Arrow takes a tenth of a second to import
+    from core.sources.row_parts import bounds_of, divide, open_part, part_of
 
     sample = con.execute(sql["sample_desired"]) if members >= known else con.execute(sql["sample_ledger"], mapping)
     bounds = bounds_of([key for (key,) in sample.fetchall()], parts)

@@ -219,12 +219,12 @@ _TABLE = """
         profile VARCHAR, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
     )
 """
-# The mpids become text last, because there may be no room for that text next to the stage.
 _MOVE_TO_GROUPED = """
     INSERT INTO grouped SELECT {profile}, mpid, member, email, customer_id FROM source;
     TRUNCATE source
 """
 _USE_GROUPED = "DROP TABLE source; ALTER TABLE grouped RENAME TO source"
+# The mpids become text last, because there may be no room for that text next to the stage.
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
 _EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {PLAIN_EMAIL} END)"
