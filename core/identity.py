@@ -116,7 +116,8 @@ def is_valid_email(email: str) -> bool:
         and "." in domain
         and ".." not in email
         and len(email) <= MAX_EMAIL_LENGTH
-        and not _FORBIDDEN_IN_EMAIL.search(email)
+        # the same of ASCII, in less time
+        and (email.isprintable() and " " not in email if email.isascii() else not _FORBIDDEN_IN_EMAIL.search(email))
     )
 
 

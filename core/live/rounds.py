@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,9 +27,7 @@ from core.models.batch import Phase
 from core.models.run import Run, RunCounters, RunPhase, RunStatus, SyncMode, digest_of
 from core.planning.ledger_lookup import LedgerLookup, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
-from core.planning.live_source import SourceRow, mpid_of
-from core.planning.reused_database import MOST_KEPT
-from core.planning.small_workspace import SMALL_MEMBERS, is_supported
+from core.planning.small_workspace import SMALL_MEMBERS
 from core.store import connections, last_known_emails, live_rounds, live_runs, runs, suppressions
 from core.store.batches import Batch
 from core.store.connections import Connection
@@ -118,9 +115,6 @@ async def begin_round(engine: Engine, works: Sequence[LiveWork]) -> Round:
     No run of them is unfinished. Raises the database's errors; then no run was stored, or another look finds it.
     """
     begun = Round()
-    if not is_supported():
-        begun.others += works
-        return begun
     chosen: dict[tuple[int, int], LiveWork] = {}
     for work in works:  # of one list, the mapping that has waited longest
         key = (work.mapping.connection_id, work.mapping.list_id)
@@ -145,11 +139,7 @@ async def _read_and_plan(engine: Engine, works: Sequence[LiveWork], begun: Round
             each.connection.id: await suppressions.of_connection(db, engine.vault, each.connection.id)
             for each in {each.connection.id: each for each in candidates}.values()
         }
-        planned: list[_Planned] = []
-        for first in range(0, len(candidates), MOST_KEPT):  # each needs a workspace, and so many are used again
-            some = candidates[first : first + MOST_KEPT]
-            planned += await _plan(engine, db, some, of_connections, begun)
-        return planned
+        return await _plan(engine, db, candidates, of_connections, begun)
 
 
 async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork], begun: Round) -> list[_Candidate]:
@@ -253,26 +243,24 @@ async def _plan(
     begun: Round,
 ) -> list[_Planned]:
     planned: list[_Planned] = []
-    with ExitStack() as stack:
-        plannings: list[LivePlanning] = []
-        lookups: list[LedgerLookup] = []
-        for each in candidates:
-            rows = [_source_row(change) for change in each.changes]
-            planning = stack.enter_context(LivePlanning(each.run, each.state.mapping, rows))
-            keys = planning.without_email
-            emails = await last_known_emails.find(db, each.run.mapping_id, keys) if keys else ()
-            lookups.append(planning.lookup(each.state.mapping_ids, emails))
-            plannings.append(planning)
-        await look_up(db, lookups)
-        for each, planning, lookup in zip(candidates, plannings, lookups, strict=True):
-            files = files_of(engine.settings.data_dir, each.connection)
-            forgotten = (files.emails, files.user_ids)
-            live_plan = planning.plan(lookup.rows, suppressed[each.connection.id], forgotten)
-            if _is_plain(live_plan):
-                planned.append(_Planned(each, live_plan))
-            else:
-                begun.others.append(each.work)
-            await asyncio.sleep(0)  # so that others get their turn
+    plannings: list[LivePlanning] = []
+    lookups: list[LedgerLookup] = []
+    for each in candidates:
+        planning = LivePlanning(each.run, each.state.mapping, each.changes)
+        keys = planning.without_email
+        emails = await last_known_emails.find(db, each.run.mapping_id, keys) if keys else ()
+        lookups.append(planning.lookup(each.state.mapping_ids, emails))
+        plannings.append(planning)
+    await look_up(db, lookups)
+    for each, planning, lookup in zip(candidates, plannings, lookups, strict=True):
+        files = files_of(engine.settings.data_dir, each.connection)
+        forgotten = (files.emails, files.user_ids)
+        live_plan = planning.plan(lookup.rows, suppressed[each.connection.id], forgotten)
+        if _is_plain(live_plan):
+            planned.append(_Planned(each, live_plan))
+        else:
+            begun.others.append(each.work)
+        await asyncio.sleep(0)  # so that others get their turn
     return planned
 
 
@@ -280,11 +268,6 @@ def _is_plain(live_plan: LivePlan) -> bool:
     """Return whether each phase is one request."""
     phases = live_plan.phases
     return len(phases) == len(set(phases)) and _PLAIN.issuperset(phases)
-
-
-def _source_row(change: WaitingChange) -> SourceRow:
-    key = change.member_key
-    return key, mpid_of(key), change.is_member, change.email, change.customer_id, change.hashed_fields
 
 
 async def _begin(engine: Engine, planned: Sequence[_Planned], begun: Round) -> None:

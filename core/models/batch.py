@@ -120,16 +120,12 @@ class FieldsOfMember(NamedTuple):
 BatchFields = Mapping[str, FieldsOfMember]
 
 
-def encode(entries: Sequence[BatchEntry]) -> str:
-    """Return entries in the stored form (JSON)."""
-    columns: dict[str, Any] = {
-        "role": "".join(entry.op for entry in entries),
-        "profile": [entry.member_key for entry in entries],
-        "email": [entry.email for entry in entries],
-        "user_id": [entry.user_id for entry in entries],
-    }
-    if any(entry.extra for entry in entries):
-        columns["more"] = [entry.extra for entry in entries]
+def encode(entries: Sequence[BatchEntry] | Sequence[tuple[Any, ...]]) -> str:
+    """Return entries in the stored form (JSON). There is at least one; a tuple has the values of a BatchEntry."""
+    ops, member_keys, emails, user_ids, more = zip(*entries, strict=True)
+    columns: dict[str, Any] = {"role": "".join(ops), "profile": member_keys, "email": emails, "user_id": user_ids}
+    if any(more):
+        columns["more"] = more
     return orjson.dumps(columns).decode()
 
 

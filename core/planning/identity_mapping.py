@@ -18,7 +18,6 @@ from core.identity import (
     resolve_for_removal,
     resolve_subscriber,
 )
-from core.planning.live_source import SourceRow
 from core.planning.schema import create
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace, insert
@@ -118,22 +117,6 @@ def _is_plain(field: UserIdField, project_type: ProjectType) -> str:
         return f"coalesce({email} AND {_PLAIN_USER_ID[field]}, false)"
     user_id = "customer_id" if field is UserIdField.CUSTOMER_ID else "mpid"
     return f"coalesce((email IS NULL OR ({email})) AND {user_id} IS NOT NULL AND {_PLAIN_USER_ID[field]}, false)"
-
-
-def map_changes(
-    con: SmallWorkspace,
-    changes: Sequence[SourceRow],
-    field: UserIdField,
-    project_type: ProjectType,
-    *,
-    with_removals: bool,
-) -> None:
-    """As `map_members`, of live changes that are in no table. Their member keys tell each person apart."""
-    con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
-    if with_removals:
-        _insert_leavers(con, [(row[0], row[1], *row[3:]) for row in changes if not row[2]], field, project_type)
-    con.execute(create("desired"))
-    _insert_members(con, [(row[0], row[1], *row[3:]) for row in changes if row[2]], field, project_type)
 
 
 #: Member key, mpid, email, customer id, hashed identities.

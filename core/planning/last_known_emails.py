@@ -4,7 +4,6 @@ The ledger may know the user with that id by email only, as another member that 
 only if it can compare the leaver's email.
 """
 
-from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace, insert, run
 from core.store import last_known_emails
 from core.store.database import Database
@@ -13,11 +12,6 @@ from core.store.database import Database
 _CHUNK = 5_000
 
 _WITHOUT_EMAIL = "SELECT member_key FROM leavers WHERE reason IS NULL AND email IS NULL ORDER BY member_key"
-
-
-def without_email(con: SmallWorkspace) -> list[str]:
-    """Return the member keys of the leavers without an email."""
-    return [key for (key,) in con.execute(_WITHOUT_EMAIL).fetchall()]
 
 
 async def fill_last_known_emails(con: Workspace, database: Database, mapping_id: int) -> None:

@@ -27,17 +27,21 @@ FROM leavers LEFT JOIN last_known_emails USING (member_key)
 """
 _HAS_OTHER_KEY = ("customer:", "email:")
 
+#: Member key, email and user id.
+Member = tuple[str, str | None, str | None]
+
 
 class LedgerLookup:
     """Which rows of the ledger matter for some members of a mapping, and those that were found."""
 
-    def __init__(self, con: Workspace, mapping_id: int, mapping_ids: Sequence[int], project_type: ProjectType) -> None:
-        """Take the members from `desired` and `leavers`. `mapping_ids` are all mappings of the mapping's list."""
+    def __init__(
+        self, members: Sequence[Member], mapping_id: int, mapping_ids: Sequence[int], project_type: ProjectType
+    ) -> None:
+        """Take members with their identities. `mapping_ids` are all mappings of the mapping's list."""
         self.mapping_id = mapping_id
         self.mapping_ids = mapping_ids
         self._by_email = project_type is not ProjectType.USER_ID
         self._by_user_id = project_type is not ProjectType.EMAIL
-        members = con.execute(_MEMBERS).fetchall()
         self.member_keys = {member_key for member_key, _, _ in members}
         self._rows: set[Entry] = set()
         self._looked_up = 0
@@ -117,7 +121,8 @@ async def load_relevant_ledger(
     if count > MOST_LOOKED_UP:
         await load_ledger(con, database, mapping_ids)
         return
-    lookup = await run(con, LedgerLookup, con, mapping_id, mapping_ids, project_type)
+    members = await run(con, lambda: con.execute(_MEMBERS).fetchall())
+    lookup = LedgerLookup(members, mapping_id, mapping_ids, project_type)
     async with database.read() as db:
         await look_up(db, [lookup])
     await run(con, fill_ledger, con, lookup.rows)

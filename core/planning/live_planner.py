@@ -3,24 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.batch import Phase
 from core.models.run import Run, RunPlan, SyncMode
-from core.planning import batching
-from core.planning.diff import diff_against_ledger
-from core.planning.identity_mapping import map_changes
-from core.planning.last_known_emails import without_email
 from core.planning.ledger_lookup import LedgerLookup
-from core.planning.live_source import SourceRow, live_source
-from core.planning.plan_storage import rejections_of, work_of
+from core.planning.live_diff import DiffSettings, plan_changes
+from core.planning.live_rejections import LiveChange, map_changes, reject_forgotten, reject_suppressed
+from core.planning.live_source import live_source
+from core.planning.plan_storage import work_of
 from core.planning.run_source import sync_mode
-from core.planning.small_workspace import SmallWorkspace
-from core.planning.suppression import reject_forgotten_few, reject_suppressed_few
-from core.planning.workspace import fill_ledger, insert
 from core.store.batches import Draft
 from core.store.erasures import SuppressionList
 from core.store.ledger import Entry
@@ -44,46 +37,40 @@ class LivePlan:
 
 
 class LivePlanning:
-    """The planning of up to SMALL_MEMBERS live changes of a run. Use it in `with`.
+    """The planning of up to SMALL_MEMBERS live changes of a run.
 
     It happens in three steps, so that the caller reads from the database for several mappings at once: the last known
     emails of `without_email`, then the rows of the ledger for `lookup()`, then `plan()`.
     """
 
-    def __init__(self, planned: Run, target: AudienceMapping, rows: Sequence[SourceRow]) -> None:
+    def __init__(self, planned: Run, target: AudienceMapping, changes: Sequence[LiveChange]) -> None:
         """Take the run, its mapping and the changes. The run has no approved plan and sends no data fields."""
         self._planned = planned
         self._target = target
-        self._source = live_source(rows, has_fields=False)
+        self._source = live_source(len(changes), has_fields=False)
         self._mode = sync_mode(planned, target, self._source)
         # no leavers are computed for a mapping that keeps them
-        self._diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else self._mode
-        self._con = SmallWorkspace()
-        self._members = sum(is_member for _, _, is_member, *_ in rows)
-        with_removals = self._diff_mode is SyncMode.DELTA
-        map_changes(self._con, rows, planned.user_id_field, planned.project_type, with_removals=with_removals)
-
-    def __enter__(self) -> Self:
-        """Do nothing."""
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        """Forget the members."""
-        self._con.close()
+        self._removes = self._mode is SyncMode.DELTA and target.removal_policy is not RemovalPolicy.KEEP
+        self._joined = sum(change.is_member for change in changes)
+        self._members = map_changes(changes, planned.user_id_field, planned.project_type, with_removals=self._removes)
+        self._last_known: dict[str, str] = {}
 
     @property
     def without_email(self) -> list[str]:
         """The member keys whose last known emails are needed."""
         if self._planned.project_type is not ProjectType.EMAIL:  # in others a user id alone is precise
             return []
-        return without_email(self._con)
+        leavers = self._members.leavers.items()
+        return sorted(key for key, leaver in leavers if leaver.reason is None and leaver.identity.email is None)
 
     def lookup(self, mapping_ids: Sequence[int], last_known: Sequence[tuple[str, str]] = ()) -> LedgerLookup:
         """Return what to look up in the ledger. `mapping_ids` are all mappings of the list, `last_known` the emails."""
-        insert(self._con, "last_known_emails", last_known)
-        return LedgerLookup(self._con, self._target.id, mapping_ids, self._planned.project_type)
+        self._last_known = dict(last_known)
+        members = [(key, *identity) for key, identity in self._members.desired.items()]
+        for key, leaver in self._members.leavers.items():
+            email, user_id = leaver.identity
+            members.append((key, self._last_known.get(key) if email is None else email, user_id))
+        return LedgerLookup(members, self._target.id, mapping_ids, self._planned.project_type)
 
     def plan(
         self,
@@ -92,21 +79,15 @@ class LivePlanning:
         forgotten: tuple[Path | None, Path | None] | None,
     ) -> LivePlan:
         """Return the plan. The last two are as for `plan_run`."""
-        con, planned, target = self._con, self._planned, self._target
-        fill_ledger(con, ledger_rows)
+        members, planned, target = self._members, self._planned, self._target
+        field = planned.user_id_field
         if forgotten is not None:
-            reject_forgotten_few(con, target.id, planned.user_id_field, *forgotten)
+            reject_forgotten(members, ledger_rows, target.id, field, forgotten)
         if suppressed is not None:
-            reject_suppressed_few(con, target.id, planned.user_id_field, suppressed)
-        counts = diff_against_ledger(
-            con,
-            mapping_id=target.id,
-            field=planned.user_id_field,
-            mode=self._diff_mode,
-            project_type=planned.project_type,
-        )
-        rejected = rejections_of(con)
-        drafts = [draft for phase in batching.prepare(con) for draft in batching.iter_drafts(con, phase)]
+            reject_suppressed(members, ledger_rows, target.id, field, suppressed)
+        settings = DiffSettings(target.id, field, planned.project_type, self._removes)
+        counts, drafts = plan_changes(members, ledger_rows, self._last_known, settings)
+        rejected = sorted(members.rejected, key=lambda each: each.member_key or "")
         requests = work_of(drafts).requests
         plan = RunPlan(
             shape=self._source.shape,
@@ -114,7 +95,7 @@ class LivePlanning:
             audience_id=target.audience_id,
             audience_name=target.audience_name,
             rows_read=self._source.rows,
-            members=self._members,
+            members=self._joined,
             rejected=len(rejected),
             forgotten=sum(each.reason == FailureReason.FORGOTTEN for each in rejected),
             settings=target.settings_digest,

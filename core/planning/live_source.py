@@ -61,15 +61,15 @@ async def load_attributes(
     await run(con, _make_fields, con, fields, sealed)
 
 
-def live_source(rows: Sequence[SourceRow], *, has_fields: bool) -> Source:
-    """Return the description of the live changes of a run."""
+def live_source(rows: int, *, has_fields: bool) -> Source:
+    """Return the description of so many live changes of a run."""
     return Source(
         shape=SourceFormat.LIVE,
         is_snapshot=False,
         audience_id=None,
         audience_name=None,
         file_name="mParticle",
-        rows=len(rows),
+        rows=rows,
         has_mpid=True,
         as_of=None,
         has_fields=has_fields,

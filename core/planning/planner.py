@@ -21,7 +21,7 @@ from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
-from core.planning.live_source import claimed_changes, restore_newer
+from core.planning.live_source import restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
 from core.planning.plan_storage import add_plan, discard_drafts, store_plan
 from core.planning.removal_limits import DELETED, removal_note
@@ -30,7 +30,7 @@ from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import Workspace, load_ledger, run, scalar
 from core.sources import Source
-from core.store import approvals, batches, last_known_emails, ledger, lists, mappings, runs
+from core.store import approvals, batches, inbox, last_known_emails, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
@@ -209,17 +209,16 @@ async def _plan_few(
     forgotten: tuple[Path | None, Path | None] | None,
 ) -> LivePlan | None:
     """Plan the live changes of a run in memory, and store its drafts. Returns None if that is not possible."""
-    if planned.request.full or not small_workspace.is_supported():
+    if planned.request.full:
         return None
-    rows = await claimed_changes(database, planned)
-    if len(rows) > small_workspace.SMALL_MEMBERS:
-        return None
-    with LivePlanning(planned, target, rows) as planning:
-        async with database.read() as db:
-            keys = planning.without_email
-            lookup = planning.lookup(mapping_ids, await last_known_emails.find(db, target.id, keys) if keys else ())
-            await look_up(db, [lookup])
-        few = planning.plan(lookup.rows, suppressed, forgotten)
+    async with database.read() as db:
+        if await inbox.claimed_count(db, planned.id) > small_workspace.SMALL_MEMBERS:
+            return None
+        planning = LivePlanning(planned, target, await inbox.claimed_by(db, planned.id))
+        keys = planning.without_email
+        lookup = planning.lookup(mapping_ids, await last_known_emails.find(db, target.id, keys) if keys else ())
+        await look_up(db, [lookup])
+    few = planning.plan(lookup.rows, suppressed, forgotten)
     await add_plan(database, planned.id, few.rejections, few.drafts)
     return few
 

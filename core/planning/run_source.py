@@ -199,7 +199,7 @@ async def _live_changes(
         await exclude_erased(con, None)  # the inbox accepts no change that is older than an erasure
         if fields is not None and not isinstance(con, SmallWorkspace):
             await run(con, keep_members, con)
-        yield RunSource(con, live_source(rows, has_fields=fields is not None))
+        yield RunSource(con, live_source(len(rows), has_fields=fields is not None))
 
 
 def sync_mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode:

@@ -1,7 +1,8 @@
 """The workspace of a small planning: SQLite in memory, which executes the same statements as DuckDB.
 
-Opening DuckDB and planning a handful of changes in it takes 100 ms of CPU, and SQLite takes 3. The rules of planning
-are written once, in DuckDB's SQL; what SQLite words differently is translated here. A property test compares both.
+Opening DuckDB and planning a handful of changes in it takes 100 ms of CPU, and SQLite takes 3. Most live changes need
+neither (core/planning/live_diff.py). The rules are written in DuckDB's SQL; what SQLite words differently is translated
+here. A property test compares both.
 
 The translation knows the SQL of this package, not all of DuckDB's. SQLite refuses most of the rest as an error of
 syntax. What it would accept and understand differently is refused here: other functions, other joins, LIKE (which

@@ -1,6 +1,6 @@
 """Members that must not be sent: Iterable rejects them for good, or they asked to be erased. They count as rejected."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,10 @@ async def reject_suppressed(
 ) -> None:
     """Move members from `desired` to `rejected` if Iterable has rejected exactly these identities for good."""
     if suppressed is not None:
-        await run(con, reject_suppressed_few, con, mapping_id, field, suppressed)
+        await run(con, _reject_suppressed, con, mapping_id, field, suppressed)
 
 
-def reject_suppressed_few(con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList) -> None:
-    """As `reject_suppressed`, without a change of threads."""
+def _reject_suppressed(con: Workspace, mapping_id: int, field: UserIdField, suppressed: SuppressionList) -> None:
     con.execute(create("suppressed_digests"))
     insert(con, "suppressed_digests", [(digest,) for digest in suppressed.digests])
     values = {"mapping_id": mapping_id, "salt": suppressed.salt, "kind": KIND}
@@ -85,16 +84,9 @@ async def reject_forgotten(
     `emails` and `user_ids` are files with the SHA-256 of the values, trimmed and in lower case, 32 bytes each; None:
     there are none. A former identity of such a member leaves the list.
     """
-    await run(con, reject_forgotten_few, con, mapping_id, field, emails, user_ids)
-
-
-def reject_forgotten_few(
-    con: Workspace, mapping_id: int, field: UserIdField, emails: Path | None, user_ids: Path | None
-) -> None:
-    """As `reject_forgotten`, without a change of threads."""
     for column, path in (("email", emails), ("user_id", user_ids)):
         if path is not None and path.stat().st_size:
-            _reject_forgotten(con, mapping_id, field, column, path)
+            await run(con, _reject_forgotten, con, mapping_id, field, column, path)
 
 
 def _reject_forgotten(con: Workspace, mapping_id: int, field: UserIdField, column: str, path: Path) -> None:
@@ -131,16 +123,22 @@ def _find_forgotten(con: "duckdb.DuckDBPyConnection", column: str, path: Path) -
 
 def _find_few(con: SmallWorkspace, column: str, path: Path) -> list[tuple[str]]:
     """Return the keys of the members whose digest is in a file."""
+    query = f"SELECT sha256(lower(trim({column}))), member_key FROM desired WHERE {column} IS NOT NULL"
+    members = [(bytes.fromhex(digest), key) for digest, key in con.execute(query).fetchall()]
+    matching = find_digests(path, [digest for digest, _ in members])
+    return [(key,) for digest, key in members if digest in matching]
+
+
+def find_digests(path: Path, digests: Collection[bytes]) -> set[bytes]:
+    """Return those of a few digests that are in a file."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    query = f"SELECT sha256(lower(trim({column}))), member_key FROM desired WHERE {column} IS NOT NULL"
-    members = [(bytes.fromhex(digest), key) for digest, key in con.execute(query).fetchall()]
-    wanted = pa.array([digest for digest, _ in members], pa.binary(_DIGEST_BYTES))
+    wanted = pa.array(list(digests), pa.binary(_DIGEST_BYTES))
     matching: set[bytes] = set()
-    for digests in _read_digests(path):
-        matching.update(digests["digest"].filter(pc.is_in(digests["digest"], value_set=wanted)).to_pylist())
-    return [(key,) for digest, key in members if digest in matching]
+    for some in _read_digests(path):
+        matching.update(some["digest"].filter(pc.is_in(some["digest"], value_set=wanted)).to_pylist())
+    return matching
 
 
 def _read_digests(path: Path) -> Iterator["pa.Table"]:

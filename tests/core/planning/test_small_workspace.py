@@ -1,4 +1,7 @@
-"""Small plannings happen in SQLite, larger ones in DuckDB: both plan the same changes, from the same statements."""
+"""Small plannings happen in SQLite or, of live changes, in Python, and larger ones in DuckDB: all plan the same.
+
+SQLite and DuckDB do it with the same statements.
+"""
 
 import asyncio
 import json
@@ -281,7 +284,7 @@ class Planner:
 
 
 def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan, the batches with their order, and the rejections are the same, whichever database plans.
+    """The plan, the batches with their order, and the rejections are the same, whatever plans them.
 
     DuckDB joins members and ledger at once, or in parts.
     """
