@@ -1,15 +1,16 @@
 """The join of the source with the ledger, part by part: for audiences that do not fit into DuckDB's memory.
 
-A join of two large tables copies both to disk. So the members are first written to a compressed file for each part, a
-range of member keys, and each part is joined in memory with the same range of the ledger. That takes a third less disk,
-and as much CPU as the single join. The statements are in sql/parts.sql.
+A join of two large tables copies both to disk. So one range of member keys is joined after the other, each in memory.
+The rows of a range are next to each other in the ledger, and so are the members of a very large audience, which is
+grouped by such ranges. Those of other audiences are in no order: they are first written to a compressed file for each
+range. The statements are in sql/parts.sql.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from core.planning.schema import create, statements, types_of
 from core.planning.workspace import ROW_GROUP
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 PART = 400_000
 #: Members in shared identities or with changed data fields, up to which parts pay off.
 MOST_IN_SETS = 1_000_000
+#: Members are read from their table in ranges if that reads at most so many times as many rows as there are.
+MOST_READ = 2
+#: Ranges of rows in which the rows of a part are looked for. If they are in more, the rows between are read, too.
+MOST_RANGES = 4
+
+_Ranges: TypeAlias = list[tuple[int, int]]
 
 
 def join_in_parts(con: "duckdb.DuckDBPyConnection", join: str, values: Mapping[str, Any]) -> bool:
@@ -40,21 +47,58 @@ def join_in_parts(con: "duckdb.DuckDBPyConnection", join: str, values: Mapping[s
 
     sample = con.execute(sql["sample_desired"]) if members >= known else con.execute(sql["sample_ledger"], mapping)
     bounds = bounds_of([key for (key,) in sample.fetchall()], parts)
-    zones = con.execute(sql["find_zones"], mapping | {"zone": ROW_GROUP}).fetchall()
+    limits = list(zip(["", *bounds], [*bounds, None], strict=True))
+    of_ledger = _find_ranges(con, "ledger", f"mapping_id = {mapping['mapping_id']:d}", limits)
+    of_desired = _find_ranges(con, "desired", "true", limits)
+    is_in_order = sum(end - first for ranges in of_desired for first, end in ranges) <= MOST_READ * members
     con.execute(create("joined"))
-    (spill,) = con.execute("SELECT current_setting('temp_directory')").fetchall()[0]
-    with TemporaryDirectory(prefix="parts-", dir=Path(spill).parent) as directory:
-        with_parts = sql["with_parts"].format(part=part_of("member_key", bounds))
-        files = divide(con, with_parts, types_of("desired"), Path(directory), len(bounds) + 1)
-        for file, (low, high) in zip(files, pairwise(["", *bounds, None]), strict=True):
-            first, end = _rows_in(zones, low or "", high)
-            part = {"first": first, "end": end, "low": low, "high": high}
-            with open_part(con, file, "desired_part"):
-                con.execute(f"{sql['join_part']}\n{join}", {**values, **part})
+    with TemporaryDirectory(prefix="parts-", dir=_spill_of(con).parent) as directory:
+        files: list[Path] = []
+        if not is_in_order:
+            with_parts = sql["with_parts"].format(part=part_of("member_key", bounds))
+            files = divide(con, with_parts, types_of("desired"), Path(directory), len(bounds) + 1)
+        for index, (low, high) in enumerate(limits):
+            with open_part(con, files[index], "desired_part") if files else nullcontext():
+                desired = "FROM desired_part" if files else _rows_of("desired", "true", of_desired[index])
+                ledger = _rows_of("ledger", "mapping_id = $mapping_id", of_ledger[index])
+                start = sql["join_part"].format(ledger=ledger, desired=desired)
+                con.execute(f"{start}\n{join}", {**values, "low": low, "high": high})
     return True
 
 
-def _rows_in(zones: Sequence[tuple[int, str, str]], low: str, high: str | None) -> tuple[int, int]:
-    """Return the range of rows of the ledger (end excluded) that has the keys from `low` on, and before `high`."""
-    numbers = [zone for zone, least, most in zones if most >= low and (high is None or least < high)]
-    return (min(numbers) * ROW_GROUP, (max(numbers) + 1) * ROW_GROUP) if numbers else (0, 0)
+def _find_ranges(
+    con: "duckdb.DuckDBPyConnection", table: str, condition: str, limits: Sequence[tuple[str, str | None]]
+) -> list[_Ranges]:
+    """Return the ranges of rows (end excluded) in which a table has the keys of each part.
+
+    `limits` are the first key of a part, and the first one after it (None: there is none).
+    """
+    find = statements("parts.sql")["find_zones"].format(table=table, condition=condition)
+    zones: list[tuple[int, str, str]] = con.execute(find, {"zone": ROW_GROUP}).fetchall()
+    return [
+        _merged([zone for zone, least, most in zones if most >= low and (high is None or least < high)])
+        for low, high in limits
+    ]
+
+
+def _merged(zones: Sequence[int]) -> _Ranges:
+    """Return the ranges of rows in these zones, in ascending order: as few as there are, and at most MOST_RANGES."""
+    ranges: _Ranges = []
+    for zone in zones:
+        if ranges and ranges[-1][1] == zone * ROW_GROUP:
+            ranges[-1] = (ranges[-1][0], (zone + 1) * ROW_GROUP)
+        else:
+            ranges.append((zone * ROW_GROUP, (zone + 1) * ROW_GROUP))
+    return ranges if len(ranges) <= MOST_RANGES else [(ranges[0][0], ranges[-1][1])]
+
+
+def _rows_of(table: str, condition: str, ranges: _Ranges) -> str:
+    """Return the SELECT for the rows of a part in these ranges of a table."""
+    select = statements("parts.sql")["read_part"]
+    return " UNION ALL ".join(
+        select.format(table=table, condition=condition, first=first, end=end) for first, end in ranges or [(0, 0)]
+    )
+
+
+def _spill_of(con: "duckdb.DuckDBPyConnection") -> Path:
+    return Path(con.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])

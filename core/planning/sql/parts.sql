@@ -17,19 +17,21 @@ SELECT member_key FROM desired USING SAMPLE 20000 ROWS;
 SELECT member_key FROM (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id) USING SAMPLE 20000 ROWS;
 
 -- name: find_zones
--- The smallest and the largest key in each zone: so many rows of the ledger one after the other. The ledger is mostly
--- sorted by its key, so a part is in a few zones. (DuckDB's own statistics know the first eight bytes of a key.)
-SELECT rowid // $zone AS zone, min(member_key), max(member_key) FROM ledger
-WHERE mapping_id = $mapping_id GROUP BY zone ORDER BY zone;
+-- The smallest and the largest key in each zone: so many rows one after the other. If a table is mostly sorted by its key, a
+-- part is in a few zones. (DuckDB's own statistics know the first eight bytes of a key.)
+SELECT rowid // $zone AS zone, min(member_key), max(member_key) FROM {table}
+WHERE {condition} GROUP BY zone ORDER BY zone;
 
 -- name: with_parts
 -- The members, each with the number of its part.
 SELECT member_key, email, user_id, is_counted, ({part})::UTINYINT AS part FROM desired;
 
+-- name: read_part
+-- The rows of a part in a range of rows. (The schema tells the table from the part of the same name.)
+SELECT * FROM main.{table} WHERE {condition} AND rowid >= {first} AND rowid < {end}
+    AND member_key >= $low AND ($high IS NULL OR member_key < $high);
+
 -- name: join_part
 -- The beginning of a statement that goes on with `join` in diff.sql: one part of both sides.
 INSERT INTO joined
-WITH known AS (
-    SELECT * FROM ledger WHERE mapping_id = $mapping_id AND rowid >= $first AND rowid < $end
-        AND member_key >= $low AND ($high IS NULL OR member_key < $high)
-), desired AS (FROM desired_part)
+WITH known AS ({ledger}), desired AS ({desired})

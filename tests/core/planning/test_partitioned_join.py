@@ -9,6 +9,7 @@ from core.planning import partitioned_join
 from core.planning.partitioned_join import join_in_parts
 from core.planning.schema import create
 from core.planning.workspace import fill_ledger, insert, workspace
+from core.sources import row_parts
 
 KEYS = ["'", "''", "~", "é", "🙂", "a\nb", "-1", "customer:1", "customer:2", *(str(number) for number in range(40))]
 JOIN = """
@@ -29,9 +30,29 @@ async def test_join_in_parts_is_the_join(
     monkeypatch.setattr(partitioned_join, "PART", 4)
     monkeypatch.setattr(partitioned_join, "ROW_GROUP", 3)
     order = random.Random("rows")
-    rows = [(mapping_id, key, f"{key}@{mapping_id}", None, mapping_id == 7) for mapping_id in (7, 8) for key in known]
+    rows = _ledger(known)
     order.shuffle(rows)
-    desired = [(key, None, f"user {key}", True) for key in order.sample(members, len(members))]
+    await _compare(tmp_path, order.sample(members, len(members)), rows)
+
+
+@pytest.mark.parametrize("late", [(), ("-1", "~"), ("", "17", "2", "35", "é")])
+async def test_members_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: tuple[str, ...]) -> None:
+    """The same if members come in the order of their keys, as from a very large file, but for a few at the end."""
+    monkeypatch.setattr(partitioned_join, "PART", 12)
+    monkeypatch.setattr(partitioned_join, "ROW_GROUP", 2)
+    monkeypatch.setattr(partitioned_join, "MOST_RANGES", 2)
+    monkeypatch.setattr(row_parts, "divide", None)  # nothing is written to files
+    keys = sorted(set(KEYS) - set(late))
+    await _compare(tmp_path, [*keys, *late], _ledger(keys[::2]))
+
+
+def _ledger(keys: list[str]) -> list[tuple[int, str, str, None, bool]]:
+    return [(mapping_id, key, f"{key}@{mapping_id}", None, mapping_id == 7) for mapping_id in (7, 8) for key in keys]
+
+
+async def _compare(tmp_path: Path, members: list[str], rows: list[tuple[int, str, str, None, bool]]) -> None:
+    """Join members with rows of the ledger in parts, and compare the result with that of a single join."""
+    desired = [(key, None, f"user {key}", True) for key in members]
     async with workspace(tmp_path, "run", 100) as con:
         con.execute(create("desired", "shared_keys", "shared_user_ids", "changed_fields"))
         insert(con, "desired", desired)
