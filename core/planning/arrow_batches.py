@@ -8,7 +8,6 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import core.sources.arrow  # noqa: F401 - sets the memory pool
 from core.models.batch import Phase
 from core.planning.drafts import SEPARATORS, draft
 from core.planning.field_batches import bounds_by_size, fields_of_batches

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from core import alerting
 from core.engine import Engine
 from core.errors import SyncError
@@ -64,7 +62,6 @@ async def write_due(engine: Engine) -> None:
 
 async def write(engine: Engine, log: RunLog, run_id: str) -> None:
     """Write a run that has ended, and record that. Raises the errors of `Place`."""
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     if run is None or run.finished_at is None:

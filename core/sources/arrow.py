@@ -14,8 +14,6 @@ from pyarrow import csv
 if TYPE_CHECKING:
     import duckdb
 
-pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep about 30 MB more
-
 # What follows the backslash of an escape. (A pattern that begins with anything but a letter looks at each byte.)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _TYPES = {
