@@ -73,3 +73,17 @@ def open_part(con: "duckdb.DuckDBPyConnection", file: Path, name: str) -> Iterat
         yield
         con.unregister(name)
     file.unlink()
+
+
+@contextmanager
+def load_part(con: "duckdb.DuckDBPyConnection", file: Path, name: str) -> Iterator[int]:
+    """Let several statements read a part as the table `name`, and delete its file at the end of the block.
+
+    Yields the number of rows. They are in memory, which DuckDB's limit does not count.
+    """
+    with pa.OSFile(str(file)) as stream:
+        rows = pa.ipc.open_stream(stream).read_all().combine_chunks()
+    con.register(name, rows)
+    yield rows.num_rows
+    con.unregister(name)
+    file.unlink()
