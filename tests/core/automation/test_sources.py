@@ -93,10 +93,10 @@ async def test_partial_uploads_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async with automated(tmp_path, None, monkeypatch) as world:
         await world.source()
         await world.schedule()
-        whole = world.write("audience.csv", range(6)).read_bytes()
+        whole = world.write("audience.csv", range(1, 7)).read_bytes()
         packed = world.folder / "other.zip"
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("audience.csv", whole.replace(b"p5", b"p6"))
+            archive.writestr("audience.csv", whole.replace(b"p6", b"p7"))
         zipped = packed.read_bytes()
         for size in range(20, len(whole), 40):
             (world.folder / "audience.csv").write_bytes(whole[:size])
