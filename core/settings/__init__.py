@@ -11,7 +11,13 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from core.errors import SettingsError
 from core.settings.faults import describe_range
@@ -221,6 +227,23 @@ class Settings(BaseSettings):
     )
 
     _variables: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave out a source that contains no setting: it would take milliseconds to look for every one."""
+        variables = {_variable(name).lower() for name in settings_cls.model_fields}
+        return init_settings, *(
+            source
+            for source in (env_settings, dotenv_settings)
+            if not (isinstance(source, EnvSettingsSource) and variables.isdisjoint(source.env_vars))
+        )
 
     def variable_of(self, name: str) -> str:
         """Return the variable that a secret setting comes from: `name`, or the one of its file or its command."""
