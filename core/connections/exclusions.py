@@ -172,11 +172,11 @@ async def exclusions_of(
     """
     async with engine.database.read() as db:
         mapping = await mappings.by_id(db, run.mapping_id)
-        salt = await salts.find(db, engine.vault, salts.EXCLUSIONS)
-    if mapping is None or not mapping.exclusions or salt is None:
+        chosen = () if mapping is None else mapping.exclusions
+        salt = await salts.find(db, engine.vault, salts.EXCLUSIONS) if chosen else None
+    if salt is None:
         yield None
         return
-    chosen = mapping.exclusions
     files = values_of(chosen, ExclusionKind.FILE)
     async with fetch_files(files, directory, engine.fetchers, allowed) as paths:
         yield ExclusionSettings(

@@ -62,8 +62,8 @@ class SuppressionList:
 async def forgotten(db: AsyncConnection, vault: Vault, account_id: str | None) -> SuppressionList | None:
     """Return the people erased at the request of an account, or None if there are none."""
     digests = list((await db.execute(select(erased_identities.c.digest).distinct().where(_of(account_id)))).scalars())
-    salt = await salts.find(db, vault, salts.ERASURE)
-    return SuppressionList(salt, digests) if digests and salt else None
+    salt = await salts.find(db, vault, salts.ERASURE) if digests else None
+    return None if salt is None else SuppressionList(salt, digests)
 
 
 async def stamps(db: AsyncConnection, account_id: str, of: Collection[str]) -> dict[str, int]:
