@@ -561,9 +561,10 @@ inbox = Table(
     # the run that has claimed it
     Column("run_id", Text),
     Index(None, "mapping_id", "pending_since", "event_ms"),
-    Index(None, "run_id"),
     sqlite_with_rowid=False,
 )
+# where run_id is not null
+Index("inbox_run_id_ix", inbox.c.run_id)
 
 #: Processed Firehose messages, so that a repeated message counts once.
 processed_messages = Table(

@@ -182,7 +182,6 @@ CREATE TABLE inbox (
     )
     WITHOUT ROWID;
 CREATE INDEX inbox_mapping_id_waiting_since_stamp_ix ON inbox (mapping_id, waiting_since, stamp);
-CREATE INDEX inbox_run_id_ix ON inbox (run_id);
 CREATE TABLE messages (
     id TEXT NOT NULL,
     at FLOAT NOT NULL,
@@ -504,4 +503,5 @@ CREATE TABLE reports (
 CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
 CREATE INDEX batches_sent_ix ON batches (run_id) WHERE state = 'sent';
-INSERT INTO alembic_version VALUES ('0039');
+CREATE INDEX inbox_run_id_ix ON inbox (run_id) WHERE run_id IS NOT NULL;
+INSERT INTO alembic_version VALUES ('0040');
