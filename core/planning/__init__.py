@@ -3,7 +3,8 @@
     source -> identity_mapping -> diff -> batching
 
 core/sources does the first step and the modules here do the others, all in a workspace of DuckDB, or of SQLite if there
-are few members (sql/schema.sql describes its tables). A few live changes are planned in Python (`live_planner`).
+are few members (sql/schema.sql describes its tables). Most of these are planned in Python: `small_planner`, and
+`live_planner` for live changes.
 
 An undo has no source: `applied_changes` and `undo_planner` replace the first two steps. In a repair, `list_people` and
 `repair_planner` do. A run that takes everyone off has none either (`emptying_planner`).

@@ -1,10 +1,11 @@
 """Batching: the classified members, split into batches in the order in which they are sent."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from core.identity import PLACEHOLDER_DOMAIN
-from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
+from core.models.batch import BATCH_SIZE, COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, encode
 from core.planning.drafts import drafts_of_rows
 from core.planning.schema import columns_of
 from core.planning.small_workspace import SmallWorkspace
@@ -195,6 +196,24 @@ def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> I
     ranges = ({**values, "low": low, "high": high} for low, high in slices)
     chunks = (chunk for each in ranges for chunk in read_chunks(con.cursor(), query, CHUNK, each))
     yield from drafts_of_chunks(phase, chunks, BATCH_SIZE, with_fields=with_fields)
+
+
+def drafts_of_entries(phase: Phase, ordered: Sequence[tuple[str, bool, str, tuple[Any, ...]]]) -> Iterator[Draft]:
+    """Yield the batches of few entries that are in their order.
+
+    Each is a place, whether it is a duplicate of an entry before it, a member key, and the values of a BatchEntry.
+    """
+    leading = [place for place, (_, follows, _, _) in enumerate(ordered) if not follows]
+    for low, high in pairwise([0, *leading[BATCH_SIZE::BATCH_SIZE], len(ordered)]):
+        if low < high:
+            entries = [entry for _, _, _, entry in ordered[low:high]]
+            roles = [entry[0] for entry in entries]
+            yield Draft(
+                phase=phase,
+                sent_size=len(roles) - roles.count(Operation.DUPLICATE.value),
+                counted_size=sum(map(roles.count, COUNTED)),
+                members=encode(entries),
+            )
 
 
 def _slices(

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from core.identity import ProjectType
+from core.identity import ProjectType, UserIdField
 from core.iterable import FailureReason
 from core.models.batch import Phase
 from core.models.run import Run, RunPlan, SyncMode
 from core.planning.ledger_lookup import LedgerLookup
-from core.planning.live_diff import DiffSettings, plan_changes
-from core.planning.live_rejections import LiveChange, map_changes, reject_forgotten, reject_suppressed
-from core.planning.live_source import live_source
+from core.planning.live_source import live_source, mpid_of
 from core.planning.plan_storage import work_of
 from core.planning.run_source import sync_mode
+from core.planning.small_diff import DiffSettings, compare
+from core.planning.small_rejections import map_few, reject_forgotten, reject_suppressed
 from core.store.batches import Draft
 from core.store.erasures import SuppressionList
 from core.store.ledger import Entry
@@ -36,6 +37,30 @@ class LivePlan:
         return [draft.phase for draft in self.drafts]
 
 
+class LiveChange(Protocol):
+    """A change of one member, as the inbox has it."""
+
+    @property
+    def member_key(self) -> str:
+        """The member's key, which tells each person apart."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the member has joined or left."""
+
+    @property
+    def email(self) -> str | None:
+        """The email in the message."""
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer id in the message."""
+
+    @property
+    def hashed_fields(self) -> int:
+        """Bits of core.store.inbox: the identities that are present only as hashes."""
+
+
 class LivePlanning:
     """The planning of up to SMALL_MEMBERS live changes of a run.
 
@@ -50,9 +75,16 @@ class LivePlanning:
         self._source = live_source(len(changes), has_fields=False)
         self._mode = sync_mode(planned, target, self._source)
         # no leavers are computed for a mapping that keeps them
-        self._removes = self._mode is SyncMode.DELTA and target.removal_policy is not RemovalPolicy.KEEP
+        self._diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else self._mode
         self._joined = sum(change.is_member for change in changes)
-        self._members = map_changes(changes, planned.user_id_field, planned.project_type, with_removals=self._removes)
+        # the rule looks at the mpid only if that is sent
+        mpid = mpid_of if planned.user_id_field is UserIdField.MPID else _no_mpid
+        rows = (
+            (each.member_key, mpid(each.member_key), each.is_member, each.email, each.customer_id, each.hashed_fields)
+            for each in changes
+        )
+        with_removals = self._diff_mode is SyncMode.DELTA
+        self._members = map_few(rows, planned.user_id_field, planned.project_type, with_removals=with_removals)
         self._last_known: dict[str, str] = {}
 
     @property
@@ -60,17 +92,13 @@ class LivePlanning:
         """The member keys whose last known emails are needed."""
         if self._planned.project_type is not ProjectType.EMAIL:  # in others a user id alone is precise
             return []
-        leavers = self._members.leavers.items()
-        return sorted(key for key, leaver in leavers if leaver.reason is None and leaver.identity.email is None)
+        return self._members.without_email
 
     def lookup(self, mapping_ids: Sequence[int], last_known: Sequence[tuple[str, str]] = ()) -> LedgerLookup:
         """Return what to look up in the ledger. `mapping_ids` are all mappings of the list, `last_known` the emails."""
         self._last_known = dict(last_known)
-        members = [(key, *identity) for key, identity in self._members.desired.items()]
-        for key, leaver in self._members.leavers.items():
-            email, user_id = leaver.identity
-            members.append((key, self._last_known.get(key) if email is None else email, user_id))
-        return LedgerLookup(members, self._target.id, mapping_ids, self._planned.project_type)
+        identities = self._members.identities(self._last_known)
+        return LedgerLookup(identities, self._target.id, mapping_ids, self._planned.project_type)
 
     def plan(
         self,
@@ -85,10 +113,10 @@ class LivePlanning:
             reject_forgotten(members, ledger_rows, target.id, field, forgotten)
         if suppressed is not None:
             reject_suppressed(members, ledger_rows, target.id, field, suppressed)
-        settings = DiffSettings(target.id, field, planned.project_type, self._removes)
-        counts, drafts = plan_changes(members, ledger_rows, self._last_known, settings)
-        rejected = sorted(members.rejected, key=lambda each: each.member_key or "")
-        requests = work_of(drafts).requests
+        settings = DiffSettings(target.id, field, planned.project_type, self._diff_mode)
+        diff = compare(members, ledger_rows, self._last_known, settings)
+        rejected = members.ordered_rejections
+        requests = work_of(diff.drafts).requests
         plan = RunPlan(
             shape=self._source.shape,
             file_name=self._source.file_name,
@@ -101,6 +129,10 @@ class LivePlanning:
             settings=target.settings_digest,
             requests=requests,
             seconds=requests / planned.rate if planned.rate else 0.0,
-            **asdict(counts),
+            **asdict(diff.counts),
         )
-        return LivePlan(plan, self._mode, drafts, rejected)
+        return LivePlan(plan, self._mode, diff.drafts, rejected)
+
+
+def _no_mpid(_member_key: str) -> None:
+    return None

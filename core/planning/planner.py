@@ -1,6 +1,6 @@
 """Planning a run from its source: which changes it would make to the list, and which members can't be synced."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,13 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.data_fields import MOST_FIELDS
-from core.models.run import Run, RunPlan, SyncMode, digest_of
+from core.models.run import Guard, Run, RunPlan, SyncMode, digest_of
 from core.planning import small_workspace
 from core.planning.adoption import adopt_list
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
-from core.planning.approved_changes import count_outside, load_approved_changes
+from core.planning.approved_changes import OutsideApproval, count_outside, load_approved_changes
 from core.planning.data_fields import FieldSettings, load_fields
-from core.planning.diff import diff_against_ledger
+from core.planning.diff import DiffCounts, diff_against_ledger
 from core.planning.exclusions import ExclusionSettings
 from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
@@ -23,13 +23,15 @@ from core.planning.ledger_lookup import load_relevant_ledger, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
 from core.planning.live_source import restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
-from core.planning.plan_storage import add_plan, discard_drafts, store_plan
+from core.planning.plan_storage import Work, add_plan, discard_drafts, store_plan, work_of
 from core.planning.removal_limits import DELETED, removal_note
-from core.planning.run_source import open_source, sync_mode
+from core.planning.run_source import open_source, read_small_file, sync_mode
+from core.planning.small_planner import plan_small_file
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import Workspace, load_ledger, run, scalar
 from core.sources import Source
+from core.sources.small_files import SmallAudience
 from core.store import approvals, batches, inbox, last_known_emails, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
@@ -93,10 +95,17 @@ async def plan_run(
     if is_light and (few := await _plan_few(database, planned, target, mapping_ids, suppressed, forgotten)) is not None:
         guards = tuple(check_project_type(target, planned.project_type))
         return with_open_guards(planned, PlanResult(few.plan, few.mode, revision), guards, None)
+    list_size, in_duckdb = sum(sizes.values()), fields is not None or exclusions is not None
+    small = None if in_duckdb else await read_small_file(database, planned, target, list_size)
+    if small is not None and not merges and not had_approval(planned):
+        changes = await _plan_small(
+            database, planned, target, mapping_ids, small, erased, suppressed, forgotten, sizes.get(target.id, 0)
+        )
+        return await _result(
+            database, planned, target, changes, revision, address=address, source_at=source_at, is_deleted=is_deleted
+        )
     ledger_size = sizes.get(target.id, 0)
-    opening = open_source(
-        database, data_dir, planned, target, memory_mb, erased, fields, sum(sizes.values()), exclusions
-    )
+    opening = open_source(database, data_dir, planned, target, memory_mb, erased, fields, list_size, exclusions, small)
     async with opening as opened:
         con, source, source_digest = opened.con, opened.source, opened.digest
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
@@ -141,20 +150,92 @@ async def plan_run(
         forgotten_count, excluded_count = (scalar(con, _COUNT.format(reason=each)) for each in _COUNTED_REASONS)
         rejected, to_replace = scalar(con, _COUNT_REJECTED), scalar(con, _COUNT_REPLACED)
         work = await store_plan(con, database, planned.id, None if fields is None else fields.vault)
+    changes = _Changes(
+        source=source,
+        digest=source_digest,
+        mode=mode,
+        diff_mode=diff_mode,
+        members=members,
+        counts=counts,
+        rejected=rejected,
+        forgotten=forgotten_count,
+        excluded=excluded_count,
+        replaced=to_replace,
+        ledger_size=ledger_size,
+        work=work,
+        problems=problems,
+        notes=(*field_notes, *([] if adopted is None else [f"List {target.list_id}: {adopted.message}"])),
+        guards=() if adopted is None else (adoption_guard(target.list_id, adopted.message),),
+        outside=outside,
+    )
+    return await _result(
+        database,
+        planned,
+        target,
+        changes,
+        revision,
+        address=address,
+        source_at=source_at,
+        is_deleted=is_deleted,
+        merges=merges,
+        fields=fields,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What a run would change, and what its guards look at. `digest` is that of the source."""
+
+    source: Source
+    digest: str
+    mode: SyncMode
+    diff_mode: SyncMode
+    members: int
+    counts: DiffCounts
+    rejected: int
+    forgotten: int
+    excluded: int
+    replaced: int
+    ledger_size: int
+    work: Work
+    problems: IdentityProblems
+    notes: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    """Guards that come first."""
+    outside: OutsideApproval | None = None
+    """How many changes are not in the plan that was approved (None: no plan was)."""
+
+
+async def _result(
+    database: Database,
+    planned: Run,
+    target: AudienceMapping,
+    changes: _Changes,
+    revision: int,
+    *,
+    address: str | None,
+    source_at: float | None,
+    is_deleted: bool,
+    merges: bool = False,
+    fields: FieldSettings | None = None,
+) -> PlanResult:
+    """Check the guards of a plan that is stored. The parameters are as for `plan_run`."""
+    source, counts, mode = changes.source, changes.counts, changes.mode
     history, deltas, read_at = await _before(
-        database, planned, target.id, mode, source, source_digest, address or planned.request.path
+        database, planned, target.id, mode, source, changes.digest, address or planned.request.path
     )
     numbers = PlannedNumbers(
-        members,
+        changes.members,
         counts.left,
         counts.to_add,
         counts.to_remove,
-        ledger_size,
-        to_replace,
-        to_merge=work.renames if merges else 0,
+        changes.ledger_size,
+        changes.replaced,
+        to_merge=changes.work.renames if merges else 0,
     )
     guards = (
-        *check_project_type(target, project_type),
+        *changes.guards,
+        *check_project_type(target, planned.project_type),
         *check_guards(
             mode,
             target,
@@ -162,11 +243,9 @@ async def plan_run(
             numbers,
             history=history,
             source_at=read_at if source_at is None else source_at,
-            problems=problems,
+            problems=changes.problems,
         ),
     )
-    if adopted is not None:
-        guards = (adoption_guard(target.list_id, adopted.message), *guards)
     plan = RunPlan(
         shape=source.shape,
         file_name=source.file_name,
@@ -178,26 +257,63 @@ async def plan_run(
         rows_merged=source.merged_rows,
         notes=(
             *source.notes,
-            *field_notes,
-            *([] if adopted is None else [f"List {target.list_id}: {adopted.message}"]),
+            *changes.notes,
         ),
         fields=dict(fields.choices) if fields is not None else {},
         other_columns=source.other_columns[:MOST_FIELDS],
-        removal_note=DELETED if is_deleted else _removal_note(source, diff_mode, deltas, counts.left, is_live=live),
-        members=members,
-        rejected=rejected,
-        forgotten=forgotten_count,
-        excluded=excluded_count,
+        removal_note=DELETED
+        if is_deleted
+        else _removal_note(source, changes.diff_mode, deltas, counts.left, is_live=planned.request.live),
+        members=changes.members,
+        rejected=changes.rejected,
+        forgotten=changes.forgotten,
+        excluded=changes.excluded,
         settings=target.settings_digest,
-        ledger_size=ledger_size,
-        requests=work.requests,
+        ledger_size=changes.ledger_size,
+        requests=changes.work.requests,
         to_merge=numbers.to_merge,
-        seconds=work.requests / planned.rate if planned.rate else 0.0,
-        source_digest=source_digest,
+        seconds=changes.work.requests / planned.rate if planned.rate else 0.0,
+        source_digest=changes.digest,
         source_at=read_at if source_at is None else None,
         **asdict(counts),
     )
-    return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
+    return with_open_guards(planned, PlanResult(plan, mode, revision), guards, changes.outside)
+
+
+async def _plan_small(
+    database: Database,
+    planned: Run,
+    target: AudienceMapping,
+    mapping_ids: list[int],
+    small: SmallAudience,
+    erased: SuppressionList | None,
+    suppressed: SuppressionList | None,
+    forgotten: tuple[Path | None, Path | None] | None,
+    ledger_size: int,
+) -> _Changes:
+    """Plan a small file in memory, and store its drafts."""
+    mode = sync_mode(planned, target, small.source)
+    diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
+    rows = [(*row, 0) for row in small.rows]
+    plan = await plan_small_file(
+        database, planned, diff_mode, mapping_ids, rows, small.source, erased, suppressed, forgotten
+    )
+    await add_plan(database, planned.id, plan.rejected, plan.diff.drafts)
+    return _Changes(
+        source=small.source,
+        digest=small.digest,
+        mode=mode,
+        diff_mode=diff_mode,
+        members=plan.members,
+        counts=plan.diff.counts,
+        rejected=len(plan.rejected),
+        forgotten=sum(each.reason == FailureReason.FORGOTTEN for each in plan.rejected),
+        excluded=0,
+        replaced=plan.diff.replaced,
+        ledger_size=ledger_size if plan.ledger_size is None else plan.ledger_size,
+        work=work_of(plan.diff.drafts),
+        problems=plan.diff.problems,
+    )
 
 
 async def _plan_few(

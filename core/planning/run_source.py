@@ -77,10 +77,12 @@ async def open_source(
     fields: FieldSettings | None,
     ledger_size: int,
     exclusions: ExclusionSettings | None = None,
+    small: SmallAudience | None = None,
 ) -> AsyncIterator[RunSource]:
     """Read the members of a run, for the length of the block. `ledger_size` is that of all mappings of the list.
 
-    With `exclusions`, the workspace has their tables, and is one of DuckDB.
+    `small` is what `read_small_file` has returned; None: it was not asked, or the file is not of that kind. With
+    `exclusions`, the workspace has their tables, and is one of DuckDB.
 
     Raises InputError if a file can't be used.
     """
@@ -89,7 +91,7 @@ async def open_source(
             yield opened
         return
     needs_duckdb = fields is not None or exclusions is not None
-    if not needs_duckdb and (small := await _read_small(database, planned, target, ledger_size)) is not None:
+    if small is not None and not needs_duckdb:
         async with _small_source(small.source, [(*row, 0) for row in small.rows], [], erased, small.digest) as opened:
             yield opened
         return
@@ -118,10 +120,15 @@ async def open_source(
         yield opened
 
 
-async def _read_small(
+async def read_small_file(
     database: Database, planned: Run, target: AudienceMapping, ledger_size: int
 ) -> SmallAudience | None:
-    """Read the members of a run without DuckDB. Returns None if they are not in a small, plain file."""
+    """Read the members of a run without DuckDB. Returns None if they are not in a small, plain file.
+
+    `ledger_size` is that of all mappings of the list.
+    """
+    if planned.request.live:
+        return None
     paths = paths_of(planned)
     if target.is_live or len(paths) > 1 or not _are_few(planned, 0, 0, 0):
         return None

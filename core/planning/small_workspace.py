@@ -1,8 +1,8 @@
 """The workspace of a small planning: SQLite in memory, which executes the same statements as DuckDB.
 
-Opening DuckDB and planning a handful of changes in it takes 100 ms of CPU, and SQLite takes 3. Most live changes need
-neither (core/planning/live_diff.py). The rules are written in DuckDB's SQL; what SQLite words differently is translated
-here. A property test compares both.
+Opening DuckDB and planning a handful of changes in it takes 100 ms of CPU, and SQLite takes 3. Most small plannings
+need neither (core/planning/small_diff.py). The rules are written in DuckDB's SQL; what SQLite words differently is
+translated here. A property test compares both.
 
 The translation knows the SQL of this package, not all of DuckDB's. SQLite refuses most of the rest as an error of
 syntax. What it would accept and understand differently is refused here: other functions, other joins, LIKE (which
@@ -178,12 +178,12 @@ def _ends_with(text: str | None, end: str) -> bool | None:
     return None if text is None else text.endswith(end)
 
 
-def _lower(text: str | None) -> str | None:
+def lower(text: str | None) -> str | None:
     """As in DuckDB: each character by itself, and one for each (Python has two for the Turkish capital I)."""
     return None if text is None else "".join(character.lower()[0] for character in text)
 
 
-def _trim(text: str | None) -> str | None:
+def trim(text: str | None) -> str | None:
     """As in DuckDB: without spaces of all kinds, but with tabs and line breaks."""
     return None if text is None else text.strip(_SPACES)
 
@@ -194,7 +194,7 @@ _FUNCTIONS = (
     ("sha256", 1, _sha256),
     ("starts_with", 2, _starts_with),
     ("ends_with", 2, _ends_with),
-    ("lower", 1, _lower),
-    ("trim", 1, _trim),
+    ("lower", 1, lower),
+    ("trim", 1, trim),
 )
 _CALLED.update(name for name, _, _ in _FUNCTIONS)

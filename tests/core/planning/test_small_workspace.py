@@ -1,4 +1,4 @@
-"""Small plannings happen in SQLite or, of live changes, in Python, and larger ones in DuckDB: all plan the same.
+"""Small plannings happen in Python or in SQLite, and larger ones in DuckDB: all plan the same.
 
 SQLite and DuckDB do it with the same statements.
 """

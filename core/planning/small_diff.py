@@ -1,20 +1,29 @@
-"""The diff of a few live changes, in Python: who changes on the list, and the batches that say so.
+"""The diff of few members, in Python: who changes on the list, and the batches that say so.
 
 The rules are those of core/planning/diff.py and core/planning/batching.py, which plan large audiences in DuckDB. A
-property test compares both. A live change comes alone: no whole audience, no data fields, no exclusions, no plan that
-was approved before, and every member counts.
+property test compares both. Here no data fields are sent and no one is excluded, no plan was approved before, no users
+are merged, and every member counts.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from core.identity import ProjectType, Subscriber, UserIdField, placeholder_email
-from core.models.batch import BATCH_SIZE, COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, encode
+from core.identity import (
+    PLACEHOLDER_DOMAIN,
+    ProjectType,
+    RejectionReason,
+    Subscriber,
+    UserIdField,
+    placeholder_email,
+)
+from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
+from core.models.run import SyncMode
+from core.planning.batching import drafts_of_entries
 from core.planning.diff import DiffCounts
+from core.planning.member_account import IdentityProblems
 from core.store.batches import Draft
 from core.store.ledger import Entry
 from core.store.rejections import Rejection
@@ -34,22 +43,56 @@ class Leaver:
 
 
 @dataclass(slots=True)
-class LiveMembers:
-    """The members of live changes by their keys: who should be on the list, who has left, and who can't be synced."""
+class Members:
+    """Few members by their keys: who should be on the list, who has left, and who can't be synced."""
 
     desired: dict[str, Subscriber]
     leavers: dict[str, Leaver]
     rejected: list[Rejection]
 
+    @property
+    def without_email(self) -> list[str]:
+        """The keys of the leavers without an email, in their order: in an email-based project the last known counts."""
+        return sorted(
+            key for key, leaver in self.leavers.items() if leaver.reason is None and leaver.identity.email is None
+        )
+
+    @property
+    def ordered_rejections(self) -> list[Rejection]:
+        """The rejections in the order of their keys, those without a key last."""
+        return sorted(self.rejected, key=lambda each: (each.member_key is None, each.member_key or ""))
+
+    def identities(self, last_known: Mapping[str, str]) -> list[tuple[str, str | None, str | None]]:
+        """Return member key, email and user id of all that are looked up in the ledger."""
+        identities = [(key, *identity) for key, identity in self.desired.items()]
+        for key, leaver in self.leavers.items():
+            email, user_id = leaver.identity
+            identities.append((key, last_known.get(key) if email is None else email, user_id))
+        return identities
+
 
 @dataclass(frozen=True, slots=True)
 class DiffSettings:
-    """What decides how members are compared. `removes`: members who have left are taken off the list."""
+    """What decides how members are compared, as for `core.planning.diff.diff_against_ledger`.
+
+    `has_mpid` is whether the source has mpids.
+    """
 
     mapping_id: int
     field: UserIdField
     project_type: ProjectType
-    removes: bool
+    mode: SyncMode
+    has_mpid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SmallDiff:
+    """What was found: the counts, the batches in their order, and the identities that are replaced on the list."""
+
+    counts: DiffCounts
+    drafts: list[Draft]
+    replaced: int
+    problems: IdentityProblems
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +182,19 @@ _ORDER = itemgetter(0, 1, 2)
 _Keys = dict[str | None, set[str]]
 
 
-def plan_changes(
-    members: LiveMembers, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
-) -> tuple[DiffCounts, list[Draft]]:
-    """Compare members with the rows of the ledger that matter. Returns the counts, and the batches in their order.
+def compare(
+    members: Members, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
+) -> SmallDiff:
+    """Compare members with the rows of the ledger that matter: in a mirror all of the list.
 
     `last_known` are emails of leavers by member key. Adds to the leavers and to the rejected members.
     """
-    return _Diff(members, ledger, last_known, settings).planned()
+    return _Diff(members, ledger, last_known, settings).compared()
 
 
 class _Diff:
     def __init__(
-        self, members: LiveMembers, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
+        self, members: Members, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
     ) -> None:
         self._settings = settings
         self._rules = _Rules(settings.project_type)
@@ -159,14 +202,14 @@ class _Diff:
         self._others = [row for row in ledger if row[0] != settings.mapping_id]
         self._last_known = last_known
         self._rejected = members.rejected
-        keys = self._ledger_keys(members) if ledger else {}
-        self._desired = _renamed(members.desired, keys)
-        self._leavers = _renamed(members.leavers, keys)
+        self._keys = self._ledger_keys(members) if ledger else {}
+        self._desired = _renamed(members.desired, self._keys)
+        self._leavers = _renamed(members.leavers, self._keys)
         renames = settings.field is UserIdField.MPID
         self._has_renames = renames and settings.project_type is ProjectType.EMAIL
 
-    def planned(self) -> tuple[DiffCounts, list[Draft]]:
-        self._add_former_identities()
+    def compared(self) -> SmallDiff:
+        self._add_leavers()
         members = {key: self._member(key, identity) for key, identity in self._desired.items()}
         self._find_duplicates(members)
         self._classify(members)
@@ -174,10 +217,16 @@ class _Diff:
         self._find_keepers(candidates)
         self._order_removals(candidates)
         batches = _Batches(self._rules, members, candidates)
-        drafts = [draft for phase in Phase for draft in _drafts(phase, batches.rows(phase))]
-        return self._counts(members, candidates), drafts
+        return SmallDiff(
+            counts=self._counts(members, candidates),
+            drafts=[
+                draft for phase in Phase for draft in drafts_of_entries(phase, sorted(batches.rows(phase), key=_ORDER))
+            ],
+            replaced=sum(each.position == 1 and not each.is_leaver for each in candidates),
+            problems=self._problems(members),
+        )
 
-    def _ledger_keys(self, members: LiveMembers) -> dict[str, str]:
+    def _ledger_keys(self, members: Members) -> dict[str, str]:
         """Return the keys under which the ledger knows members that have no mpid."""
         identities = members.desired | {key: leaver.identity for key, leaver in members.leavers.items()}
         without_mpid = {key: each for key, each in identities.items() if key.startswith(("customer:", "email:"))}
@@ -199,11 +248,20 @@ class _Diff:
                 chosen[found_key] = min(chosen.get(found_key, key), key)
         return {key: ledger_key for ledger_key, key in chosen.items()}
 
-    def _add_former_identities(self) -> None:
-        """Former identities that an unfinished run has left in the ledger leave the list."""
+    def _add_leavers(self) -> None:
+        """Add former identities that an unfinished run has left in the ledger.
+
+        In a mirror, whoever is not in the source has left, too. Who was rejected stays on the list.
+        """
+        rejected = {each.member_key for each in self._rejected}
+        is_mirror = self._settings.mode is SyncMode.MIRROR
         for key, (identity, _) in self._own.items():
-            if key.startswith(FORMER_IDENTITY_PREFIX) and key not in self._desired and key not in self._leavers:
+            if key in self._desired or key in self._leavers:
+                continue
+            if key.startswith(FORMER_IDENTITY_PREFIX):
                 self._leavers[key] = Leaver(identity, is_counted=False)
+            elif is_mirror and key not in rejected:
+                self._leavers[key] = Leaver(identity)
 
     def _member(self, key: str, identity: Subscriber) -> _Member:
         known = self._own.get(key)
@@ -301,8 +359,9 @@ class _Diff:
         """
         by_subscriber: dict[str | None, set[str]] = defaultdict(set)
         by_user_id: dict[str | None, set[str]] = defaultdict(set)
+        is_delta = self._settings.mode is SyncMode.DELTA
         for key, (identity, is_confirmed) in self._own.items():
-            if is_confirmed and (self._settings.removes or key in self._leavers):
+            if is_confirmed and (is_delta or key in self._leavers):
                 if (subscriber := self._rules.subscriber_key(identity)) is not None:
                     by_subscriber[subscriber].add(key)
                 if identity.user_id is not None and self._rules.is_kept_by_user_id(identity.email):
@@ -393,6 +452,32 @@ class _Diff:
             to_remove=to_remove,
             unchanged=outcomes.count("unchanged"),
             duplicates=outcomes.count("duplicate") + outcomes.count("retained") + len(leaving) - to_remove,
+        )
+
+    def _problems(self, members: dict[str, _Member]) -> IdentityProblems:
+        """As `core.planning.member_account.identity_problems`."""
+        lost_user_ids = sum(
+            member.known is not None and _has_lost_user_id(member, member.known.identity) for member in members.values()
+        )
+        other = ("customer:", "email:", FORMER_IDENTITY_PREFIX)
+        ledger_keys = self._keys.values() if self._settings.has_mpid else ()
+        lost_mpids = sum(not ledger_key.startswith(other) for ledger_key in ledger_keys)
+        reasons = [each.reason for each in self._rejected]
+        known = [
+            (each.reason, self._own[each.member_key].identity.email)
+            for each in self._rejected
+            if each.member_key in self._own
+        ]
+        lost_subscribers = sum(reason == RejectionReason.NO_USER_ID.value for reason, _ in known)
+        return IdentityProblems(
+            shared_customer_ids=reasons.count(RejectionReason.SHARED_CUSTOMER_ID.value),
+            lost_ids=max(lost_user_ids, lost_mpids, lost_subscribers),
+            lost_emails=sum(
+                reason == RejectionReason.NO_EMAIL.value
+                and email is not None
+                and not email.endswith(f"@{PLACEHOLDER_DOMAIN}")
+                for reason, email in known
+            ),
         )
 
 
@@ -488,6 +573,12 @@ def _shared(members: Iterable[_Member], part: int) -> list[list[_Member]]:
     return [*groups.values()]
 
 
+def _has_lost_user_id(member: _Member, ledger: Subscriber) -> bool:
+    email, user_id = ledger
+    is_same = email is not None and email == member.identity.email
+    return is_same and user_id not in (None, member.key) and member.identity.user_id is None
+
+
 def _precedence_of_user_id(member: _Member) -> tuple[bool, bool, str]:
     known, user_id = member.known, member.identity.user_id
     return not member.is_unchanged, known is None or known.identity.user_id != user_id, member.key
@@ -513,20 +604,3 @@ def _former_state(member: _Member) -> tuple[Any, ...]:
 
 def _row(place: str, role: str, key: str, identity: Subscriber, more: tuple[Any, ...] = ()) -> _Row:
     return place, role == _DUPLICATE, key, (role, key, *identity, more)
-
-
-def _drafts(phase: Phase, rows: Iterable[_Row]) -> Iterator[Draft]:
-    """Yield the batches of a phase, with up to BATCH_SIZE entries that are sent."""
-    ordered = sorted(rows, key=_ORDER)
-    leading = [place for place, (_, follows, *_) in enumerate(ordered) if not follows]
-    for low, high in pairwise([0, *leading[BATCH_SIZE::BATCH_SIZE], len(ordered)]):
-        if low < high:
-            some = ordered[low:high]
-            entries = [entry for _, _, _, entry in some]
-            roles = [entry[0] for entry in entries]
-            yield Draft(
-                phase=phase,
-                sent_size=len(roles) - roles.count(_DUPLICATE),
-                counted_size=sum(map(roles.count, COUNTED)),
-                members=encode(entries),
-            )
