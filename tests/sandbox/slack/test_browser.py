@@ -198,6 +198,25 @@ async def test_panel_switches_a_fault(slack: Slack, page: Page) -> None:
     await slack.wait_for(lambda: slack.faults.active == [])
 
 
+async def test_switch_is_switched_back_at_once(slack: Slack, page: Page) -> None:
+    """A fault is removed even if the answer to adding it was not there yet."""
+    is_switched_back = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await is_switched_back.wait()
+        await route.continue_()
+
+    await page.get_by_role("button", name="Sandbox", exact=True).click()
+    switch = page.get_by_role("switch", name="Channel not found")
+    await page.route("**/slack/faults", hold)
+    async with page.expect_response(lambda response: response.request.method == "DELETE"):
+        await switch.check(force=True)
+        await switch.uncheck(force=True)
+        is_switched_back.set()
+
+    assert slack.faults.active == []
+
+
 async def test_nothing_is_wider_than_the_screen(slack: Slack, page: Page) -> None:
     """Plans, tables, charts and long words fit on the screen."""
     await write(page, "/iterable-sync gallery")

@@ -30,9 +30,16 @@ const ITERABLE_SETTINGS = [
 const PROJECT_TYPES = [["email", "email-based"], ["userId", "userID-based"], ["hybrid", "hybrid"]];
 const MARK = "Switched on in the panel: ";
 
+// One change after the other: to switch a fault off, the answer to switching it on has to be there.
+let changes = Promise.resolve();
+function inTurn(change) {
+  changes = changes.catch(() => {}).then(change);
+  return changes;
+}
+
 function toggle(name, detail, on, change, id) {
   return h("label", { class: "switch" },
-    h("input", { type: "checkbox", role: "switch", checked: on, dataset: { focus: id }, onchange: (event) => change(event.target.checked) }),
+    h("input", { type: "checkbox", role: "switch", checked: on, dataset: { focus: id }, onchange: ({ target: { checked } }) => inTurn(() => change(checked)) }),
     h("span", { class: "track", "aria-hidden": "true" }), h("span", { class: "switch-words" }, name, h("span", { class: "muted" }, detail)));
 }
 
