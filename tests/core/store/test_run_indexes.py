@@ -24,7 +24,7 @@ INSERT INTO runs (id, mapping_id, connection_id, list_id, status, phase, mode, u
     members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled,
     created_at, finished_at, purged)
 {numbers}
-SELECT 'old ' || n, mapping_id, connection_id, n % 10, CASE n % 100 WHEN 0 THEN 'failed' ELSE 'succeeded' END, '',
+SELECT 'old ' || n, mapping_id + 1, connection_id, n % 10, CASE n % 100 WHEN 0 THEN 'failed' ELSE 'succeeded' END, '',
     mode, user_id, rate, request, attempt, members, "left", added, updated, removed, unchanged, duplicates, rejected,
     requests, retries, throttled, n, n, CASE WHEN n < :runs - 10 THEN {true} ELSE {false} END
 FROM numbers, runs WHERE runs.id = :like
@@ -40,11 +40,10 @@ async def fill(database: Database) -> int:
     dialect = database.engine.dialect.name
     true, false = ("1", "0") if dialect == "sqlite" else ("true", "false")
     async with database.write() as db:
-        statement = _FILL.format(numbers=_NUMBERS[dialect], true=true, false=false)
-        await db.execute(text(statement), {"runs": RUNS, "like": run_id})
         other = "INSERT INTO mappings (connection_id, list_id, mode, created_at) SELECT connection_id, 7, mode, 0 FROM"
         await db.execute(text(f"{other} mappings"))
-        await db.execute(text("UPDATE runs SET mapping_id = mapping_id + 1 WHERE id <> :id"), {"id": run_id})
+        statement = _FILL.format(numbers=_NUMBERS[dialect], true=true, false=false)
+        await db.execute(text(statement), {"runs": RUNS, "like": run_id})
     if not database.is_sqlite:  # it has no statistics unless a person asks for them
         async with database.write() as db:
             await db.execute(text("ANALYZE"))
