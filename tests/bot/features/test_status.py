@@ -11,8 +11,8 @@ from core.models.run import RunRequest
 from core.store import alerts, mappings
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST
-from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
-from tests.core.harness import people, queue_run
+from tests.bot.slack.harness import MAYA, TEAM, Workspace, audience, workspace
+from tests.core.harness import people, queue_run, until
 
 
 async def reply_to(bot: Workspace, typed: str, text: str) -> str:
@@ -67,6 +67,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await bot.slack.marketer.open_home()
         home = bot.slack.marketer.user.home
         await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)))
+        await until(lambda: _is_posted(bot, run_id))  # Home may say "Done" before the run's message is posted
 
         text = await reply_to(bot, "history spring", "Latest sync of SpringShoppers")
         assert "*Done*\n3 added\n" in text
@@ -76,6 +77,10 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert text.index("Lapsed") < text.index("SpringShoppers")
         assert f"run {failed}" in text
         assert "\nnone.csv: there is no such file. Check the path.\n[Retry now]" in text
+
+
+async def _is_posted(bot: Workspace, run_id: str) -> bool:
+    return run_id in await bot.services.run_links(TEAM, [run_id])
 
 
 def _both_ended(page: str) -> bool:

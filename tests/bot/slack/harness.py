@@ -12,7 +12,7 @@ import yaml
 from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from bot.services import Services
-from bot.slack import submission
+from bot.slack import message_links, submission
 from core.connections.manage import connect
 from core.connections.mapping_lifecycle import propose
 from core.engine import Engine, open_engine
@@ -33,6 +33,7 @@ from tests.core.harness import QUICK, Member
 
 # On a busy machine, too, a submission is answered with its outcome: tests of the modal that waits set less.
 submission.ACK_WITHIN_S = 30.0
+message_links.ANSWER_WITHIN_S = 30.0  # and Slack names the address of the workspace
 #: How long the local Slack waits for an acknowledgement, in seconds.
 ACK_TIMEOUT = 60.0
 
