@@ -31,6 +31,7 @@ PLAIN_EMAIL_PATTERN = r" *[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+){0,20}@[A-Za-z0-9-]+
 PLAIN_EMAIL_MAX_LENGTH = 200
 
 _USER_ID = re.compile(USER_ID_PATTERN)
+_PLAIN_EMAIL = re.compile(PLAIN_EMAIL_PATTERN)
 # White space, control characters, and halves of surrogate pairs from bad JSON.
 _FORBIDDEN_IN_EMAIL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -146,6 +147,18 @@ def resolve_subscriber(
     if project_type is ProjectType.USER_ID:
         return Subscriber(None, user_id)
     return _without_email(profile, field, user_id)
+
+
+def resolve_plain(email: str | None, user_id: str | None, project_type: ProjectType) -> Subscriber | None:
+    """Return the subscriber of a member or leaver with a plain email and a valid user id, as nearly all have.
+
+    `user_id` is the identity that the User ID setting chooses. Returns None if the member needs the whole rule, which
+    takes three times as long.
+    """
+    if email is None or len(email) > PLAIN_EMAIL_MAX_LENGTH or _PLAIN_EMAIL.fullmatch(email) is None:
+        return None
+    is_usable = project_type is not ProjectType.USER_ID if user_id is None else is_valid_user_id(user_id)
+    return Subscriber(email.strip().lower(), user_id) if is_usable else None
 
 
 def _without_email(profile: Profile, field: UserIdField, user_id: str | None) -> Subscriber | RejectionReason:

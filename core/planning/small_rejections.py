@@ -14,6 +14,7 @@ from core.identity import (
     Subscriber,
     UserIdField,
     resolve_for_removal,
+    resolve_plain,
     resolve_subscriber,
 )
 from core.iterable import FailureReason
@@ -39,8 +40,11 @@ def map_few(
     members = Members({}, {}, [])
     is_by_customer_id, is_by_user_id = field is UserIdField.CUSTOMER_ID, project_type is ProjectType.USER_ID
     for key, mpid, is_member, email, customer_id, hashed in rows:
+        user_id = customer_id if is_by_customer_id else None if mpid is None else str(mpid)
+        outcome: Subscriber | RejectionReason | None = resolve_plain(email, user_id, project_type)
         if not is_member and with_removals:
-            outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashed), field, project_type)
+            if outcome is None:
+                outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashed), field, project_type)
             leaver = Leaver(outcome) if isinstance(outcome, Subscriber) else Leaver(_NOBODY, reason=outcome.value)
             members.leavers[key] = leaver
         if is_by_customer_id and key.startswith(SHARED_ID_PREFIX):
@@ -48,7 +52,8 @@ def map_few(
             reason = RejectionReason.NO_EMAIL if is_nobody else RejectionReason.SHARED_CUSTOMER_ID
             members.rejected.append(Rejection(key, email, customer_id, reason.value))
         elif is_member:
-            outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashed), field, project_type)
+            if outcome is None:
+                outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashed), field, project_type)
             if isinstance(outcome, Subscriber):
                 members.desired[key] = outcome
             else:

@@ -17,6 +17,7 @@ from core.identity import (
     PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
+    ProjectType,
     RejectionReason,
     Subscriber,
     UserIdField,
@@ -25,6 +26,7 @@ from core.identity import (
     normalize_email,
     placeholder_email,
     resolve_for_removal,
+    resolve_plain,
     resolve_subscriber,
 )
 from core.planning.identity_mapping import map_members
@@ -306,6 +308,25 @@ def test_plain_members_need_no_mapping(
         assert resolve_subscriber(Profile(mpid, email, customer_id), field) == Subscriber(
             email.strip().lower(), user_id
         )
+
+
+@given(PROFILES, FIELDS, st.sampled_from(ProjectType))
+def test_plain_members_are_mapped_as_all_others(
+    profile: Profile, field: UserIdField, project_type: ProjectType
+) -> None:
+    """The short way for plain members finds the subscriber that the whole rule finds, or none."""
+    user_id = profile.customer_id if field is CUSTOMER_ID else None if profile.mpid is None else str(profile.mpid)
+    subscriber = resolve_plain(profile.email, user_id, project_type)
+    if subscriber is not None:
+        assert resolve_subscriber(profile, field, project_type) == subscriber
+        assert resolve_for_removal(profile, field, project_type) == subscriber
+
+
+@given(PLAIN_EMAIL, st.none() | USER_ID, st.sampled_from(ProjectType))
+def test_plain_members_take_the_short_way(email: str, user_id: str | None, project_type: ProjectType) -> None:
+    """Only a long address, or a userID-based project without the user id, needs the whole rule."""
+    is_plain = len(email) <= PLAIN_EMAIL_MAX_LENGTH and (user_id is not None or project_type is not ProjectType.USER_ID)
+    assert (resolve_plain(email, user_id, project_type) is not None) is is_plain
 
 
 @pytest.fixture(scope="module")
