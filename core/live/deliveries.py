@@ -204,8 +204,9 @@ class Deliveries:
             merged.append(Ended(run, daily_run_id))
         await live_mappings.note_days(db, noted)
         await live_runs.merge(db, merged)
-        list_keys = {(end.run.connection_id, end.run.list_id) for end in ends}
-        await list_checks.schedule_new(db, list_keys, now + CHECK_EVERY_S)
+        unchecked = {(end.run.connection_id, end.run.list_id) for end in ends if not end.delivery.state.has_check}
+        if unchecked:
+            await list_checks.schedule_new(db, unchecked, now + CHECK_EVERY_S)
 
 
 async def _record(recorder: Recorder, sent: _Sent) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Float, Select, and_, bindparam, func, or_, select, text, tuple_, union_all, update
+from sqlalchemy import Float, Select, Text, and_, bindparam, cast, func, or_, select, text, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunPhase, RunStatus
@@ -14,7 +14,7 @@ from core.store import mappings
 from core.store.lists import IS_SENT
 from core.store.live_mappings import UTC
 from core.store.mappings import AudienceMapping, RemovalPolicy
-from core.store.tables import batches, inbox, lists, report_settings, runs
+from core.store.tables import batches, inbox, list_checks, lists, report_settings, runs
 from core.store.tables import mappings as mappings_table
 
 
@@ -24,8 +24,8 @@ class RoundState:
 
     `row` compares equal to that of another reading if nothing has changed in between. `is_taken`: a run holds the list.
     `is_blocked`: an unfinished run comes first, or a request for the list has no answer, or one in doubt. `mapping_ids`
-    are all mappings of the list. `list_created_at` is Iterable's, in milliseconds. By `time_zone` the mapping's days
-    begin.
+    are all mappings of the list. `list_created_at` is Iterable's, in milliseconds. `has_check`: a check of the list is
+    scheduled. By `time_zone` the mapping's days begin.
     """
 
     mapping: AudienceMapping
@@ -34,6 +34,7 @@ class RoundState:
     list_created_at: int | None
     is_taken: bool
     is_blocked: bool
+    has_check: bool
     mapping_ids: tuple[int, ...]
     time_zone: str
 
@@ -57,9 +58,20 @@ def _states() -> Select[Any]:
         mappings_table.c.id.in_(live),
         tuple_(mappings_table.c.connection_id, mappings_table.c.list_id).in_(in_doubt),
     )
+    of_same_list = mappings_table.alias("of_same_list")
+    all_ids = select(func.aggregate_strings(cast(of_same_list.c.id, Text), ",")).where(
+        of_same_list.c.connection_id == mappings_table.c.connection_id,
+        of_same_list.c.list_id == mappings_table.c.list_id,
+    )
+    check = select(list_checks.c.list_id).where(
+        list_checks.c.connection_id == mappings_table.c.connection_id,
+        list_checks.c.list_id == mappings_table.c.list_id,
+    )
     return (
         select(mappings_table)
         .add_columns(
+            all_ids.scalar_subquery().label("mapping_ids"),
+            check.exists().label("has_check"),
             lists.c.ledger_revision.label("list_revision"),
             lists.c.list_created_at.label("of_list_created_at"),
             lists.c.locked_by_worker_id.label("holder"),
@@ -74,9 +86,6 @@ def _states() -> Select[Any]:
 
 
 _STATES = _states()
-_OF_LISTS = select(mappings_table.c.id, mappings_table.c.connection_id, mappings_table.c.list_id).where(
-    mappings_table.c.connection_id.in_(bindparam("connections", expanding=True))
-)
 _LOCK = (
     select(mappings_table.c.id)
     .where(mappings_table.c.id.in_(bindparam("ids", expanding=True)))
@@ -88,11 +97,6 @@ _LOCK = (
 async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[RoundState]:
     """Return the state of each of these mappings that is live and whose list is known, by their ids."""
     rows = (await db.execute(_STATES, {"ids": list(mapping_ids)})).all()
-    of_lists: dict[tuple[int, int], list[int]] = {(row.connection_id, row.list_id): [] for row in rows}
-    connections = sorted({row.connection_id for row in rows})
-    for mapping_id, *list_key in await db.execute(_OF_LISTS, {"connections": connections}) if connections else ():
-        if (key := tuple(list_key)) in of_lists:
-            of_lists[key].append(mapping_id)
     return [
         RoundState(
             mapping=mappings.from_values(row),
@@ -101,7 +105,8 @@ async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[Roun
             list_created_at=row.of_list_created_at,
             is_taken=row.holder is not None,
             is_blocked=bool(row.is_blocked),
-            mapping_ids=tuple(sorted(of_lists[row.connection_id, row.list_id])),
+            has_check=bool(row.has_check),
+            mapping_ids=tuple(sorted(map(int, row.mapping_ids.split(",")))),
             time_zone=row.time_zone,
         )
         for row in rows

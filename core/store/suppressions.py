@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import erasures
@@ -14,6 +14,7 @@ from core.vault import Vault
 #: The kind of these digests. (core/planning/suppression.py computes the same in DuckDB.)
 KIND = "refused"
 
+_OF_CONNECTION = select(suppressions.c.digest).where(suppressions.c.connection_id == bindparam("connection"))
 _ADD = "INSERT INTO barred (connection_id, digest) VALUES (:connection_id, :digest) ON CONFLICT DO NOTHING"
 # Values in one statement.
 _CHUNK = 1_000
@@ -38,11 +39,7 @@ async def remove(db: AsyncConnection, vault: Vault, connection_id: int, rejected
 
 async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -> SuppressionList | None:
     """Return the suppressions of a connection, or None if there are none."""
-    digests = (
-        (await db.execute(select(suppressions.c.digest).where(suppressions.c.connection_id == connection_id)))
-        .scalars()
-        .all()
-    )
+    digests = (await db.execute(_OF_CONNECTION, {"connection": connection_id})).scalars().all()
     return SuppressionList(await erasures.salt_of(db, vault), list(digests)) if digests else None
 
 
