@@ -29,7 +29,7 @@ from core.runs import executor
 from core.runs.list_lock import ListHold, keep_list_lock
 from core.runs.list_people import CHECK_EVERY_S
 from core.runs.outcome import record_outcome
-from core.store import clock, inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
+from core.store import inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
 from core.store.batches import Batch
 from core.store.ledger import Entry
 from core.store.live_runs import Ended, Grip
@@ -173,10 +173,10 @@ class Deliveries:
         And whether the ledger's revision is still the same, if members were removed.
         """
         async with self._engine.database.write() as db:
-            grips = await live_runs.lock(db, [end.run.id for end in ends])
+            grips, now = await live_runs.lock(db, [end.run.id for end in ends])
             own = [end for end in ends if self._is_own(end, grips.get(end.run.id))]
             if own:
-                await self._write_ends(db, own, grips)
+                await self._write_ends(db, own, grips, now)
         recorded = {end.run.id for end in own}
         return [end.run.id in recorded for end in ends]
 
@@ -186,23 +186,22 @@ class Deliveries:
         removes = any(batch.phase is Phase.REMOVE for batch in end.delivery.batches)
         return not removes or grip.revision == end.run.ledger_revision
 
-    async def _write_ends(self, db: AsyncConnection, ends: Sequence[_End], grips: dict[str, Grip]) -> None:
-        now = await clock.now(db)
+    async def _write_ends(self, db: AsyncConnection, ends: Sequence[_End], grips: dict[str, Grip], now: float) -> None:
         await _update_ledger(db, ends)
         await inbox.mark_all_delivered(db, [end.run.id for end in ends])
-        await alerting.runs_succeeded(db, [end.run for end in ends])
-        days = {end.run.mapping_id: live_mappings.day_of(now, end.delivery.state.time_zone) for end in ends}
-        known = await live_mappings.runs_of_days(db, days)
-        noted, merged = [], []
+        if recovered := [end.run for end in ends if grips[end.run.id].has_failures]:
+            await alerting.runs_succeeded(db, recovered)
+        new_ids = {end.run.mapping_id: runs.new_id() for end in ends}
+        daily_run_ids = await live_mappings.note_days(
+            db, [_day_of(end, now, new_ids[end.run.mapping_id]) for end in ends]
+        )
+        merged = []
         for end in ends:
             run = end.run.model_copy(update={"finished_at": now, "started_at": grips[end.run.id].started_at})
-            daily_run_id = known.get(run.mapping_id)
-            if daily_run_id is None:
-                daily_run_id = await micro_batch.new_daily_run(db, run, end.delivery.state.mapping)
-            has_changed = run.counters.added + run.counters.updated + run.counters.removed > 0
-            noted.append((run.mapping_id, days[run.mapping_id], daily_run_id, now if has_changed else None))
+            daily_run_id = daily_run_ids[run.mapping_id]
+            if daily_run_id == new_ids[run.mapping_id]:
+                await micro_batch.add_daily_run(db, daily_run_id, run, end.delivery.state.mapping)
             merged.append(Ended(run, daily_run_id))
-        await live_mappings.note_days(db, noted)
         await live_runs.merge(db, merged)
         unchecked = {(end.run.connection_id, end.run.list_id) for end in ends if not end.delivery.state.has_check}
         if unchecked:
@@ -231,6 +230,14 @@ def _with_counts(run: Run, sent: _Sent, client: IterableClient) -> Run:
     traffic = client.traffic
     numbers = {"requests": traffic.requests, "retries": traffic.retries, "throttled": traffic.throttled}
     return run.model_copy(update={"counters": _counted(run, sent), **numbers})
+
+
+def _day_of(end: _End, now: float, new_id: str) -> tuple[int, str, str, float | None]:
+    """Return the row of `live_mappings.note_days`. `new_id` is for the daily run, if there is none yet."""
+    counters = end.run.counters
+    has_changed = counters.added + counters.updated + counters.removed > 0
+    day = live_mappings.day_of(now, end.delivery.state.time_zone)
+    return end.run.mapping_id, day, new_id, now if has_changed else None
 
 
 async def _update_ledger(db: AsyncConnection, ends: Sequence[_End]) -> None:

@@ -178,7 +178,8 @@ async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: Audience
     day = await live_mappings.day_now(db, run.mapping_id, run.finished_at or time.time())
     daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if daily_run_id is None:
-        daily_run_id = await new_daily_run(db, run, mapping)
+        daily_run_id = runs.new_id()
+        await add_daily_run(db, daily_run_id, run, mapping)
         await live_mappings.set_day(db, run.mapping_id, day, run_id=daily_run_id)
     await alerting.runs_succeeded(db, [run])
     if run.counters.added + run.counters.updated + run.counters.removed:
@@ -186,9 +187,8 @@ async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: Audience
     await live_mappings.add_to(db, run, daily_run_id)
 
 
-async def new_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> str:
-    """Store the daily run of the day on which `run` has ended, with no numbers yet. Returns its id."""
-    daily_run_id = runs.new_id()
+async def add_daily_run(db: AsyncConnection, daily_run_id: str, run: Run, mapping: AudienceMapping) -> None:
+    """Store the daily run of the day on which `run` has ended, with no numbers yet."""
     await runs.add(
         db,
         run_id=daily_run_id,
@@ -207,4 +207,3 @@ async def new_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping)
         finished_at=run.finished_at,
         plan=plan.model_dump_json(),
     )
-    return daily_run_id

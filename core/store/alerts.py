@@ -132,6 +132,14 @@ _FAILURES = select(alerts).where(
 )
 
 
+def is_failing_in(connection_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that an alert of `failures_of` is open for a connection of the query around it."""
+    of_connection = select(alerts.c.id).where(
+        alerts.c.closed_at.is_(None), alerts.c.connection_id == connection_id, _is_of(AlertKind.FAILURE)
+    )
+    return of_connection.exists()
+
+
 async def failures_of(db: AsyncConnection, connection_ids: Collection[int]) -> list[Alert]:
     """Return the open alerts about failures of these connections and of their mappings."""
     rows = (await db.execute(_FAILURES, {"connections": list(connection_ids)})).mappings()

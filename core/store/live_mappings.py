@@ -192,33 +192,25 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: Unpa
         await db.execute(insert(live_daily_stats).values(mapping_id=mapping_id, day=day, **values))
 
 
-_RUNS_OF_DAYS = select(live_daily_stats.c.mapping_id, live_daily_stats.c.day, live_daily_stats.c.run_id).where(
-    live_daily_stats.c.mapping_id.in_(bindparam("ids", expanding=True)),
-    live_daily_stats.c.day.in_(bindparam("days", expanding=True)),
-)
-# Rows are arrays: mapping id, day, daily run, when Iterable accepted a change.
+# Rows are arrays: mapping id, day, daily run if there is none yet, when Iterable accepted a change.
 _NOTE_DAYS = """
 INSERT INTO live_days (mapping_id, day, run_id, last_accepted_at)
 SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, CAST(value ->> 3 AS double precision)
 FROM {rows} WHERE true ORDER BY 1
-ON CONFLICT (mapping_id, day) DO UPDATE SET run_id = excluded.run_id,
+ON CONFLICT (mapping_id, day) DO UPDATE SET run_id = coalesce(live_days.run_id, excluded.run_id),
     last_accepted_at = coalesce(excluded.last_accepted_at, live_days.last_accepted_at)
+RETURNING mapping_id, run_id
 """
 
 
-async def runs_of_days(db: AsyncConnection, days: Numbers[int, str]) -> dict[int, str]:
-    """Return the id of the daily run of each mapping that has one, by mapping. `days` is the day of each."""
-    rows = await db.execute(_RUNS_OF_DAYS, {"ids": list(days), "days": sorted(set(days.values()))})
-    return {mapping_id: run_id for mapping_id, day, run_id in rows if run_id is not None and days[mapping_id] == day}
+async def note_days(db: AsyncConnection, rows: Sequence[tuple[int, str, str, float | None]]) -> dict[int, str]:
+    """Set when Iterable accepted a change of mappings last (None: it stays). Returns the daily run of each.
 
-
-async def note_days(db: AsyncConnection, rows: Sequence[tuple[int, str, str, float | None]]) -> None:
-    """Set the daily run of mappings, and when Iterable accepted a change last (None: it stays).
-
-    Rows are the mapping id, the day, the run and the time (UTC seconds).
+    Rows are the mapping id, the day, the daily run if the mapping has none on that day yet, and the time (UTC seconds).
     """
     statement = text(_NOTE_DAYS.format(rows=_ROWS[db.dialect.name]))
-    await db.execute(statement, {"rows": orjson.dumps(rows).decode()})
+    noted = await db.execute(statement, {"rows": orjson.dumps(rows).decode()})
+    return {mapping_id: run_id for mapping_id, run_id in noted}  # noqa: C416  # rows, not pairs
 
 
 async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:

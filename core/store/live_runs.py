@@ -4,11 +4,25 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Insert, Update, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Insert,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunCounters, RunPhase, RunStatus, StopReason
-from core.store import clock, rejections
+from core.store import alerts, clock, rejections
 from core.store.batches import Batch, BatchStatus, Draft
 from core.store.rejections import Rejection
 from core.store.runs import is_logged
@@ -111,27 +125,54 @@ def _columns(run: Run, now: float | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Grip:
-    """What decides whether the outcome of a run may be written: its worker and status, and the ledger's revision."""
+    """What decides whether the outcome of a run may be written: its worker and status, and the ledger's revision.
+
+    `has_failures` is whether an alert about a failure of its connection, or of a mapping of that, is open.
+    """
 
     worker_id: str | None
     status: RunStatus
     revision: int
     started_at: float | None
+    has_failures: bool
 
 
-_GRIPS = (
-    select(runs.c.id, runs.c.worker_id, runs.c.status, lists.c.ledger_revision, runs.c.started_at)
-    .join_from(runs, lists, and_(lists.c.connection_id == runs.c.connection_id, lists.c.list_id == runs.c.list_id))
-    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(runs.c.id)
-    .with_for_update(of=runs)
-)
+def _grips(now: ColumnElement[Any]) -> Select[Any]:
+    of_list = and_(lists.c.connection_id == runs.c.connection_id, lists.c.list_id == runs.c.list_id)
+    return (
+        select(
+            runs.c.id,
+            runs.c.worker_id,
+            runs.c.status,
+            lists.c.ledger_revision,
+            runs.c.started_at,
+            alerts.is_failing_in(runs.c.connection_id).label("has_failures"),
+            now.label("now"),
+        )
+        .join_from(runs, lists, of_list)
+        .where(runs.c.id.in_(bindparam("ids", expanding=True)))
+        .order_by(runs.c.id)
+        .with_for_update(of=runs)
+    )
 
 
-async def lock(db: AsyncConnection, run_ids: Collection[str]) -> dict[str, Grip]:
-    """Lock runs until the transaction ends. Returns the grip of each that exists, by its id."""
-    rows = await db.execute(_GRIPS, {"ids": list(run_ids)})
-    return {row.id: Grip(row.worker, RunStatus(row.status), row.revision, row.started_at) for row in rows}
+_GRIPS = {"sqlite": _grips(bindparam("now", type_=Float)), "postgresql": _grips(clock.SERVER_TIME)}
+
+
+async def lock(db: AsyncConnection, run_ids: Collection[str]) -> tuple[dict[str, Grip], float]:
+    """Lock runs until the transaction ends. Returns the grip of each that exists, by its id, and the time.
+
+    The time is that of core/store/clock.py. It is 0.0 if none of the runs exists.
+    """
+    values: dict[str, Any] = {"ids": list(run_ids)}
+    if db.dialect.name == "sqlite":
+        values["now"] = await clock.now(db)
+    rows = (await db.execute(_GRIPS[db.dialect.name], values)).all()
+    grips = {
+        row.id: Grip(row.worker, RunStatus(row.status), row.revision, row.started_at, bool(row.has_failures))
+        for row in rows
+    }
+    return grips, max((float(row.now) for row in rows), default=0.0)
 
 
 _STOPS = select(runs.c.id, runs.c.stop_requested).where(
