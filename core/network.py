@@ -29,8 +29,10 @@ def proxy_for(url: str | URL) -> str | None:
     Raises SettingsError if the environment names a proxy that can't be used.
     """
     target = URL(url)
-    proxies: dict[str, str] = urllib.request.getproxies_environment()
     scheme = _SCHEMES.get(target.scheme, "")
+    if not (os.environ.get(f"{scheme}_proxy") or os.environ.get(f"{scheme.upper()}_PROXY")):
+        return None  # as for most requests: reading the whole environment takes 0.1 ms
+    proxies: dict[str, str] = urllib.request.getproxies_environment()
     proxy = proxies.get(scheme, "").strip()
     if not proxy or not target.host or _is_bypassed(target, proxies):
         return None
