@@ -8,9 +8,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Select, event, select
+from sqlalchemy import URL, Select, TextClause, event, select, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -155,6 +156,12 @@ def chosen_once(db: AsyncConnection, chosen: Select[Any]) -> Select[Any]:
     (SQLite executes it once, and reports no row count for a statement that begins with WITH.)
     """
     return select(*chosen.cte().c) if db.dialect.name == "postgresql" else chosen
+
+
+@lru_cache(maxsize=500)
+def parsed(sql: str) -> TextClause:
+    """Return a statement that is written as text. It is kept: SQLAlchemy looks for its parameters for 0.04 ms."""
+    return text(sql)
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

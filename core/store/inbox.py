@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Update, and_, bindparam, delete, false, fu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
-from core.store.database import chosen_once
+from core.store.database import chosen_once, parsed
 from core.store.mappings import FreezeHolds
 from core.store.tables import inbox, ledger
 from core.store.tables import mappings as mappings_table
@@ -92,7 +92,7 @@ async def put(db: AsyncConnection, changes: Sequence[Change]) -> None:
         for c in latest.values()
     ]
     if rows:
-        statement = text(_PUT.format(rows=_ROWS[db.dialect.name]))
+        statement = parsed(_PUT.format(rows=_ROWS[db.dialect.name]))
         await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "now": time.time()})
 
 

@@ -5,11 +5,11 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store import clock
+from core.store.database import parsed
 from core.store.ledger import ROWS_A_STATEMENT, Entry
 
 _ARRAY = {
@@ -82,7 +82,7 @@ async def of_members(db: AsyncConnection, member_keys: ByMapping) -> list[Entry]
         return []
     statement = _OF_MEMBERS.format(profiles=_pairs_of(db, "profiles"), mappings=ids)
     values = {"profiles": _pairs(member_keys), "former": former, "after_former": f"{former[:-1]};"}
-    rows = {_entry(row) for row in await db.execute(text(statement), values)}
+    rows = {_entry(row) for row in await db.execute(parsed(statement), values)}
     return [row for row in rows if row[1] in member_keys[row[0]] or row[1].startswith(former)]
 
 
@@ -100,7 +100,7 @@ async def of_identities(db: AsyncConnection, emails: ByMapping, user_ids: ByMapp
         mappings=", ".join(str(int(each)) for each in mapping_ids),
         is_wanted=" OR ".join(f"(mapping_id, {column}) IN ({_pairs_of(db, column)})" for column in wanted),
     )
-    rows = await db.execute(text(statement), {column: _pairs(texts) for column, texts in wanted.items()})
+    rows = await db.execute(parsed(statement), {column: _pairs(texts) for column, texts in wanted.items()})
     return [_entry(row) for row in rows]
 
 
@@ -108,7 +108,7 @@ async def put(db: AsyncConnection, rows: Sequence[Entry]) -> None:
     """Record that these members are on the list of their mapping, as `core.store.ledger.put_batches` does."""
     last = {row[:2]: row[:4] for row in rows}.values()  # the last entry of a member counts
     if db.dialect.name == "postgresql":  # here a JSON array takes less time than many values
-        await db.execute(text(_PUT_ARRAY), {"rows": orjson.dumps([*last]).decode()})
+        await db.execute(parsed(_PUT_ARRAY), {"rows": orjson.dumps([*last]).decode()})
         return
     values = [*last]
     whole = len(values) - len(values) % ROWS_A_STATEMENT
@@ -122,9 +122,9 @@ async def delete_matching(db: AsyncConnection, entries: Sequence[Entry]) -> None
     """Delete the rows of these entries that still have the identity of the entry (core/store/ledger.py)."""
     values: dict[str, Any] = {"entries": orjson.dumps([entry[:3] for entry in entries]).decode()}
     values |= {"now": await clock.now(db), "former": f"{FORMER_IDENTITY_PREFIX}%"}
-    await db.execute(text(_REMEMBER.format(entries=_ARRAY[db.dialect.name].format(name="entries"))), values)
+    await db.execute(parsed(_REMEMBER.format(entries=_ARRAY[db.dialect.name].format(name="entries"))), values)
     if db.dialect.name == "postgresql":
-        await db.execute(text(_DELETE_ARRAY), values)
+        await db.execute(parsed(_DELETE_ARRAY), values)
         return
     bound = [(mapping_id, member_key, email or "") for mapping_id, member_key, email, *_ in entries]
     await db.exec_driver_sql(_DELETE, bound)

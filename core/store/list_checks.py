@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store.connections import Connection, from_row
+from core.store.database import parsed
 from core.store.tables import connections, ledger, list_checks
 
 
@@ -60,7 +61,7 @@ ON CONFLICT (connection_id, list_id) DO NOTHING
 
 async def schedule_new(db: AsyncConnection, list_keys: Collection[tuple[int, int]], at: float) -> None:
     """Check these lists (connection id, list id) at a time, unless a check of them is scheduled already."""
-    statement = text(_SCHEDULE_NEW.format(rows=_ROWS[db.dialect.name]))
+    statement = parsed(_SCHEDULE_NEW.format(rows=_ROWS[db.dialect.name]))
     await db.execute(statement, {"rows": orjson.dumps(list(list_keys)).decode(), "at": at})
 
 

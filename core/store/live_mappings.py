@@ -8,11 +8,12 @@ from typing import TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run
 from core.store import inbox, ledger, mappings, rejections, runs
+from core.store.database import parsed
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from core.store.rows import by_key
 from core.store.tables import batches, live_daily_stats, report_settings
@@ -135,7 +136,7 @@ async def count(
     if not ids:
         return
     name = db.dialect.name
-    statement = text(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
+    statement = parsed(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
     by_day: dict[str, list[tuple[int, int, int]]] = {}
     for mapping_id in ids:
         row = (mapping_id, received.get(mapping_id, 0), ignored.get(mapping_id, 0))
@@ -208,7 +209,7 @@ async def note_days(db: AsyncConnection, rows: Sequence[tuple[int, str, str, flo
 
     Rows are the mapping id, the day, the daily run if the mapping has none on that day yet, and the time (UTC seconds).
     """
-    statement = text(_NOTE_DAYS.format(rows=_ROWS[db.dialect.name]))
+    statement = parsed(_NOTE_DAYS.format(rows=_ROWS[db.dialect.name]))
     noted = await db.execute(statement, {"rows": orjson.dumps(rows).decode()})
     return {mapping_id: run_id for mapping_id, run_id in noted}  # noqa: C416  # rows, not pairs
 

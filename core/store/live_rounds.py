@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Float, Select, Text, and_, bindparam, cast, func, or_, select, text, tuple_, union_all, update
+from sqlalchemy import Float, Select, Text, and_, bindparam, cast, func, or_, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunPhase, RunStatus
 from core.store import mappings
+from core.store.database import parsed
 from core.store.lists import IS_SENT
 from core.store.live_mappings import UTC
 from core.store.mappings import AudienceMapping, RemovalPolicy
@@ -211,7 +212,7 @@ async def claim(db: AsyncConnection, changes: Mapping[str, Sequence[WaitingChang
     claimed: dict[str, int] = {}
     if db.dialect.name == "postgresql":
         values = {"rows": orjson.dumps(rows).decode()}
-        claimed = {run_id: count for run_id, count in await db.execute(text(_CLAIM_ON_POSTGRESQL), values)}  # noqa: C416
+        claimed = {run_id: count for run_id, count in await db.execute(parsed(_CLAIM_ON_POSTGRESQL), values)}  # noqa: C416
     elif rows:
         bound = [(*key, orjson.dumps(member_keys).decode()) for *key, member_keys in rows]
         if (await db.exec_driver_sql(_CLAIM_ON_SQLITE, bound)).rowcount == sum(map(len, changes.values())):
@@ -248,5 +249,5 @@ async def hold_lists(db: AsyncConnection, worker: str, planned: Sequence[Run]) -
     if not planned:
         return set()
     rows = [(run.connection_id, run.list_id, run.ledger_revision, run.id) for run in planned]
-    statement = text(_HOLD.format(rows=_ROWS[db.dialect.name]))
+    statement = parsed(_HOLD.format(rows=_ROWS[db.dialect.name]))
     return set((await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "worker": worker})).scalars())
