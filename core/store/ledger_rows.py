@@ -16,14 +16,14 @@ _ARRAY = {
     "sqlite": "json_each(:{name})",
     "postgresql": "jsonb_array_elements(CAST(:{name} AS jsonb)) AS each(value)",
 }
-# Pairs of a mapping's id and a text, from a JSON object of arrays. (To read an array for each pair takes longer.)
+# Pairs of a text and a mapping's id, from a JSON object of arrays. (To read an array for each pair takes longer.)
 _PAIRS = {
     "sqlite": """
-SELECT CAST(of_mapping.key AS bigint) AS mapping_id, texts.value AS profile
+SELECT texts.value AS profile, CAST(of_mapping.key AS bigint) AS mapping_id
 FROM json_each(:{name}) AS of_mapping, json_each(of_mapping.value) AS texts
 """,
     "postgresql": """
-SELECT CAST(of_mapping.key AS bigint) AS mapping_id, jsonb_array_elements_text(of_mapping.value) AS profile
+SELECT jsonb_array_elements_text(of_mapping.value) AS profile, CAST(of_mapping.key AS bigint) AS mapping_id
 FROM jsonb_each(CAST(:{name} AS jsonb)) AS of_mapping
 """,
 }
@@ -98,7 +98,7 @@ async def of_identities(db: AsyncConnection, emails: ByMapping, user_ids: ByMapp
         return []
     statement = _OF_IDENTITIES.format(
         mappings=", ".join(str(int(each)) for each in mapping_ids),
-        is_wanted=" OR ".join(f"(mapping_id, {column}) IN ({_pairs_of(db, column)})" for column in wanted),
+        is_wanted=" OR ".join(f"({column}, mapping_id) IN ({_pairs_of(db, column)})" for column in wanted),
     )
     rows = await db.execute(parsed(statement), {column: _pairs(texts) for column, texts in wanted.items()})
     return [_entry(row) for row in rows]
