@@ -1,4 +1,4 @@
-"""The workspace of one planning: a temporary DuckDB database with a memory limit.
+"""The workspace of one planning: a temporary DuckDB database in a file, with a memory limit.
 
 Audiences have tens of millions of rows. Reading, grouping and comparing happen in the workspace, out of core and
 without holding the GIL, instead of in Python or in the database that other runs write to.
@@ -32,9 +32,9 @@ T = TypeVar("T")
 #: Where a planning happens: DuckDB, or for few members SQLite in memory.
 Workspace: TypeAlias = "duckdb.DuckDBPyConnection | SmallWorkspace"
 
-#: DuckDB's memory limits, in MB; the rest spills to the workspace's directory. Ten million members fit the first limit.
+#: DuckDB's memory limits, in MB; the rest is in the workspace's directory. Twenty million members fit the first limit.
 #: If a planning runs out of memory, it starts again with the next limit.
-MEMORY_MB = (170, 400, 800)
+MEMORY_MB = (140, 400, 800)
 # A second thread does not pay off up to this many bytes of an audience and rows of a ledger.
 THREADS = 2
 SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
@@ -68,12 +68,14 @@ async def workspace(
         ) from error
     con = await asyncio.to_thread(
         duckdb.connect,
-        # In memory, because DuckDB compresses the tables of a file, which costs more than everything else. It spills
-        # to disk either way.
-        ":memory:",
+        # In a file, from which a table can be read again. One in memory is written to disk each time it leaves memory,
+        # and a part of each column can't leave. (In a path, DuckDB takes a question mark for the end of a name.)
+        ":memory:" if is_pattern(directory) else str(directory / "workspace.duckdb"),
         config={
             "memory_limit": f"{memory_mb}MB",
             "threads": 1 if small else THREADS,
+            "force_compression": "uncompressed",  # to choose another one costs more than everything else
+            "fsync_mode": "NONE",  # no one reads the file after a crash
             # it builds filters from the keys of a join; here most rows match, and each filter costs milliseconds
             "disabled_optimizers": "join_filter_pushdown",
             "temp_directory": str(directory / "spill"),

@@ -94,6 +94,8 @@ def is_out_of_room(exc: BaseException) -> bool:
     """Return whether an error says that DuckDB has too little memory, or no disk that it can use."""
     import duckdb
 
+    if isinstance(exc, (duckdb.TransactionException, duckdb.FatalException)):  # when a table, or its log, is written
+        return _FULL.search(str(exc)) is not None
     return isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException))
 
 

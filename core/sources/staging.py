@@ -60,7 +60,8 @@ _TO_LONG_STAGE = f"""
         stamp, flags
     FROM ({_FLAGGED.format(flags=first_flags(is_long=True))})
 """
-CLEAR_STAGE = "DROP VIEW IF EXISTS staged; DROP TABLE IF EXISTS stage"
+# (DuckDB uses the room of a dropped table again after the next checkpoint.)
+CLEAR_STAGE = "DROP VIEW IF EXISTS staged; DROP TABLE IF EXISTS stage; CHECKPOINT"
 _COUNTS = """
     SELECT label, coalesce(arg_max(name, stamp), any_value(name)), count(*), count(mpid), min(stamp), max(stamp),
         bit_or(flags)

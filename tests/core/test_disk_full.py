@@ -18,6 +18,8 @@ from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
 from tests.core.storage import fill, small_disk
 
 MEGABYTE = 1_000_000
+#: Five megabytes. A table of two of its columns has room next to it.
+AUDIENCE = b"mpid,email,note\n" + (b"1,p1@example.com," + b"-" * 80 + b"\n") * 50_000
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
     """A run without room to unpack a ZIP file fails with a clear error, and removes what it unpacked."""
     path = sync.directory / "audience.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("audience.csv", "mpid,email\n" + "1,p1@example.com\n" * 300_000)
+        archive.writestr("audience.csv", AUDIENCE)
     run_id = await sync.submit(path)
     filler = fill(disk, but=2 * MEGABYTE)
     assert "no room to read the audience" in await fail(sync, run_id)
@@ -115,7 +117,7 @@ async def test_no_room_for_a_fetched_file(sync: Sync, disk: Path) -> None:
     """A run without room for a file from the web fails with a clear error, and removes the partial file."""
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=b"mpid,email\n" + b"1,p1@example.com\n" * 300_000)
+        return web.Response(body=AUDIENCE)
 
     app = web.Application()
     app.router.add_get("/audience.csv", answer)

@@ -42,6 +42,15 @@ async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) ->
         assert (tmp_path / "data" / "work" / "run" / "spill").is_dir()
 
 
+async def test_tables_are_written_to_disk_once(tmp_path: Path) -> None:
+    """A table that does not fit into memory is read again from the workspace's file, and is not written elsewhere."""
+    async with workspace(tmp_path, "run", 30) as con:
+        con.execute("CREATE TABLE rows AS SELECT i, i AS j, 'x' || i AS text FROM range(1_500_000) AS t (i)")
+        for _ in range(2):
+            assert con.execute("SELECT sum(i), sum(j), min(text) FROM rows").fetchall()[0][2] == "x0"
+        assert con.execute("SELECT count(*) FROM duckdb_temporary_files()").fetchall() == [(0,)]
+
+
 @on_both
 async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows of the mappings are loaded with their text as it is, whatever it looks like, and NULL as NULL."""
