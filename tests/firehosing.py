@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from bot.web import firehose, health, metrics
 from core import live
 from core.engine import Engine, open_engine
+from core.lease import LeaseTimes
 from core.settings import Settings
 from core.store import live_mappings as store
 from core.store import mappings
@@ -20,7 +21,7 @@ from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
 from tests.core.databases import furnish
-from tests.core.harness import LIST, OTHER_LIST, QUICK, until
+from tests.core.harness import LIST, OTHER_LIST, QUICK, Kept, until
 
 TOKEN = "a-token-of-the-tests-which-is-long"
 #: An audience whose settings name the list, as after using the hosted integration.
@@ -135,14 +136,21 @@ async def firehosing(
     account: dict[str, str] | None = None,
     worker: bool = True,
     iterable: dict[str, Any] | None = None,
+    kept: Kept | None = None,
+    times: LeaseTimes | None = None,
     **settings: Any,
 ) -> AsyncIterator[Live]:
-    """Open an engine on a new database, with its server, its worker, a local Iterable and a local mParticle."""
-    async with running(**{"bulk_per_second": 0, **(iterable or {})}) as local:
+    """Open an engine on a new database, or on a copy of `kept`, with its server, its worker, a local Iterable and a
+    local mParticle."""
+    state = {} if kept is None else kept.restore(directory)
+    async with running(**{"bulk_per_second": 0, **state, **(iterable or {})}) as local:
         opened_with = settings_for(directory, local.url, database_url, **settings)
         furnish(opened_with)
         account_settings = {"apiKey": local.key, "userIdField": "customerId"} if account is None else account
-        async with open_engine(opened_with, "test", retry_policy=QUICK) as engine, serving(engine) as base_url:
+        async with (
+            open_engine(opened_with, "test", retry_policy=QUICK, times=times) as engine,
+            serving(engine) as base_url,
+        ):
             address = f"{base_url}/mparticle/firehose/{TOKEN}"
             async with MParticle(address, settings=account_settings, attempts=1) as mparticle:
                 service = Live(engine, local, mparticle, base_url)

@@ -101,7 +101,7 @@ async def _pause_once(sync: Sync, directory: Path, generator: random.Random) -> 
     async with sync.engine.database.write() as db:
         await runs.change(db, run_id, rate=RATE)
         await db.execute(update(runs_table).where(runs_table.c.id == run_id).values(worker_id=None))
-    async with worker_process(sync, TIMES, directory / "elsewhere") as other:
+    async with worker_process(sync.engine.settings, TIMES, directory / "elsewhere") as other:
 
         async def has_begun() -> bool:
             return sync.iterable.state.log.total("/api/lists/subscribe") > 0

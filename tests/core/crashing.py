@@ -1,4 +1,4 @@
-"""A process that syncs a file and kills itself (SIGKILL) at a given event: before or after a write, or a request.
+"""A process that syncs a file or serves, and kills itself (SIGKILL) at an event: before or after a write or a request.
 
 All writes go through `Database.write` and all requests through the client's calls, so instrumenting these finds every
 event. An event is named after the function that writes, or after the request. Each process is forked from one that has
@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from pydantic import SecretStr
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,29 +34,59 @@ from core.settings import Settings
 from core.store import runs
 from core.store.database import Database
 from tests.core.harness import LIST, Sync, decide
+from tests.core.workers import no_work_left, serving_workers
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.crashing"])
 
 
-@dataclass(frozen=True)
-class Job:
-    """A sync for another process."""
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """What another process does, with the settings of this one: on the same database and the same local Iterable."""
 
-    url: str
-    key: str
-    data_dir: Path
-    database_url: str | None
-    file: Path
-    list_id: int
-    user_id: UserIdField
+    settings: Settings
     #: Whether each commit is an event, too.
     commits: bool = False
     #: The file that gets the name of the event at which the process died, or of all events if it ended by itself.
     report: Path | None = None
-    #: The run to execute instead of a new one of the file, and the digest of its plan to approve first.
+
+    @abstractmethod
+    async def carry_out(self, engine: Engine) -> None:
+        """Do it, with an engine that was opened for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileJob(Job):
+    """A sync of a file, or an existing run (`run_id`) after its plan (`plan_digest`) was approved if one is given."""
+
+    file: Path
+    list_id: int
+    user_id: UserIdField
     run_id: str | None = None
     plan_digest: str | None = None
+
+    async def carry_out(self, engine: Engine) -> None:
+        """Execute the run."""
+        if self.run_id is not None:
+            if self.plan_digest is not None:
+                await decide(engine, self.run_id, worker=engine.presence.id)
+            else:
+                await _claim(engine, self.run_id)
+            await worker.execute_approved(engine, self.run_id)
+        else:
+            connection = await environment_connection(engine, user_id=self.user_id, data_center=DataCenter.US, rate=0)
+            submission = await submit(engine, connection, self.list_id, RunRequest(path=str(self.file), approved=True))
+            await worker.start(engine, submission.run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeJob(Job):
+    """The workers of `serve`, until no run and no live change is left."""
+
+    async def carry_out(self, engine: Engine) -> None:
+        """Start the workers, and stop them when nothing is left."""
+        async with serving_workers(engine):
+            await no_work_left(engine)
 
 
 def job(
@@ -68,74 +98,53 @@ def job(
     report: Path | None = None,
     run_id: str | None = None,
     plan_digest: str | None = None,
-) -> Job:
+) -> FileJob:
     """A sync of a file by another process, on the same database and the same local Iterable.
 
     With `run_id`, it executes an existing run instead, after approving its plan if `plan_digest` names one.
     """
-    url = sync.engine.settings.database_url
-    return Job(
-        url=sync.iterable.url,
-        key=sync.iterable.key,
-        data_dir=sync.engine.settings.data_dir,
-        database_url=url.get_secret_value() if url else None,
+    return FileJob(
+        settings=sync.engine.settings,
+        commits=commits,
+        report=report,
         file=file,
         list_id=LIST,
         user_id=user_id,
-        commits=commits,
-        report=report,
         run_id=run_id,
         plan_digest=plan_digest,
     )
 
 
-def settings_of(job: Job) -> Settings:
-    """The settings of a job's process."""
-    return Settings(
-        ITERABLE_API_KEY=SecretStr(job.key),
-        iterable_url=job.url,
-        data_dir=job.data_dir,
-        database_url=SecretStr(job.database_url) if job.database_url else None,
-        _env_file=None,  # type: ignore[call-arg]
-    )
+async def crash(job: Job, at: int | str, nth: int = 1) -> bool:
+    """Run a job in a process that dies at an event. Returns False if it ended before that.
 
-
-async def crash(job: Job, at: int) -> bool:
-    """Run a job in a process that dies at the event with this number. Returns False if it ended before that."""
-    process = _processes.Process(target=_main, args=(job, at))
+    `at` is the number of the event, from 1, or its name: then it is the nth of that name.
+    """
+    process = _processes.Process(target=_main, args=(job, at, nth))
     process.start()
     await asyncio.to_thread(process.join)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
 
 
-def _main(job: Job, at: int) -> None:
-    asyncio.run(_sync(job, at))
+def _main(job: Job, at: int | str, nth: int) -> None:
+    asyncio.run(_carry_out(job, at, nth))
 
 
-async def _sync(job: Job, at: int) -> None:
+async def _carry_out(job: Job, at: int | str, nth: int) -> None:
     names: list[str] = []
 
     def record_event(name: str) -> None:
         names.append(name)
-        if len(names) == at:
+        if at == len(names) or (at == name and names.count(name) == nth):
             _write_report(job, [name])
             os.kill(os.getpid(), signal.SIGKILL)
 
     _instrument(record_event)
     if job.commits:
         event.listen(sqlalchemy.Engine, "commit", lambda _: record_event(f"commit, {_writer.get('elsewhere')}"))
-    async with open_engine(settings_of(job), "crashing") as engine:
-        if job.run_id is not None:
-            if job.plan_digest is not None:
-                await decide(engine, job.run_id, worker=engine.presence.id)
-            else:
-                await _claim(engine, job.run_id)
-            await worker.execute_approved(engine, job.run_id)
-        else:
-            connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
-            submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
-            await worker.start(engine, submission.run_id)
+    async with open_engine(job.settings, "crashing") as engine:
+        await job.carry_out(engine)
     _write_report(job, names)
 
 

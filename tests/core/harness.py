@@ -234,6 +234,18 @@ class Kept:
     data_dir: Path
     state: State
 
+    def restore(self, directory: Path) -> dict[str, Any]:
+        """Copy the data into a directory. Returns the options with which the local Iterable starts as it was."""
+        shutil.copytree(self.data_dir, directory / "data")
+        return {"state": copy.deepcopy(self.state)}
+
+
+def kept_directory() -> Path:
+    """Create a directory for a saved state. It is removed when the process ends."""
+    directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
 
 async def keep(
     members: Iterable[Member], database_url: str | None = None, *, project_type: str = "email", **options: Any
@@ -242,9 +254,7 @@ async def keep(
 
     On PostgreSQL, the database itself is the saved state, and the caller copies it.
     """
-    directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    async with syncing(directory, database_url, project_type=project_type) as sync:
+    async with syncing(kept_directory(), database_url, project_type=project_type) as sync:
         await sync.mirror(members, **options)
     return Kept(sync.engine.settings.data_dir, sync.iterable.state)
 
@@ -261,8 +271,7 @@ async def syncing(
 ) -> AsyncIterator[Sync]:
     """Open an engine on a new database, or on a copy of `kept`, with a local Iterable that has no rate limit."""
     if kept is not None:
-        shutil.copytree(kept.data_dir, directory / "data")
-        iterable["state"] = copy.deepcopy(kept.state)
+        iterable |= kept.restore(directory)
     async with running(**{"bulk_per_second": 0, **iterable}) as local:
         settings = Settings(
             ITERABLE_API_KEY=SecretStr(local.key),

@@ -1,4 +1,4 @@
-"""A worker in its own process, which can be paused (SIGSTOP) and woken (SIGCONT), and reports how it ended."""
+"""The workers of `serve` in a process that can be paused (SIGSTOP) and woken (SIGCONT), and reports how it ended."""
 
 import asyncio
 import multiprocessing
@@ -7,38 +7,25 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from bot.supervisor import supervise
 from core.engine import open_engine
 from core.errors import SyncError
 from core.lease import LeaseTimes
 from core.planning import batching
 from core.runs import worker
 from core.settings import Settings
-from tests.core.harness import Sync
+from tests.core.workers import serving_workers
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.paused", "tests.core.crashing"])
 
 #: Members per request, so that a small audience takes many requests.
 BATCH_SIZE = 10
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a worker process connects to, and the times of its lease."""
-
-    url: str
-    key: str
-    data_dir: Path
-    database_url: str | None
-    times: LeaseTimes
+#: A process is dead after three seconds of silence.
+TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s=0.5)
 
 
 @dataclass(frozen=True)
@@ -70,21 +57,15 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker_process(sync: Sync, times: LeaseTimes, data_dir: Path | None = None) -> AsyncIterator[Worker]:
-    """Run a worker on the same database and the same local Iterable. It is killed at the end of the block.
+async def worker_process(settings: Settings, times: LeaseTimes, data_dir: Path | None = None) -> AsyncIterator[Worker]:
+    """Run the workers of `serve`, with the settings of this process. They are killed at the end of the block.
 
-    `data_dir` gives it a data directory of its own, as on another machine.
+    `data_dir` gives them a data directory of their own, as on another machine.
     """
-    url = sync.engine.settings.database_url
-    work = Work(
-        url=sync.iterable.url,
-        key=sync.iterable.key,
-        data_dir=data_dir or sync.engine.settings.data_dir,
-        database_url=url.get_secret_value() if url else None,
-        times=times,
-    )
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir})
     receiver, sender = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=_main, args=(work, sender))
+    process = _processes.Process(target=_main, args=(settings, times, sender))
     process.start()
     try:
         assert await asyncio.to_thread(receiver.recv) == "begun"
@@ -94,27 +75,20 @@ async def worker_process(sync: Sync, times: LeaseTimes, data_dir: Path | None = 
         await asyncio.to_thread(process.join)
 
 
-def _main(work: Work, sender: Connection) -> None:
+def _main(settings: Settings, times: LeaseTimes, sender: Connection) -> None:
     setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
     worker.RESCUE_INTERVAL_S = 0.1
     message = ""
     try:
-        asyncio.run(_work(work, sender))
+        asyncio.run(_work(settings, times, sender))
     except SyncError as error:
         message = error.message
     sender.send(message)
 
 
-async def _work(work: Work, sender: Connection) -> None:
-    settings = Settings(
-        ITERABLE_API_KEY=SecretStr(work.key),
-        iterable_url=work.url,
-        data_dir=work.data_dir,
-        database_url=SecretStr(work.database_url) if work.database_url else None,
-        _env_file=None,  # type: ignore[call-arg]
-    )
-    async with open_engine(settings, "other", times=work.times) as engine:
+async def _work(settings: Settings, times: LeaseTimes, sender: Connection) -> None:
+    async with open_engine(settings, "other", times=times) as engine:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stopping.set)
-        async with supervise(engine, worker=partial(worker.run_worker, engine)):
+        async with serving_workers(engine):
             sender.send("begun")
             await engine.stopping.wait()

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from core.lease import LeaseTimes
 from core.models.batch import decode
 from core.planning import batching
 from core.runs import worker
@@ -17,11 +16,8 @@ from core.store.tables import batch_members, batches
 from core.store.tables import runs as runs_table
 from tests.core.databases import new_postgresql, without
 from tests.core.harness import RunStatus, Sync, people, syncing, until
-from tests.core.paused import BATCH_SIZE, worker_process
+from tests.core.paused import BATCH_SIZE, TIMES, worker_process
 from tests.core.storage import at_requests
-
-#: A process is dead after three seconds of silence.
-TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +70,7 @@ async def test_paused_process_sends_nothing_when_it_wakes(
     async with syncing(tmp_path, url, times=TIMES) as sync:
         run_id = await queued(sync, sync.mirror_file(people(range(300))), rate=40.0)
         paused = asyncio.Event()
-        async with worker_process(sync, TIMES, tmp_path / "elsewhere") as other:
+        async with worker_process(sync.engine.settings, TIMES, tmp_path / "elsewhere") as other:
 
             def pause() -> None:
                 if not paused.is_set():

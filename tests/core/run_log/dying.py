@@ -17,7 +17,7 @@ from core.run_log import export
 from core.run_log.place import Place
 from core.store import run_log
 from core.store.database import Database
-from tests.core.crashing import Job, settings_of
+from tests.core.crashing import Job
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.run_log.dying"])
@@ -39,7 +39,7 @@ def _main(job: Job, at: int, runs: list[str]) -> None:
 
 
 async def _write(job: Job, at: int, runs: list[str]) -> None:
-    async with open_engine(settings_of(job), "dying") as engine:
+    async with open_engine(job.settings, "dying") as engine:
         _instrument(job.report or Path(), at)
         async with engine.database.read() as db:
             log = await run_log.get(db)
