@@ -1,12 +1,11 @@
-"""Kills a run (SIGKILL) at every event, on both databases, and writes docs/reports/crash-points.md.
+"""Kills processes (SIGKILL) at every event, on both databases, and writes docs/reports/crash-points.md.
 
-    python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N]
+    python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N] [PART ...]
 
 The events are before and after each write to the database and each request to Iterable; with --commits also each
-commit. Instrumentation finds them (tests/core/crashing.py) in one undisturbed
-run. After each crash, the next sync of another audience follows in one case, and in another the killed run is resumed.
-Several crashes run at once, each with its own database and local Iterable, copied from ones with a completed first
-sync. With --every, some events are skipped and no page is written.
+commit. Instrumentation finds them (tests/core/crashing.py) in one undisturbed process. The parts are one run, a live
+round, and runs that make room for others. Several crashes run at once, each with its own database and local Iterable,
+copied from ones whose lists have members. Only the sections of the given parts are replaced.
 """
 
 import argparse
@@ -17,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from core.identity import ProjectType, UserIdField
 from core.models.run import Run, RunStatus
@@ -30,12 +31,15 @@ from core.store.mappings import RemovalPolicy
 from tests.core.crashing import Job, crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
 from tests.core.harness import Decision, Kept, Sync, decide, keep, people, syncing
+from tests.core.live import round_of_three
+from tests.core.runs import crowd
 from tests.core.test_crash import FIRST, SECOND, THIRD, expected, undisturbed
+from tests.firehosing import Live
 
 DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
 MPID = UserIdField.MPID
 # Modules that each killed process would otherwise import again.
-multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing"])
 #: The names of the databases that are prepared in SQLite: one for each type of Iterable project.
 SQLITE = {
     "SQLite": ProjectType.EMAIL,
@@ -50,7 +54,7 @@ MARGIN = 4
 
 @dataclass(frozen=True)
 class Prepared:
-    """A database and a local Iterable after the first sync. `url` is PostgreSQL's, on `server`."""
+    """A database and a local Iterable with lists that have members. `url` is PostgreSQL's, on `server`."""
 
     name: str
     kept: Kept
@@ -78,18 +82,47 @@ class CrashResult:
     problem: str
 
 
+@dataclass(frozen=True)
+class Scenario:
+    """What is done by the process that is killed, and what follows.
+
+    `opened` opens the engine with its local Iterable, and `job` prepares the work of the process. `check` does what
+    follows, and returns the problem then, or "" for none.
+    """
+
+    opened: Callable[[Path, str | None, Kept], AbstractAsyncContextManager[Any]]
+    job: Callable[..., Awaitable[Job]]
+    check: Callable[[Any, Prepared], Awaitable[str]]
+
+
 def run_crash(case: Crash) -> CrashResult:
     """Run a crash, in a process of its own."""
-    prepared = case.prepared
-    url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
+    with _copied(case.prepared) as url, tempfile.TemporaryDirectory(dir=memory()) as directory:
+        report = Path(directory) / "event"
+        problem = asyncio.run(problem_after(Path(directory), url, case, report))
+        return CrashResult(case, None if problem is None else report.read_text(encoding="utf-8"), problem or "")
+
+
+async def problem_after(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
+    """Run a crash, and what follows. Returns the problem, "" for none, or None past the last event."""
+    scenario = SCENARIOS[case.scenario]
+    async with scenario.opened(directory, url, case.prepared.kept) as service:
+        if not await crash(await scenario.job(service, commits=case.commits, report=report), case.at):
+            return None
+        return await scenario.check(service, case.prepared)
+
+
+@contextmanager
+def _copied(prepared: Prepared) -> Iterator[str | None]:
+    """Copy the PostgreSQL database for the length of the block, if it is one. Yields the copy's address."""
+    if prepared.server is None or prepared.url is None:
+        yield None
+        return
+    url = copied_postgresql(prepared.server, prepared.url)
     try:
-        with tempfile.TemporaryDirectory(dir=memory()) as directory:
-            report = Path(directory) / "event"
-            problem = asyncio.run(SCENARIOS[case.scenario][1](Path(directory), url, case, report))
-            return CrashResult(case, None if problem is None else report.read_text(encoding="utf-8"), problem or "")
+        yield url
     finally:
-        if prepared.server and url:
-            without(prepared.server, url)
+        without(prepared.server, url)
 
 
 async def second_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
@@ -126,128 +159,194 @@ async def _plan_unapproved(sync: Sync) -> Run:
     return run
 
 
-async def approved(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
-    """Kill a run while it is approved and executed, and resume it. Returns the same as `resumed`."""
-    kind = case.prepared.project_type
-    async with syncing(directory, url, kept=case.prepared.kept) as sync:
-        unapproved = await unapproved_sync(sync, commits=case.commits, report=report)
-        if not await crash(unapproved, case.at):
-            return None
-        await sync.engine.presence.reap_dead_workers()
-        stopped = await sync.latest()
-        if stopped.status is RunStatus.NEEDS_APPROVAL:  # killed before the approval was stored
-            if sync.emails() != expected(FIRST, kind):
-                return "a request was sent before the approval was stored"
-            outcome = await sync.approve(stopped.id)
-        elif stopped.status is RunStatus.SUCCEEDED:
-            outcome = await sync.outcome(stopped.id)
-        else:
-            outcome = await sync.resume(stopped.id)
-        if outcome.run.status is not RunStatus.SUCCEEDED:
-            return f"the approved run {outcome.run.status}: {outcome.run.error}"
-        if outcome.counts != undisturbed(kind):
-            return f"the approved run counts {outcome.counts}"
-        return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the approved run"
-
-
-async def overtaken(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
-    """Kill a run whose approved plan is made again, from another file. It must wait for approval and send nothing."""
-    kind = case.prepared.project_type
-    async with syncing(directory, url, kept=case.prepared.kept) as sync:
-        stale = await overtaken_sync(sync, commits=case.commits, report=report)
-        if not await crash(stale, case.at):
-            return None
-        await sync.engine.presence.reap_dead_workers()
-        stopped = await sync.latest()
-        if stopped.status is not RunStatus.NEEDS_APPROVAL:
-            stopped = (await sync.resume(stopped.id)).run
-        if stopped.status is not RunStatus.NEEDS_APPROVAL:
-            return f"the run {stopped.status}: {stopped.error}"
-        if stopped.plan is None or stopped.plan.to_add != 30 or stopped.is_approved:
-            return "the run waits with another plan than that of the new file"
-        return "" if sync.emails() == expected(FIRST, kind) else "a request was sent without approval"
-
-
-async def next_sync(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
-    """Kill the second of three syncs. Returns the problem after the third, "" for none, or None past the last event."""
-    kind = case.prepared.project_type
-    async with syncing(directory, url, kept=case.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
-            return None
-        outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
-        if outcome.run.status is not RunStatus.SUCCEEDED:
-            return f"the next sync {outcome.run.status}: {outcome.run.error}"
-        if sync.emails() != expected(THIRD, kind):
-            return "the list is not equal after the next sync"
-        repeated = await sync.mirror(THIRD, user_id=MPID)
-        return "" if repeated.run.requests == 0 else "a repeated sync sends a request"
-
-
-async def resumed(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
-    """Kill the second sync and resume it. Returns the problem, "" for none, or None past the last event."""
-    kind = case.prepared.project_type
-    async with syncing(directory, url, kept=case.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
-            return None
-        await sync.engine.presence.reap_dead_workers()
-        async with sync.engine.database.read() as db:
-            stopped = (await runs.latest(db, 1))[0]
-        if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
-            members = SECOND if "ten@example.com" in sync.emails() else FIRST
-            return (
-                "" if sync.emails() == expected(members, kind) else "the list is not equal though the run had succeeded"
-            )
+async def approved(sync: Sync, prepared: Prepared) -> str:
+    """Resume the killed run, which is approved if its process had not stored that."""
+    kind = prepared.project_type
+    await sync.engine.presence.reap_dead_workers()
+    stopped = await sync.latest()
+    if stopped.status is RunStatus.NEEDS_APPROVAL:  # killed before the approval was stored
+        if sync.emails() != expected(FIRST, kind):
+            return "a request was sent before the approval was stored"
+        outcome = await sync.approve(stopped.id)
+    elif stopped.status is RunStatus.SUCCEEDED:
+        outcome = await sync.outcome(stopped.id)
+    else:
         outcome = await sync.resume(stopped.id)
-        if outcome.run.status is not RunStatus.SUCCEEDED:
-            return f"the resumed run {outcome.run.status}: {outcome.run.error}"
-        if outcome.counts != undisturbed(kind):
-            return f"the resumed run counts {outcome.counts}"
-        return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the resumed run"
+    if outcome.run.status is not RunStatus.SUCCEEDED:
+        return f"the approved run {outcome.run.status}: {outcome.run.error}"
+    if outcome.counts != undisturbed(kind):
+        return f"the approved run counts {outcome.counts}"
+    return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the approved run"
 
 
-#: The sync that is killed, and the check that follows.
+async def overtaken(sync: Sync, prepared: Prepared) -> str:
+    """Resume the killed run, whose approved plan is made again: it must wait for approval and send nothing."""
+    kind = prepared.project_type
+    await sync.engine.presence.reap_dead_workers()
+    stopped = await sync.latest()
+    if stopped.status is not RunStatus.NEEDS_APPROVAL:
+        stopped = (await sync.resume(stopped.id)).run
+    if stopped.status is not RunStatus.NEEDS_APPROVAL:
+        return f"the run {stopped.status}: {stopped.error}"
+    if stopped.plan is None or stopped.plan.to_add != 30 or stopped.is_approved:
+        return "the run waits with another plan than that of the new file"
+    return "" if sync.emails() == expected(FIRST, kind) else "a request was sent without approval"
+
+
+async def next_sync(sync: Sync, prepared: Prepared) -> str:
+    """Sync a third audience, whose mapping the killed run belongs to."""
+    kind = prepared.project_type
+    outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
+    if outcome.run.status is not RunStatus.SUCCEEDED:
+        return f"the next sync {outcome.run.status}: {outcome.run.error}"
+    if sync.emails() != expected(THIRD, kind):
+        return "the list is not equal after the next sync"
+    repeated = await sync.mirror(THIRD, user_id=MPID)
+    return "" if repeated.run.requests == 0 else "a repeated sync sends a request"
+
+
+async def resumed(sync: Sync, prepared: Prepared) -> str:
+    """Resume the killed run."""
+    kind = prepared.project_type
+    await sync.engine.presence.reap_dead_workers()
+    async with sync.engine.database.read() as db:
+        stopped = (await runs.latest(db, 1))[0]
+    if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
+        members = SECOND if "ten@example.com" in sync.emails() else FIRST
+        return "" if sync.emails() == expected(members, kind) else "the list is not equal though the run had succeeded"
+    outcome = await sync.resume(stopped.id)
+    if outcome.run.status is not RunStatus.SUCCEEDED:
+        return f"the resumed run {outcome.run.status}: {outcome.run.error}"
+    if outcome.counts != undisturbed(kind):
+        return f"the resumed run counts {outcome.counts}"
+    return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the resumed run"
+
+
+async def after_a_round(service: Live, _prepared: Prepared) -> str:
+    """Deliver the rest of the live changes."""
+    return await round_of_three.after_a_crash(service)
+
+
+async def after_a_crowd(sync: Sync, _prepared: Prepared) -> str:
+    """Execute the rest of the runs."""
+    return await crowd.after_a_crash(sync)
+
+
+def _opened(directory: Path, url: str | None, kept: Kept) -> AbstractAsyncContextManager[Sync]:
+    return syncing(directory, url, kept=kept)
+
+
 SCENARIOS = {
-    "next sync": (second_sync, next_sync),
-    "resumed": (second_sync, resumed),
-    "approved": (unapproved_sync, approved),
-    "overtaken": (overtaken_sync, overtaken),
+    "next sync": Scenario(_opened, second_sync, next_sync),
+    "resumed": Scenario(_opened, second_sync, resumed),
+    "approved": Scenario(_opened, unapproved_sync, approved),
+    "overtaken": Scenario(_opened, overtaken_sync, overtaken),
+    "live round": Scenario(round_of_three.receiving, round_of_three.round_job, after_a_round),
+    "making room": Scenario(crowd.crowded, crowd.crowd_job, after_a_crowd),
 }
 
 
-@contextmanager
-def _prepare() -> Iterator[list[Prepared]]:
+def _after_the_first_sync(server: str) -> list[Prepared]:
     """Execute the first sync on each database."""
-    with postgresql() as server:
-        url = new_postgresql(server)
-        yield [
-            *(
-                Prepared(name, asyncio.run(keep(FIRST, user_id=MPID, project_type=kind.value)), kind)
-                for name, kind in SQLITE.items()
-            ),
-            Prepared("PostgreSQL", asyncio.run(keep(FIRST, url, user_id=MPID)), server=server, url=url),
-        ]
+    url = new_postgresql(server)
+    return [
+        *(
+            Prepared(name, asyncio.run(keep(FIRST, user_id=MPID, project_type=kind.value)), kind)
+            for name, kind in SQLITE.items()
+        ),
+        Prepared("PostgreSQL", asyncio.run(keep(FIRST, url, user_id=MPID)), server=server, url=url),
+    ]
+
+
+def _filled(keep_lists: Callable[[str | None], Coroutine[Any, Any, Kept]], server: str) -> list[Prepared]:
+    """Fill lists on each database."""
+    url = new_postgresql(server)
+    return [
+        Prepared("SQLite", asyncio.run(keep_lists(None))),
+        Prepared("PostgreSQL", asyncio.run(keep_lists(url)), server=server, url=url),
+    ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the campaign: a section of the page, its scenarios, and the databases that they begin with."""
+
+    title: str
+    scenarios: tuple[str, ...]
+    prepare: Callable[[str], list[Prepared]]
+    text: str
+
+
+PARTS = {
+    "one-run": Part(
+        "One run",
+        ("next sync", "resumed", "approved", "overtaken"),
+        _after_the_first_sync,
+        """\
+A sync that renames placeholders, updates, removes and adds was killed. After each crash, either the next sync followed ("next
+sync", of an audience that some people had left) or the killed run was resumed ("resumed"). Then the list must equal the audience,
+the numbers must be those of an undisturbed run, and a repeated sync must send nothing.
+
+The same sync was also killed while it was approved and executed ("approved"): nothing may have been sent before the approval was
+stored, and it must end like an undisturbed run. And an approved run whose plan had been discarded, and whose file had been replaced,
+was killed while it was planned again ("overtaken"): it must wait for approval with the new plan, and nothing may have been sent.""",
+    ),
+    "live-round": Part(
+        "A live round",
+        ("live round",),
+        partial(_filled, round_of_three.keep_lists),
+        """\
+A process with the workers of `serve` was killed while it delivered live changes of three audiences in one round: people join, leave and
+change, one has no address, and Iterable refuses one. Another process did the rest. Then each list must equal what the changes say,
+no one may have joined or left it twice, each change must be counted once, and the same additions again must send nothing.""",
+    ),
+    "making-room": Part(
+        "Runs that make room",
+        ("making room",),
+        partial(_filled, crowd.keep_lists),
+        f"""\
+A process with the workers of `serve` was killed while it executed {crowd.RUNS} runs of one Iterable project. Up to {crowd.AT_ONCE} of them sent at
+once, because runs with few requests left had made room for others. Another process did the rest. Then each list must equal its file,
+no one may have joined or left it twice, each member must be counted once, no job may be left in PostgreSQL's queue, and the same files
+again must send nothing.""",
+    ),
+}
+_PAGE = """\
+# Crash points
+
+Processes were killed (SIGKILL) at their events: before and after each write to the database, each request to Iterable, and, where the
+command has `--commits`, each commit. The tables have the points at which a process was killed, and how often. An event is a write
+(named after the function that writes), a request, or a commit, in the order in which each came first. Requests and writes are
+concurrent, so an event can have another number each time: if a cell is empty, another event had its number. The suite kills at some of
+the events.
+
+{sections}
+## Power loss
+
+SQLite runs in WAL mode with `synchronous=FULL` (`core/store/database.py`). With `NORMAL` a power failure can lose the last
+commits, and with them the intents of requests that have left. PostgreSQL's default (`synchronous_commit = on`) is as strict; do
+not turn it off for this database.
+"""
 
 
 async def _events(prepared: Prepared, scenario: str, *, commits: bool) -> list[str]:
-    """Run the sync of a scenario to its end, and return the names of its events."""
-    url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
-    with tempfile.TemporaryDirectory(dir=memory()) as directory:
+    """Do the work of a scenario to its end, and return the names of its events."""
+    with _copied(prepared) as url, tempfile.TemporaryDirectory(dir=memory()) as directory:
         report = Path(directory) / "events"
-        async with syncing(Path(directory), url, kept=prepared.kept) as sync:
-            undisturbed = await SCENARIOS[scenario][0](sync, commits=commits, report=report)
-            assert not await crash(undisturbed, NEVER)
+        undisturbed = Crash(prepared, scenario, NEVER, commits)
+        assert await problem_after(Path(directory), url, undisturbed, report) is None
         return report.read_text(encoding="utf-8").split("\n")
 
 
-def run_all(*, commits: bool, every: int, at_once: int) -> tuple[list[CrashResult], float]:
-    """Run all crashes. Returns the results, and the minutes that it took."""
+def run_all(part: Part, *, commits: bool, every: int, at_once: int) -> tuple[list[CrashResult], float]:
+    """Run the crashes of a part. Returns the results, and the minutes that it took."""
     began = time.monotonic()
     processes = multiprocessing.get_context("spawn")
     results: list[CrashResult] = []
-    with _prepare() as databases, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
+    with postgresql() as server, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
         crashes = []
-        for prepared in databases:
-            for scenario in SCENARIOS:
+        for prepared in part.prepare(server):
+            for scenario in part.scenarios:
                 events = asyncio.run(_events(prepared, scenario, commits=commits))
                 print(f"{prepared.name}, {scenario}: {len(events)} events", flush=True)
                 crashes += [Crash(prepared, scenario, at, commits) for at in range(1, len(events) + 1 + MARGIN, every)]
@@ -263,76 +362,74 @@ def run_all(*, commits: bool, every: int, at_once: int) -> tuple[list[CrashResul
     return results, (time.monotonic() - began) / 60
 
 
-def page(results: list[CrashResult], minutes: float, at_once: int, *, commits: bool) -> str:
-    """The page docs/reports/crash-points.md."""
-    kinds = [(name, scenario) for name in (*SQLITE, "PostgreSQL") for scenario in SCENARIOS]
-    counts: Counter[tuple[str, str, str]] = Counter()
-    order: dict[str, int] = {}
-    for result in sorted(results, key=lambda each: each.crash.at):
-        if result.event is not None:
-            order.setdefault(result.event, result.crash.at)
-            counts[result.event, result.crash.prepared.name, result.crash.scenario] += 1
-    rows = "\n".join(
-        f"| {event} | " + " | ".join(str(counts[(event, *kind)] or "") for kind in kinds) + " |"
-        for event in sorted(order, key=lambda each: order[each])
-    )
-    sums = [sum(number for (_, *kind), number in counts.items() if tuple(kind) == each) for each in kinds]
+def _table(results: Sequence[CrashResult]) -> str:
+    """How often processes were killed at each event."""
+    results = sorted(results, key=lambda each: each.crash.at)
+    kinds = list(dict.fromkeys((each.crash.prepared.name, each.crash.scenario) for each in results))
+    kinds.sort(key=lambda kind: [*SQLITE, "PostgreSQL"].index(kind[0]))
+    counts = Counter((each.event, each.crash.prepared.name, each.crash.scenario) for each in results)
+    events = dict.fromkeys(each.event for each in results if each.event is not None)
+    rows = [[event, *(str(counts[event, *kind] or "") for kind in kinds)] for event in events]
+    rows.append(["all", *(str(sum(counts[event, *kind] for event in events)) for kind in kinds)])
+    lines = [
+        f"| event | {' | '.join(f'{name}, {scenario}' for name, scenario in kinds)} |",
+        f"|---{'|---' * len(kinds)}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def section(part: Part, results: Sequence[CrashResult], minutes: float, at_once: int, command: str) -> str:
+    """The section of a part in docs/reports/crash-points.md."""
     problems = [result for result in results if result.problem]
     problem_list = "".join(
         f"\n- {failed.crash.prepared.name}, {failed.crash.scenario}, {failed.event} (event {failed.crash.at}): {failed.problem}"
         for failed in problems
     )
-    each = ", and each commit" if commits else ""
-    option = " --commits" if commits else ""
+    crashes = sum(result.event is not None for result in results)
     return f"""\
-# Crash points
+## {part.title}
 
-A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event: before and after each write
-to the database and each request to Iterable{each}. After each crash, either the next sync followed ("next
-sync", of an audience that some people had left) or the killed run was resumed ("resumed"). Then the list must equal the audience,
-the numbers must be those of an undisturbed run, and a repeated sync must send nothing.
+{part.text}
 
-The same sync was also killed while it was approved and executed ("approved"): nothing may have been sent before the approval was
-stored, and it must end like an undisturbed run. And an approved run whose plan had been discarded, and whose file had been replaced,
-was killed while it was planned again ("overtaken"): it must wait for approval with the new plan, and nothing may have been sent.
+Crashes: {crashes:,}. Ended differently from an undisturbed process: {len(problems)}.{problem_list}
 
-Crashes: {len(results) - sum(result.event is None for result in results):,}. Ended differently from an undisturbed run: {len(problems)}.{problem_list}
+It took {minutes:.0f} minutes, {at_once} crashes at once (`{command}`).
 
-The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`). The suite kills at some
-of the events.
-
-## The events
-
-The points at which the process was killed, and how often. An event is a write (named after the function that writes), a
-request, or a commit, in the order in which each came first. Requests and writes are concurrent, so an event can have another
-number each time: if a cell is empty, another event had its number.
-
-| event | {" | ".join(f"{name}, {scenario}" for name, scenario in kinds)} |
-|---{"|---" * len(kinds)}|
-{rows}
-| all | {" | ".join(str(number) for number in sums)} |
-
-## Power loss
-
-SQLite runs in WAL mode with `synchronous=FULL` (`core/store/database.py`). With `NORMAL` a power failure can lose the last
-commits, and with them the intents of requests that have left. PostgreSQL's default (`synchronous_commit = on`) is as strict; do
-not turn it off for this database.
+{_table(results)}
 """
 
 
+def page(former: str, sections: Mapping[str, str]) -> str:
+    """The page docs/reports/crash-points.md, with new sections of some parts. `former` is the page before."""
+    kept = {title: f"## {title}\n{text}" for title, _, text in (each.partition("\n") for each in former.split("\n## "))}
+    titles = [part.title for part in PARTS.values()]
+    return _PAGE.format(sections="\n".join(({**kept, **sections})[title].rstrip("\n") + "\n" for title in titles))
+
+
 def main() -> None:
-    """Read the arguments, kill at every event, print the problems, and write the page."""
+    """Read the arguments, kill at the events, print the problems, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--commits", action="store_true", help="kill at each commit, too")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at each Nth event only")
     parser.add_argument("--at-once", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all of these, or some: {', '.join(PARTS)}")
     arguments = parser.parse_args()
-    results, minutes = run_all(commits=arguments.commits, every=arguments.every, at_once=arguments.at_once)
-    text = page(results, minutes, arguments.at_once, commits=arguments.commits)
-    if arguments.every == 1:
-        DOCS.write_text(text, encoding="utf-8")
+    options = (" --commits" if arguments.commits else "") + (
+        f" --every {arguments.every}" if arguments.every > 1 else ""
+    )
+    has_problem = False
+    sections: dict[str, str] = {}
+    for name in arguments.parts or PARTS:
+        part = PARTS[name]
+        results, minutes = run_all(part, commits=arguments.commits, every=arguments.every, at_once=arguments.at_once)
+        command = f"python -m tests.campaigns.crash_points{options} {name}"
+        sections[part.title] = section(part, results, minutes, arguments.at_once, command)
+        has_problem |= any(result.problem for result in results)
+    text = page(DOCS.read_text(encoding="utf-8"), sections)
+    DOCS.write_text(text, encoding="utf-8")
     print(text)
-    sys.exit(any(result.problem for result in results))
+    sys.exit(has_problem)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.crash_points import MPID, SCENARIOS, Crash, Prepared
+from tests.campaigns.crash_points import MPID, Crash, Prepared, problem_after
 from tests.core.harness import keep
 from tests.core.test_crash import FIRST
 
@@ -23,4 +23,4 @@ async def test_approval_and_a_crash(tmp_path: Path, scenario: str, event: int) -
     """A process that dies loses no approval and adds none; the campaign of crash points tries every event."""
     prepared = Prepared("SQLite", await keep(FIRST, user_id=MPID))
     crash = Crash(prepared, scenario, event, commits=False)
-    assert await SCENARIOS[scenario][1](tmp_path, None, crash, tmp_path / "event") == ""
+    assert await problem_after(tmp_path, None, crash, tmp_path / "event") == ""
