@@ -486,8 +486,10 @@ class _Batches:
 
     def __init__(self, rules: _Rules, members: dict[str, _Member], candidates: Sequence[_Candidate]) -> None:
         self._rules = rules
-        self._members = members
         self._candidates = candidates
+        self._by_outcome: dict[str, list[_Member]] = defaultdict(list)
+        for member in members.values():
+            self._by_outcome[member.outcome].append(member)
         # duplicates that the ledger does not record as on the list under the identity of the member sent for them
         self._unrecorded = [
             (member, members[member.primary])
@@ -518,9 +520,8 @@ class _Batches:
             yield _row(each.primary, _DUPLICATE if follows else role, each.key, each.identity, more)
 
     def _retained(self) -> Iterator[_Row]:
-        for member in self._members.values():
-            if member.outcome == "retained":
-                yield _row(member.key, Operation.RETAIN.value, member.key, member.identity, _former_state(member))
+        for member in self._by_outcome["retained"]:
+            yield _row(member.key, Operation.RETAIN.value, member.key, member.identity, _former_state(member))
         for member, primary in self._unrecorded:
             if primary.outcome in ("retained", "unchanged"):
                 yield _row(member.key, Operation.RETAIN.value, member.key, primary.identity, _former_state(member))
@@ -528,15 +529,14 @@ class _Batches:
             yield _row(f"!{key}", Operation.RETAIN.value, f"{FORMER_IDENTITY_PREFIX}{key}", identity)
 
     def _renames(self) -> Iterator[_Row]:
-        for member in self._members.values():
-            if member.needs_rename and member.outcome == "update":
+        for member in self._by_outcome["update"]:
+            if member.needs_rename:
                 former = Subscriber(placeholder_email(member.key), member.identity.user_id)
                 yield _row(member.key, Operation.RENAME.value, member.key, former, (member.identity.email,))
 
     def _subscribed(self, outcome: str, role: str) -> Iterator[_Row]:
-        for member in self._members.values():
-            if member.outcome == outcome:
-                yield _row(member.key, role, member.key, member.identity, _former_state(member))
+        for member in self._by_outcome[outcome]:
+            yield _row(member.key, role, member.key, member.identity, _former_state(member))
         for member, primary in self._unrecorded:
             if primary.outcome == outcome:
                 yield _row(primary.key, _DUPLICATE, member.key, primary.identity, _former_state(member))
@@ -603,4 +603,4 @@ def _former_state(member: _Member) -> tuple[Any, ...]:
 
 
 def _row(place: str, role: str, key: str, identity: Subscriber, more: tuple[Any, ...] = ()) -> _Row:
-    return place, role == _DUPLICATE, key, (role, key, *identity, more)
+    return place, role == _DUPLICATE, key, (role, key, identity[0], identity[1], more)

@@ -59,6 +59,8 @@ _INSERT = {
     "sqlite": _insertion(bindparam("now", type_=Float)),
     "postgresql": _insertion(clock.SERVER_TIME),
 }
+_INSERT_BATCHES = insert(batches).returning(batches.c.id, sort_by_parameter_order=True)
+_INSERT_MEMBERS = insert(batch_members)
 _SENT = BatchStatus.SENT.value
 
 
@@ -84,15 +86,14 @@ async def add(db: AsyncConnection, new: Sequence[NewRun]) -> list[list[Batch]]:
             }
             for run_id, draft in drafts
         ]
-        result = await db.execute(insert(batches).returning(batches.c.id, sort_by_parameter_order=True), rows)
-        ids = result.scalars().all()
+        ids = (await db.execute(_INSERT_BATCHES, rows)).scalars().all()
         for (run_id, draft), batch_id in zip(drafts, ids, strict=True):
             batch = Batch(draft.phase, draft.sent_size, draft.counted_size, draft.members, id=batch_id)
             stored[run_id].append(batch)
         members = [
             {"batch_id": batch_id, "members": draft.members} for (_, draft), batch_id in zip(drafts, ids, strict=True)
         ]
-        await db.execute(insert(batch_members), members)
+        await db.execute(_INSERT_MEMBERS, members)
     for each in new:
         await rejections.add(db, each.run.id, each.rejections)
     return [stored[each.run.id] for each in new]
