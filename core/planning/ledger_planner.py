@@ -14,8 +14,9 @@ from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import DiffCounts, diff_against_ledger
 from core.planning.guards import check_project_type, check_removals
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import load_targets, load_whole_ledger
+from core.planning.planner import load_targets
 from core.planning.schema import TABLES, create
+from core.planning.whole_ledger import load_whole_ledger
 from core.planning.workspace import run, workspace
 from core.store.database import Database
 

@@ -29,7 +29,8 @@ from core.planning.run_source import open_source, read_small_file, sync_mode
 from core.planning.small_planner import plan_small_file
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
-from core.planning.workspace import Workspace, load_ledger, run, scalar
+from core.planning.whole_ledger import load_whole_ledger
+from core.planning.workspace import run, scalar
 from core.sources import Source
 from core.sources.small_files import SmallAudience
 from core.store import approvals, batches, inbox, last_known_emails, ledger, lists, mappings, runs
@@ -39,14 +40,6 @@ from core.store.mappings import AudienceMapping, RemovalPolicy
 from core.store.rejections import EXCLUDED
 from core.store.runs import DeltaHistory
 
-# A person with several profiles has a row in the ledger for each. Hashes find the few who may have several, in a third
-# of the memory; their identities decide.
-_COUNT_PEOPLE = """
-WITH people AS (SELECT coalesce(email, user_id) AS person FROM ledger WHERE mapping_id = {mapping_id}),
-    repeated AS (SELECT hash(person) AS key FROM people GROUP BY 1 HAVING count(*) > 1)
-SELECT (SELECT count(person) FROM people) - (
-    SELECT count(person) - count(DISTINCT person) FROM people WHERE hash(person) IN (SELECT key FROM repeated))
-"""
 _COUNT = "SELECT count(*) FROM rejected WHERE reason = '{reason}'"
 _COUNT_REJECTED = "SELECT count(*) FROM rejected"
 _COUNT_REPLACED = "SELECT count(*) FROM removals WHERE NOT is_leaver AND position = 1"
@@ -337,12 +330,6 @@ async def _plan_few(
     few = planning.plan(lookup.rows, suppressed, forgotten)
     await add_plan(database, planned.id, few.rejections, few.drafts)
     return few
-
-
-async def load_whole_ledger(con: Workspace, database: Database, mapping_id: int, mapping_ids: list[int]) -> int:
-    """Load the ledger of these mappings, and return how many people one of them has on its list."""
-    await load_ledger(con, database, mapping_ids)
-    return scalar(con, _COUNT_PEOPLE.format(mapping_id=mapping_id))
 
 
 def _removal_note(source: Source, mode: SyncMode, before: DeltaHistory, left: int, *, is_live: bool) -> str:

@@ -14,8 +14,9 @@ from core.planning.approval_rules import PlanResult, with_open_guards
 from core.planning.diff import diff_against_ledger
 from core.planning.guards import check_project_type, undo_guard
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import load_targets, load_whole_ledger
+from core.planning.planner import load_targets
 from core.planning.schema import TABLES, create
+from core.planning.whole_ledger import load_whole_ledger
 from core.planning.workspace import Workspace, run, scalar, workspace
 from core.store.database import Database
 
