@@ -1,7 +1,8 @@
 """Measure a large ledger on PostgreSQL: what a batch and a plan cost when the table has tens of millions of rows.
 
-    python -m tests.campaigns.large_ledger --millions 1 10 30 60
+    python -m tests.campaigns.large_ledger --millions 1 10 30 60 [--partitions 16]
 
+With `--partitions`, the table is partitioned by mapping first, as docs/explanation/scale.md suggests for very large ones.
 Each mapping has a million members. After each number of rows the campaign looks up and stores a batch's thousand members
 of mappings drawn at random, and reads all rows of one mapping, as planning does.
 """
@@ -33,6 +34,20 @@ INSERT INTO ledger (mapping_id, profile, email, user_id, certain)
 SELECT :mapping_id, (n * 7919 % 4294967291 + 100000000000)::text, 'person' || n || '@example.com', 'customer-' || n, true
 FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 """
+# Foreign keys are not copied with the rest of a table.
+_PARTITION = """
+ALTER TABLE ledger RENAME TO whole;
+CREATE TABLE ledger (LIKE whole INCLUDING ALL) PARTITION BY HASH (mapping_id);
+ALTER TABLE ledger ADD FOREIGN KEY (mapping_id) REFERENCES mappings (id) ON DELETE CASCADE;
+DROP TABLE whole
+"""
+_ADD_PARTITION = (
+    "CREATE TABLE ledger_{number} PARTITION OF ledger FOR VALUES WITH (MODULUS {count}, REMAINDER {number})"
+)
+# (A table without partitions is not in such a tree.)
+_SIZE = """
+SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size('ledger')) FROM pg_partition_tree('ledger')
+"""
 
 
 def member(number: int) -> BatchEntry:
@@ -41,10 +56,12 @@ def member(number: int) -> BatchEntry:
     return BatchEntry("a", key, f"person{number}@example.com", f"customer-{number}")
 
 
-async def measure(url: str, millions: Sequence[int], generator: random.Random) -> None:
-    """Fill the ledger step by step, and print the figures of each."""
+async def measure(url: str, millions: Sequence[int], generator: random.Random, partitions: int) -> None:
+    """Fill the ledger step by step, and print the figures of each. `partitions`: how many it has (0: it is one table)."""
     database = Database(url)
     await migrate(database)
+    if partitions:
+        await _partition(database, partitions)
     connection = await add_connection(database)
     mapping_ids: list[int] = []
     for step in millions:
@@ -65,6 +82,15 @@ async def measure(url: str, millions: Sequence[int], generator: random.Random) -
             flush=True,
         )
     await database.close()
+
+
+async def _partition(database: Database, count: int) -> None:
+    async with database.write() as db:
+        for statement in (
+            *_PARTITION.split(";"),
+            *(_ADD_PARTITION.format(number=n, count=count) for n in range(count)),
+        ):
+            await db.execute(text(statement))
 
 
 async def _fill(database: Database, connection: int, number: int) -> int:
@@ -99,7 +125,7 @@ async def _read(database: Database, mapping_id: int) -> tuple[float, int]:
 
 async def _gigabytes(database: Database) -> float:
     async with database.read() as db:
-        size = (await db.execute(text("SELECT pg_total_relation_size('ledger')"))).scalar_one()
+        size = (await db.execute(text(_SIZE))).scalar_one()
     return int(size) / 1e9
 
 
@@ -111,10 +137,13 @@ def main() -> None:
     """Run the campaign on a new database, and remove it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--millions", type=int, nargs="+", default=[1, 10, 30, 60], help="rows at each measurement")
+    parser.add_argument("--partitions", type=int, default=0, help="partitions of the table, by mapping (0: none)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with postgresql() as server:
-        asyncio.run(measure(new_database(server), arguments.millions, random.Random(arguments.seed)))
+        asyncio.run(
+            measure(new_database(server), arguments.millions, random.Random(arguments.seed), arguments.partitions)
+        )
 
 
 if __name__ == "__main__":
