@@ -2,17 +2,14 @@
 
 A join of two large tables copies both to disk. So one range of member keys is joined after the other, each in memory.
 The rows of a range are next to each other in the ledger, and so are the members of a very large audience, which is
-grouped by such ranges. Those of other audiences are in no order: they are first written to a compressed file for each
-range. The statements are in sql/parts.sql.
+grouped by such ranges. Those of other audiences are in no order: for each range all of them are read. To write them to
+a file for each range costs more up to about 5 million members. The statements are in sql/parts.sql.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from core.planning.schema import create, statements, types_of
+from core.planning.schema import create, statements
 from core.planning.workspace import ROW_GROUP
 
 if TYPE_CHECKING:
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 PART = 400_000
 #: Members in shared identities or with changed data fields, up to which parts pay off.
 MOST_IN_SETS = 1_000_000
-#: Members are read from their table in ranges if that reads at most so many times as many rows as there are.
-MOST_READ = 2
 #: Ranges of rows in which the rows of a part are looked for. If they are in more, the rows between are read, too.
 MOST_RANGES = 4
 
@@ -42,27 +37,20 @@ def join_in_parts(con: "duckdb.DuckDBPyConnection", join: str, values: Mapping[s
     parts = -(-max(members, known) // PART)
     if parts < 2 or con.execute(sql["count_sets"]).fetchall()[0][0] > MOST_IN_SETS:
         return False
-    # Arrow takes a tenth of a second to import
-    from core.sources.row_parts import bounds_of, divide, open_part, part_of
+    from core.sources.row_parts import bounds_of  # it imports Arrow, which takes a tenth of a second
 
     sample = con.execute(sql["sample_desired"]) if members >= known else con.execute(sql["sample_ledger"], mapping)
     bounds = bounds_of([key for (key,) in sample.fetchall()], parts)
     limits = list(zip(["", *bounds], [*bounds, None], strict=True))
     of_ledger = _find_ranges(con, "ledger", f"mapping_id = {mapping['mapping_id']:d}", limits)
     of_desired = _find_ranges(con, "desired", "true", limits)
-    is_in_order = sum(end - first for ranges in of_desired for first, end in ranges) <= MOST_READ * members
     con.execute(create("joined"))
-    with TemporaryDirectory(prefix="parts-", dir=_spill_of(con).parent) as directory:
-        files: list[Path] = []
-        if not is_in_order:
-            with_parts = sql["with_parts"].format(part=part_of("member_key", bounds))
-            files = divide(con, with_parts, types_of("desired"), Path(directory), len(bounds) + 1)
-        for index, (low, high) in enumerate(limits):
-            with open_part(con, files[index], "desired_part") if files else nullcontext():
-                desired = "FROM desired_part" if files else _rows_of("desired", "true", of_desired[index])
-                ledger = _rows_of("ledger", "mapping_id = $mapping_id", of_ledger[index])
-                start = sql["join_part"].format(ledger=ledger, desired=desired)
-                con.execute(f"{start}\n{join}", {**values, "low": low, "high": high})
+    for index, (low, high) in enumerate(limits):
+        start = sql["join_part"].format(
+            ledger=_rows_of("ledger", "mapping_id = $mapping_id", of_ledger[index]),
+            desired=_rows_of("desired", "true", of_desired[index]),
+        )
+        con.execute(f"{start}\n{join}", {**values, "low": low, "high": high})
     return True
 
 
@@ -98,7 +86,3 @@ def _rows_of(table: str, condition: str, ranges: _Ranges) -> str:
     return " UNION ALL ".join(
         select.format(table=table, condition=condition, first=first, end=end) for first, end in ranges or [(0, 0)]
     )
-
-
-def _spill_of(con: "duckdb.DuckDBPyConnection") -> Path:
-    return Path(con.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])

@@ -1,7 +1,7 @@
 """Rows in parts: what does not fit into DuckDB's memory at once is divided by ranges of a key, into a file for each.
 
-A join, or a grouping, of more rows than fit into memory copies them to disk in any case, and needs the more memory for
-that, the more rows there are. Each part is read on its own, and fits.
+A grouping of more rows than fit into memory copies them to disk in any case, and needs the more memory for that, the
+more rows there are. Each part is read on its own, and fits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,16 +63,6 @@ def divide(
                 writers[counted["values"]].write_batch(rows.slice(begin, counted["counts"]).select(schema.names))
                 begin += counted["counts"]
     return files
-
-
-@contextmanager
-def open_part(con: "duckdb.DuckDBPyConnection", file: Path, name: str) -> Iterator[None]:
-    """Let one statement read a part as the table `name`, and delete its file at the end of the block."""
-    with pa.OSFile(str(file)) as stream:
-        con.register(name, pa.ipc.open_stream(stream))
-        yield
-        con.unregister(name)
-    file.unlink()
 
 
 @contextmanager

@@ -22,12 +22,8 @@ SELECT member_key FROM (SELECT member_key FROM ledger WHERE mapping_id = $mappin
 SELECT rowid // $zone AS zone, min(member_key), max(member_key) FROM {table}
 WHERE {condition} GROUP BY zone ORDER BY zone;
 
--- name: with_parts
--- The members, each with the number of its part.
-SELECT member_key, email, user_id, is_counted, ({part})::UTINYINT AS part FROM desired;
-
 -- name: read_part
--- The rows of a part in a range of rows. (The schema tells the table from the part of the same name.)
+-- The rows of a part in a range of rows. (The schema tells the table `desired` from the part of the same name.)
 SELECT * FROM main.{table} WHERE {condition} AND rowid >= {first} AND rowid < {end}
     AND member_key >= $low AND ($high IS NULL OR member_key < $high);
 

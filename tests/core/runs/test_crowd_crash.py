@@ -10,7 +10,7 @@ from tests.core.runs.crowd import after_a_crash, crowd_job, crowded, problem_of
 
 #: The first run for which another has made room.
 NEXT = RUNS_OF_PROJECT + 1
-#: Events, and the how-manieth of that name. The campaign of crash points tries more.
+#: Events: a name, and which one of that name (the first is 1). The campaign of crash points tries more.
 SOME_EVENTS = {
     "sqlite": (
         ("after the write, store.run_queue.claim", 2),
