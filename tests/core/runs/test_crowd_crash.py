@@ -26,19 +26,13 @@ SOME_EVENTS = {
         ("after the write, delivery.recorder._write", NEXT),
     ),
 }
-QUICK = ("postgresql", "after the write, delivery.uploader._make_room", 2)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("database_url", "event", "nth"),
     [
-        pytest.param(
-            kind,
-            event,
-            nth,
-            id=f"{kind}-{event}-{nth}",
-            marks=[] if (kind, event, nth) == QUICK else [pytest.mark.extended],
-        )
+        pytest.param(kind, event, nth, id=f"{kind}-{event}-{nth}")
         for kind, events in SOME_EVENTS.items()
         for event, nth in events
     ],
