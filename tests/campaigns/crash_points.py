@@ -30,7 +30,7 @@ from core.store import mappings, runs
 from core.store.mappings import RemovalPolicy
 from tests.core.crashing import Job, crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
-from tests.core.harness import Decision, Kept, Sync, decide, keep, people, syncing
+from tests.core.harness import Decision, Kept, Outcome, Sync, decide, keep, people, syncing
 from tests.core.live import round_of_three
 from tests.core.runs import crowd
 from tests.core.test_crash import FIRST, SECOND, THIRD, expected, undisturbed
@@ -172,11 +172,7 @@ async def approved(sync: Sync, prepared: Prepared) -> str:
         outcome = await sync.outcome(stopped.id)
     else:
         outcome = await sync.resume(stopped.id)
-    if outcome.run.status is not RunStatus.SUCCEEDED:
-        return f"the approved run {outcome.run.status}: {outcome.run.error}"
-    if outcome.counts != undisturbed(kind):
-        return f"the approved run counts {outcome.counts}"
-    return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the approved run"
+    return _difference(sync, outcome, kind)
 
 
 async def overtaken(sync: Sync, prepared: Prepared) -> str:
@@ -209,17 +205,20 @@ async def resumed(sync: Sync, prepared: Prepared) -> str:
     """Resume the killed run."""
     kind = prepared.project_type
     await sync.engine.presence.reap_dead_workers()
-    async with sync.engine.database.read() as db:
-        stopped = (await runs.latest(db, 1))[0]
+    stopped = await sync.latest()
     if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
         members = SECOND if "ten@example.com" in sync.emails() else FIRST
         return "" if sync.emails() == expected(members, kind) else "the list is not equal though the run had succeeded"
-    outcome = await sync.resume(stopped.id)
+    return _difference(sync, await sync.resume(stopped.id), kind)
+
+
+def _difference(sync: Sync, outcome: Outcome, kind: ProjectType) -> str:
+    """How the killed run differs at its end from an undisturbed one, or ""."""
     if outcome.run.status is not RunStatus.SUCCEEDED:
-        return f"the resumed run {outcome.run.status}: {outcome.run.error}"
+        return f"the run {outcome.run.status}: {outcome.run.error}"
     if outcome.counts != undisturbed(kind):
-        return f"the resumed run counts {outcome.counts}"
-    return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the resumed run"
+        return f"the run counts {outcome.counts}"
+    return "" if sync.emails() == expected(SECOND, kind) else "the list is not equal after the run"
 
 
 async def after_a_round(service: Live, _prepared: Prepared) -> str:

@@ -48,16 +48,16 @@ async def fill_lists(sync: Sync) -> None:
         await sync.mirror(people(BEFORE), list_id=list_id)
 
 
-async def queue_all(sync: Sync, rate: float = RATE) -> None:
-    """Queue a run for each list, for any worker, with this many requests per second."""
+async def queue_all(sync: Sync) -> None:
+    """Queue a run for each list, for any worker."""
     files = [sync.mirror_file(people(after)) for after in AFTER]
     ids = [
         await sync.submit(files[number % 2], list_id=list_id, approved=True)
         for number, list_id in enumerate(lists_of(sync))
     ]
     async with sync.engine.database.write() as db:
-        await db.execute(update(connections_table).values(requests_per_second=rate))
-        await db.execute(update(runs_table).where(runs_table.c.id.in_(ids)).values(worker_id=None, rate=rate))
+        await db.execute(update(connections_table).values(requests_per_second=RATE))
+        await db.execute(update(runs_table).where(runs_table.c.id.in_(ids)).values(worker_id=None, rate=RATE))
 
 
 async def are_sending(sync: Sync) -> bool:

@@ -11,9 +11,6 @@ from tests.core.paused import TIMES, worker_process
 from tests.core.runs.crowd import are_sending, holding, lists_of, problem_of, queue_all
 from tests.core.workers import PATIENCE_S, finish_all
 
-#: So few requests per second that some wait for their turn when the process is paused, and a run may make room.
-SLOW = 0.5
-
 
 @pytest.mark.extended
 async def test_paused_crowd_sends_nothing_when_it_wakes(
@@ -21,7 +18,7 @@ async def test_paused_crowd_sends_nothing_when_it_wakes(
 ) -> None:
     """A process that is paused with more runs than its project's, and replaced, sends nothing when it wakes.
 
-    Each member counts once. Meanwhile later runs empty the lists.
+    Each member counts once. Meanwhile later runs take all but one off the lists.
     """
     monkeypatch.setattr(worker, "RESCUE_INTERVAL_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.1)
