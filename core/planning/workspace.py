@@ -32,7 +32,7 @@ T = TypeVar("T")
 #: Where a planning happens: DuckDB, or for few members SQLite in memory.
 Workspace: TypeAlias = "duckdb.DuckDBPyConnection | SmallWorkspace"
 
-#: DuckDB's memory limits, in MB; the rest is in the workspace's directory. Twenty million members fit the first limit.
+#: DuckDB's memory limits, in MB; the rest is in the workspace's directory. Fifty million members fit the first limit.
 #: If a planning runs out of memory, it starts again with the next limit.
 MEMORY_MB = (140, 400, 800)
 # A second thread does not pay off up to this many bytes of an audience and rows of a ledger.
