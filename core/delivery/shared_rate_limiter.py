@@ -1,47 +1,44 @@
 """The rate limit of an Iterable project, shared by all runs and processes through the database."""
 
 import asyncio
+import contextlib
 import itertools
 import math
 import time
 from collections import OrderedDict, deque
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.delivery.client_turns import ClientTurns
 from core.delivery.database_clock import DatabaseClock
 from core.iterable.rate_limiter import Slot
 from core.store import clock, rate_limits
 from core.store.database import Database, to_the_end
+from core.store.permits import Use
 
-# By which share the distance of slots exceeds 1/rate. In a window of one second it allows 15 ms of jitter.
-MARGIN = 0.015
-# The part of that margin that is reserved for the network: the first request of a window and the first of the next are
-# at least this much more than a window apart. The rest of the margin makes up for late requests, little by little.
-NETWORK_MARGIN = 0.012
-# How late, in seconds, a request may leave before the slots of other processes are moved back.
-LATE_S = 0.009
+# A window is longer than a second by this share. A request may be delayed on its way by as much, compared with the one
+# a window later.
+MARGIN = 0.02
+# If a request leaves more than LATE_S seconds late, the next reservation tells other processes. If it is more than half
+# of the margin, and no request waits for a slot, this process tells them after the answer.
+LATE_S = 0.002
+VERY_LATE_S = 0.01
 # A slot that was missed by more than this many seconds (the machine was suspended, say) is exchanged for a new one.
 # After MISSES of them the next slot is used however late it is.
 MISSED_S = 0.5
 MISSES = 3
-# Slots of a block that are overdue by more than this, in seconds, are skipped.
-OVERDUE_S = 0.02
 # At a high rate, slots for so many seconds are reserved at once, so that the database is not the bottleneck.
 BLOCK_S = 0.1
 # Up to this rate a client takes a slot only after its last one was used; above it, a client takes up to two blocks of
 # slots ahead if it is alone.
 SINGLE_RATE = 2.0
-# For so many seconds after another process took slots, the rate counts as shared. So it does for so many seconds after
-# this process has begun to take slots, because it does not know of others yet.
-SHARED_S = 5.0
-# So many seconds before the last slot that was taken, others are reserved. A request that leaves late can't move slots
-# that another process has reserved, so these must be less than a window ahead, with time to spare for the database.
+# So many seconds before the last slot that was taken, others are reserved. A request that leaves late can't hold back a
+# slot that another process has reserved: these must be less than a window ahead, with time to spare for the database.
 AHEAD_S = 0.3
 # So many limiters are kept by a process, those that were used last.
 KEPT = 500
 # So many times PostgreSQL's clock is read before the first slots: a process's first statement takes longer than others.
 CLOCK_READS = 3
-# Slots are moved back by at most so many seconds at a time: the window over which Iterable enforces limits.
-LATEST_S = 1.0
 # Seconds to pause after a 429 without Retry-After: one window.
 PAUSE_S = 1.0
 # A 429 shows that a project without a configured limit has one: requests are paced for a while, at first at this rate.
@@ -54,7 +51,8 @@ class SharedRateLimiter:
 
     A process has one, so that all its clients know which requests left late; each takes a part of it (`for_client`).
     `rate` is in requests per second. 0 means no limit: then the database is not used, except for a while after a 429.
-    There is no burst at the start and no catching up: a missed slot is lost.
+    There is no burst at the start. Time that was lost is made up for, if it was less than half a second
+    (`core.store.permits`).
     """
 
     def __init__(self, database: Database, project: str, rate: float) -> None:
@@ -62,23 +60,15 @@ class SharedRateLimiter:
         self._database = database
         self._project = project
         self._rate = rate
-        spaced_at = rate or FALLBACK_RATE
-        self._interval = (1.0 + MARGIN) / spaced_at
-        self._block = max(1, math.ceil(spaced_at * BLOCK_S))
-        self.turns = ClientTurns(1 if spaced_at <= SINGLE_RATE else 2 * self._block, max(1, self._block // 2))
+        self._spaced_at = rate or FALLBACK_RATE
+        self._block = max(1, math.ceil(self._spaced_at * BLOCK_S))
+        self.turns = ClientTurns(1 if self._spaced_at <= SINGLE_RATE else 2 * self._block, max(1, self._block // 2))
         self._endpoints: dict[tuple[str, float], SharedRateLimiter] = {}
         self._reserving = asyncio.Lock()
         self._reserved: deque[Slot] = deque()
+        self._late: list[Slot] = []  # requests that left late, which other processes do not know yet
         self._waiting = 0
-        # the latest slots, as many as a window holds, and the least time from the first of them to the next slot
-        self._given = deque[Slot](maxlen=max(1, math.floor(spaced_at)))
-        self._window = (1.0 + NETWORK_MARGIN) * max(1, math.floor(spaced_at)) / spaced_at
-        # by how many seconds late requests moved slots back: in total, and as stored in the database
-        self._moved = 0.0
-        self._moved_stored = 0.0
         self._clock = DatabaseClock()
-        self._reserved_until = -math.inf
-        self._shared_until = -math.inf
         self._taken_until = -math.inf
         self._barred_until = -math.inf
         self._paced_until = math.inf if rate else -math.inf
@@ -97,7 +87,8 @@ class SharedRateLimiter:
             misses = 0
             while True:
                 slot = await self._next()
-                late = await self._reached(slot)
+                await asyncio.sleep(max(0.0, slot.at - time.monotonic()))
+                late = time.monotonic() - slot.at
                 misses += late > MISSED_S
                 if slot.at >= self._barred_until and (late <= MISSED_S or misses >= MISSES):
                     return slot
@@ -105,13 +96,18 @@ class SharedRateLimiter:
             self._waiting -= 1
 
     def mark_sent(self, slot: Slot) -> None:
-        """Record that the request of a slot leaves now. If it is late and the rate is shared, move later slots back."""
+        """Record that the request of a slot leaves now. If it is late, its permit can be used again later."""
         slot.left_at = time.monotonic()
-        late = slot.left_at - slot.at - LATE_S - (self._moved - slot.moved)
-        if late > 0 and slot.left_at < self._shared_until:
-            delay = min(late, LATEST_S)
-            self._moved += delay
-            self._reserved = deque(Slot(reserved.at + delay, self._moved) for reserved in self._reserved)
+        if slot.left_at > slot.at + LATE_S and self.is_paced:
+            self._late.append(slot)
+
+    async def mark_answered(self) -> None:
+        """Tell other processes which requests left very late, unless the next reservation will soon."""
+        if not self._waiting and any(slot.left_at > slot.at + VERY_LATE_S for slot in self._late):
+            # an answer must not be lost for that: the next reservation tells them
+            with contextlib.suppress(SQLAlchemyError):
+                async with self._reserving:
+                    await to_the_end(self._reserve(0))
 
     async def on_throttled(self, retry_after: float | None) -> None:
         """Pause and slow down every process that shares the project. `retry_after` is Iterable's, in seconds."""
@@ -135,9 +131,6 @@ class SharedRateLimiter:
 
     async def _next(self) -> Slot:
         async with self._reserving:
-            now = time.monotonic()
-            while self._reserved and self._reserved[0].at < now - OVERDUE_S:
-                self._reserved.popleft()
             while not self._reserved:  # a 429 may clear them meanwhile
                 await asyncio.sleep(max(0.0, self._taken_until - AHEAD_S - time.monotonic()))
                 await to_the_end(self._reserve(min(self._block, self._waiting)))
@@ -145,35 +138,26 @@ class SharedRateLimiter:
             self._taken_until = slot.at
             return slot
 
-    async def _reached(self, slot: Slot) -> float:
-        """Wait until a slot is due, and return by how many seconds the wait ended too late."""
-        before = self._given[0] if len(self._given) == self._given.maxlen else None
-        self._given.append(slot)
-        await asyncio.sleep(max(0.0, slot.at - time.monotonic()))
-        due = slot.at if before is None else max(slot.at, before.left_at + self._window)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        return time.monotonic() - due
-
     async def _reserve(self, count: int) -> None:
-        moved = self._moved
+        """Reserve slots, and tell other processes which requests left late."""
+        late = self._late.copy()
         async with self._database.write() as connection:
             if math.isinf(self._clock.zero) and not self._database.is_sqlite:
                 for _ in range(CLOCK_READS):
                     asked, now = time.monotonic(), await clock.now(connection)
                     self._compare_clocks(now, asked, time.monotonic())
             asked = time.monotonic()
-            block = await rate_limits.reserve(
-                connection, self._project, self._interval, count=count, late=moved - self._moved_stored
+            reservation = await rate_limits.reserve(
+                connection,
+                self._project,
+                self._spaced_at,
+                margin=MARGIN,
+                count=count,
+                late=[Use(slot.permit, slot.left_at - self._clock.zero) for slot in late],
             )
-            self._compare_clocks(block.now, asked, time.monotonic())
-        expected = self._reserved_until + moved - self._moved_stored
-        begins = block.now - self._reserved_until > SHARED_S
-        if begins or block.first > max(expected, block.now) + self._interval / 2:
-            self._shared_until = time.monotonic() + SHARED_S
-        self._reserved_until = block.first + count * block.spacing
-        self._moved_stored = moved
-        slots = (self._clock.zero + block.first + number * block.spacing for number in range(count))
-        self._reserved.extend(Slot(at, moved) for at in slots)
+            self._compare_clocks(reservation.now, asked, time.monotonic())
+        self._late = self._late[len(late) :]
+        self._reserved.extend(Slot(self._clock.zero + each.at, each.permit) for each in reservation.slots)
 
     def _compare_clocks(self, now: float, asked: float, answered: float) -> None:
         """Compute what `time.monotonic` shows when the database's clock shows 0."""
@@ -207,6 +191,10 @@ class ClientRateLimiter:
     def mark_sent(self, slot: Slot) -> None:
         """Record that the request of a slot leaves now."""
         self._shared.mark_sent(slot)
+
+    async def mark_answered(self) -> None:
+        """Tell other processes which requests left late."""
+        await self._shared.mark_answered()
 
     async def on_throttled(self, retry_after: float | None) -> None:
         """Pause and slow down every process that shares the project. `retry_after` is Iterable's, in seconds."""

@@ -1,10 +1,4 @@
-"""The rate limit of requests: evenly spaced slots, shared by everything that uses the same Iterable project.
-
-A server that allows N requests in any second must see N+1 requests span more than a second. So slots are a little
-further apart than 1/N (MARGIN), which leaves room for jitter. A request may be sent late, because the process was busy
-or had to connect first. Then the request N slots later waits for it, and if other processes share the limit, all later
-slots are moved back.
-"""
+"""The rate limit of requests: slots, shared by everything that uses the same Iterable project."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +9,11 @@ from typing import Protocol
 class Slot:
     """When a request may be sent (`at`) and when it was sent (`left_at`), in seconds of `time.monotonic`.
 
-    `moved` is the total number of seconds by which slots had been moved back when this one was reserved.
+    `permit` is the number of the permit that it uses (`core.store.permits`), if there is a limit.
     """
 
     at: float
-    moved: float = 0.0
+    permit: int = 0
     left_at: float = -math.inf
 
 
@@ -31,6 +25,9 @@ class RateLimiter(Protocol):
 
     def mark_sent(self, slot: Slot) -> None:
         """Record that the request of this slot is sent now."""
+
+    async def mark_answered(self) -> None:
+        """Record that a request was answered."""
 
     async def on_throttled(self, retry_after: float | None) -> None:
         """Record a 429, with the wait in seconds that it asks for."""
@@ -47,6 +44,9 @@ class NoRateLimit:
         return Slot(0.0)
 
     def mark_sent(self, slot: Slot) -> None:
+        """Do nothing."""
+
+    async def mark_answered(self) -> None:
         """Do nothing."""
 
     async def on_throttled(self, retry_after: float | None) -> None:

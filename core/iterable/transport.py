@@ -277,6 +277,7 @@ class Transport:
                 async with self._begin(request, fenced, leaving, seconds) as response:
                     ended["http.response.status_code"] = response.status
                     yield response
+            await limiter.mark_answered()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if fenced.refused:
                 self._traffic.requests -= 1  # it was counted when its headers were ready, which were not sent either

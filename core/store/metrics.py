@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import clock
 from core.store.mappings import MappingStatus
-from core.store.rate_limits import slowdown_at
+from core.store.rate_limits import slowdown_left
 from core.store.tables import connections, inbox, mappings, rate_limits, runs
 
 _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
@@ -33,12 +33,17 @@ async def read(db: AsyncConnection) -> Metrics:
     names = (*_OUTCOMES, "requests", "retries", "throttled")
     sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
     totals = {name: int(number) for name, number in zip(names, sums, strict=True)}
-    slower = slowdown_at(await clock.now(db))
-    paced = select(connections.c.requests_per_second / slower).select_from(
-        connections.outerjoin(rate_limits, rate_limits.c.rate_limit_key == connections.c.rate_limit_key)
+    now = await clock.now(db)
+    paced = await db.execute(
+        select(connections.c.requests_per_second, rate_limits.c.slowdown, rate_limits.c.throttled_at)
+        .outerjoin_from(connections, rate_limits, rate_limits.c.rate_limit_key == connections.c.rate_limit_key)
+        .where(connections.c.requests_per_second > 0)
     )
-    rates = (await db.execute(paced.where(connections.c.requests_per_second > 0))).scalars().all()
-    slowdown = (await db.execute(select(func.max(slower)))).scalar_one_or_none()
+    rate = sum(rate / slowdown_left(slowdown, throttled_at, now) for rate, slowdown, throttled_at in paced)
+    throttled = await db.execute(
+        select(rate_limits.c.slowdown, rate_limits.c.throttled_at).where(rate_limits.c.throttled_at.is_not(None))
+    )
+    slowdown = max((slowdown_left(*row, now) for row in throttled), default=1.0)
     backlog, oldest = await _waiting(db, mappings.c.status == MappingStatus.ACTIVE.value)
     waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(
@@ -49,8 +54,8 @@ async def read(db: AsyncConnection) -> Metrics:
             "retried": totals["retries"],
             "throttled": totals["throttled"],
         },
-        rate=float(sum(rates)),
-        slowdown=float(slowdown or 1.0),
+        rate=float(rate),
+        slowdown=slowdown,
         backlog=backlog,
         waiting=waiting,
         oldest=oldest,

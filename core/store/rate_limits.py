@@ -1,21 +1,24 @@
 """The rate limit of an Iterable project, shared by all runs and processes: slots in which requests may be sent.
 
-Each function is one statement, so it is atomic on both databases. Times are seconds since 1970 by the clock that
-all share: the database's on PostgreSQL (machines may disagree), this machine's on SQLite.
+A transaction that calls one of these functions keeps others that concern the same project waiting until it ends. Times
+are seconds since 1970 by the clock that all share: the database's on PostgreSQL (machines may disagree), this machine's
+on SQLite.
 
 PostgreSQL does not wait for its disk when slots are reserved, because other processes would wait for the row as long.
 If the server crashes, slots of its last moments may be reserved again, and requests answered with 429
 (postgresql.org/docs/current/wal-async-commit.html: recent transactions may be lost, and each may choose that risk).
 """
 
+import math
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Text, and_, bindparam, case, extract, func, literal, or_
+from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store.clock import SERVER_TIME
+from core.store.permits import Permits, Use
 from core.store.tables import rate_limits
 
 # The factor by which a 429 widens the slots: very little, as one may be an accident; more if the last one was less than
@@ -27,145 +30,107 @@ SETTLE_S = 5.0
 AGAIN_S = 60.0
 # How much of the slowdown is undone per second: from 1.25 to 1 in about four minutes.
 RECOVERY_PER_S = 0.001
-# No slot lies further ahead than this, in seconds (or ten intervals, for very low rates). One that does comes from a
+# No slot lies further ahead than this, in seconds (or ten windows, for very low rates). One that does comes from a
 # clock that has jumped back since, and is ignored.
 HORIZON_S = 900.0
 
 
 class Reservation(NamedTuple):
-    """Slots: the first at `first`, the others `spacing` seconds apart; `now` is when they were reserved."""
+    """The slots of the next requests, and when they were reserved."""
 
-    first: float
-    spacing: float
+    slots: list[Use]
     now: float
 
 
 async def reserve(
     connection: AsyncConnection,
     project: str,
-    interval: float,
+    rate: float,
     *,
+    margin: float = 0.0,
     count: int = 1,
-    late: float = 0.0,
+    late: Iterable[Use] = (),
     now: float | None = None,
 ) -> Reservation:
-    """Reserve the next `count` slots, `interval` seconds apart (more while the project is slowed down).
+    """Reserve the next `count` slots at a rate in requests per second, less while the project is slowed down.
 
-    Unused slots are lost: the first slot is now, or later. `late` postpones it and all later ones, in seconds. `now`
-    replaces the clock.
+    Windows are longer by the share `margin`. `late` are requests that left later than in their slots. `now` replaces
+    the clock.
     """
-    statements, clock = _statements_for(connection, now)
-    values = {"of_project": project, "interval": interval, "count": float(count), "late": late, **clock}
-    row = (await connection.execute(statements.reserve, values)).one()
-    spacing = interval * row.slower
-    return Reservation(row.next_at - count * spacing, spacing, row.at)
+    stored = await _read(connection, project, now)
+    permits = Permits(rate, stored.used_at, stretch=(1.0 + margin) * stored.slowdown)
+    permits.correct(late)
+    horizon = stored.now + max(HORIZON_S, 10.0 * permits.window)
+    permits.forget_after(horizon)
+    resumes_at = stored.resumes_at if stored.resumes_at <= horizon else -math.inf
+    slots = permits.take(count, max(stored.now, resumes_at), since=resumes_at)
+    # a time of a 429 in the future would delay the recovery
+    await _change(connection, project, used_at=permits.to_json(), throttled_at=stored.throttled_at)
+    return Reservation(slots, stored.now)
 
 
 async def slow_down(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
     """Record a 429: no slot for `pause` seconds, and wider slots after that."""
-    statements, clock = _statements_for(connection, now)
-    await connection.execute(statements.throttle, {"of_project": project, "pause": pause, **clock})
-
-
-def _reserve(insert: Callable[..., Any], now: ColumnElement[float], *more: ColumnElement[Any]) -> Any:
-    span = _number("interval") * _number("count")
-    slower = _slower(now)
-    start = _start(rate_limits.c.next_at + _number("late"), now, ahead=10.0 * span)
-    # otherwise a clock that has jumped back would delay the recovery
-    throttled_at = case((rate_limits.c.throttled_at > now, now), else_=rate_limits.c.throttled_at)
-    return (
-        insert(rate_limits)
-        .values(rate_limit_key=_PROJECT, next_at=now + span, slowdown=1.0)
-        .on_conflict_do_update(
-            index_elements=["project"],
-            set_={"next_at": start + span * slower, "throttled_at": throttled_at},
-        )
-        .returning(rate_limits.c.next_at, slower.label("slower"), now.label("at"), *more)
+    stored = await _read(connection, project, now)
+    resumes_at = stored.now + pause
+    if stored.resumes_at <= stored.now + HORIZON_S:
+        resumes_at = max(resumes_at, stored.resumes_at)
+    since = math.inf if stored.throttled_at is None else stored.now - stored.throttled_at
+    if since < SETTLE_S:
+        await _change(connection, project, resumes_at=resumes_at)
+        return
+    slower = stored.slowdown * (SLOWDOWN_AGAIN if since < AGAIN_S else SLOWDOWN)
+    await _change(
+        connection,
+        project,
+        resumes_at=resumes_at,
+        slowdown=min(slower, MAX_SLOWDOWN),
+        throttled_at=stored.now,
     )
 
 
-def _throttle(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
-    resumed = now + _number("pause")
-    since = now - rate_limits.c.throttled_at
-    is_news = or_(rate_limits.c.throttled_at.is_(None), since >= SETTLE_S, since < 0)
-    factor = case((and_(since >= 0, since < AGAIN_S), SLOWDOWN_AGAIN), else_=SLOWDOWN)
-    slower = _least(_slower(now) * factor, literal(MAX_SLOWDOWN, Float))
-    return (
-        insert(rate_limits)
-        .values(rate_limit_key=_PROJECT, next_at=resumed, slowdown=SLOWDOWN, throttled_at=now)
-        .on_conflict_do_update(
-            index_elements=["project"],
-            set_={
-                "next_at": _greatest(_start(rate_limits.c.next_at, now), resumed),
-                "slowdown": case((is_news, slower), else_=rate_limits.c.slowdown),
-                "throttled_at": case((is_news, now), else_=rate_limits.c.throttled_at),
-            },
-        )
-    )
+def slowdown_left(slowdown: float, throttled_at: float | None, now: float) -> float:
+    """Return how much slower than its limit a project is now, from what it was at the last 429; 1 if there was none."""
+    if throttled_at is None:
+        return 1.0
+    return max(slowdown - RECOVERY_PER_S * max(now - throttled_at, 0.0), 1.0)
 
 
-def _start(
-    next_at: ColumnElement[float], now: ColumnElement[float], ahead: ColumnElement[float] | float = 0.0
-) -> ColumnElement[float]:
-    """Return the stored next slot, or now if it has passed or is beyond the horizon."""
-    horizon = now + _greatest(literal(HORIZON_S, Float), literal(0.0, Float) + ahead)
-    return case((and_(next_at > now, next_at <= horizon), next_at), else_=now)
+class _Stored(NamedTuple):
+    """A project's row. `slowdown` is what is left of it `now`; `throttled_at` is not later."""
+
+    used_at: str | None
+    resumes_at: float
+    slowdown: float
+    throttled_at: float | None
+    now: float
 
 
-def slowdown_at(now: float) -> ColumnElement[float]:
-    """Return how much slower than its limit a project is now (UTC seconds). What is stored is as of the last 429."""
-    return _slower(literal(now, Float))
+async def _read(connection: AsyncConnection, project: str, now: float | None) -> _Stored:
+    """Read the row of a project, which no one else changes until the transaction ends, and create it if need be."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    query = _ON_SQLITE if is_sqlite else _ON_POSTGRESQL
+    of_project = {"of_project": project}
+    row = (await connection.execute(query, of_project)).one_or_none()
+    if row is None:
+        await connection.execute(_CREATE, of_project)
+        row = (await connection.execute(query, of_project)).one()
+    if now is None:
+        now = time.time() if is_sqlite else float(row.now)
+    throttled_at = None if row.throttled_at is None else min(row.throttled_at, now)
+    slowdown = slowdown_left(row.slowdown, throttled_at, now)
+    return _Stored(row.used_at, row.resumes_at, slowdown, throttled_at, now)
 
 
-def _slower(now: ColumnElement[float]) -> ColumnElement[float]:
-    """Return the remaining slowdown, by the time since the last 429; 1 if there was none."""
-    since = _greatest(now - rate_limits.c.throttled_at, literal(0.0, Float))
-    return _greatest(rate_limits.c.slowdown - RECOVERY_PER_S * since, literal(1.0, Float))
+async def _change(connection: AsyncConnection, project: str, **values: Any) -> None:
+    await connection.execute(update(rate_limits).where(rate_limits.c.rate_limit_key == project).values(**values))
 
 
-def _greatest(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
-    return case((one > other, one), else_=other)
-
-
-def _least(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
-    return case((one < other, one), else_=other)
-
-
-def _number(name: str) -> ColumnElement[float]:
-    return bindparam(name, type_=Float)
-
-
-class _Statements(NamedTuple):
-    reserve: Any
-    throttle: Any
-
-
-def _statements(insert: Callable[..., Any], now: ColumnElement[float], *more: ColumnElement[Any]) -> _Statements:
-    return _Statements(_reserve(insert, now, *more), _throttle(insert, now))
-
-
-_PROJECT = bindparam("of_project", type_=Text)
-_GIVEN_NOW = _number("now")
-_SERVER_NOW = extract("epoch", func.clock_timestamp()).cast(Float)
-# For the transaction only.
-_WITHOUT_WAITING = func.set_config("synchronous_commit", "off", True).label("synchronous_commit")
-
-
-@cache
-def _on_sqlite() -> _Statements:
-    from sqlalchemy.dialects.sqlite import insert  # a process needs one dialect, and each takes time
-
-    return _statements(insert, _GIVEN_NOW)
-
-
-@cache
-def _on_postgresql(*, at_given_time: bool) -> _Statements:
-    from sqlalchemy.dialects.postgresql import insert
-
-    return _statements(insert, _GIVEN_NOW if at_given_time else _SERVER_NOW, _WITHOUT_WAITING)
-
-
-def _statements_for(connection: AsyncConnection, now: float | None) -> tuple[_Statements, dict[str, float]]:
-    if connection.dialect.name == "sqlite":
-        return _on_sqlite(), {"now": time.time() if now is None else now}
-    return _on_postgresql(at_given_time=now is not None), {} if now is None else {"now": now}
+_ON_SQLITE = select(
+    rate_limits.c.used_at, rate_limits.c.resumes_at, rate_limits.c.slowdown, rate_limits.c.throttled_at
+).where(rate_limits.c.rate_limit_key == bindparam("of_project", type_=Text))
+_ON_POSTGRESQL = _ON_SQLITE.add_columns(
+    SERVER_TIME.label("now"),
+    func.set_config("synchronous_commit", "off", True),  # for the transaction only
+).with_for_update()
+_CREATE = text("INSERT INTO pace (project, next_at, slowdown) VALUES (:of_project, 0.0, 1.0) ON CONFLICT DO NOTHING")

@@ -424,9 +424,11 @@ rate_limits = Table(
     "pace",
     metadata,
     Column("project", Text, primary_key=True, key="rate_limit_key"),
-    # when the next request may leave
-    Column("next_at", Float, nullable=False),
-    # the slowdown after 429s: 1 is full speed
+    # when each permit was used last, as JSON (core.store.permits)
+    Column("used_at", Text),
+    # the end of the pause after the last 429
+    Column("next_at", Float, nullable=False, key="resumes_at"),
+    # the slowdown at the last 429: 1 is full speed
     Column("slowdown", Float, nullable=False, default=1.0),
     # the time of the last 429
     Column("throttled_at", Float),

@@ -6,7 +6,7 @@ CREATE TABLE pace (
     project TEXT NOT NULL,
     next_at FLOAT NOT NULL,
     slowdown FLOAT NOT NULL,
-    throttled_at FLOAT,
+    throttled_at FLOAT, used_at TEXT,
     CONSTRAINT pace_pk PRIMARY KEY (project)
     );
 CREATE TABLE workers (
@@ -504,4 +504,4 @@ CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
 CREATE INDEX batches_sent_ix ON batches (run_id) WHERE state = 'sent';
 CREATE INDEX inbox_run_id_ix ON inbox (run_id) WHERE run_id IS NOT NULL;
-INSERT INTO alembic_version VALUES ('0040');
+INSERT INTO alembic_version VALUES ('0041');

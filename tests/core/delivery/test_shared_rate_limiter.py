@@ -4,11 +4,13 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from core.delivery import shared_rate_limiter
 from core.delivery.shared_rate_limiter import SharedRateLimiter
+from core.iterable.rate_limiter import Slot
 from core.store import rate_limits
 from core.store.database import Database
 from tests.core.delivery.slots import least_span, use
@@ -67,50 +69,59 @@ async def test_processes_share_the_rate(database: Database, database_url: str) -
     assert least_span(times, 20) > ALMOST_A_SECOND
 
 
-async def test_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
-    """Users of a shared rate limit make room for a request that was sent late."""
-    own, others = (SharedRateLimiter(each, "p", 20) for each in (database, other))
-    await asyncio.gather(*(use(limiter, 2) for limiter in (own, others) * 3))
-    late = await own.slot()
-    time.sleep(0.04)  # noqa: ASYNC251 — the process is busy
-    own.mark_sent(late)
-    (next_slot,) = await use(own)
-    assert next_slot.at - late.at > 1 / 20 + 0.03
-
-
-async def test_first_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
-    """A process that does not know of others yet tells them that its first request left late."""
+async def test_late_departure_holds_back_other_processes(database: Database, other: Database) -> None:
+    """Users of a shared rate limit keep a window's distance from a request that was sent late."""
     own, others = (SharedRateLimiter(each, "p", 20) for each in (database, other))
     first = await own.slot()
     time.sleep(0.04)  # noqa: ASYNC251 — it connects
     own.mark_sent(first)
     await use(own)
-    (next_slot,) = await use(others)
-    assert next_slot.at - first.at > 2 / 20 + 0.03
+    slots = await asyncio.gather(*(use(limiter) for limiter in [others] * 19 + [own] * 2))
+    assert least_span([first.left_at, *(slot.at for (slot,) in slots)], 20) > ALMOST_A_SECOND
+
+
+async def test_last_departure_holds_back_other_processes(database: Database, other: Database) -> None:
+    """A process whose last request left late tells the others, although it no longer needs a slot."""
+    own, others = (SharedRateLimiter(each, "p", 20) for each in (database, other))
+    last = await own.slot()
+    time.sleep(0.1)  # noqa: ASYNC251 — the process is busy
+    own.mark_sent(last)
+    await own.mark_answered()
+    slots = await asyncio.gather(*(use(others) for _ in range(20)))
+    assert max(slot.at for (slot,) in slots) - last.left_at > ALMOST_A_SECOND
+
+
+async def test_answer_survives_a_fault_of_the_database(tmp_path: Path) -> None:
+    """A late request's answer counts although this process can't tell the others now."""
+    database = Database(f"sqlite:///{tmp_path}/without_tables.sqlite3")
+    limiter = SharedRateLimiter(database, "p", 20)
+    limiter.mark_sent(Slot(time.monotonic() - 1.0))
+    await limiter.mark_answered()
+    await database.close()
 
 
 async def test_slots_are_reserved_shortly_before(database: Database, other: Database) -> None:
-    """However many requests wait, a late request can move the slots a window later: they are not reserved yet."""
+    """However many requests wait, a late request can hold back the one a window later: it has no slot yet."""
     limiters = [SharedRateLimiter(each, "p", 20) for each in (database, other)]
     waiting = [asyncio.create_task(use(limiter)) for _ in range(30) for limiter in limiters]
     await asyncio.gather(*waiting[:10])
     async with database.write() as connection:
-        following = await rate_limits.reserve(connection, "p", 1 / 20, count=0)
+        following = await rate_limits.reserve(connection, "p", 20)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert following.first - following.now < 1.0
+    assert following.slots[0].at - following.now < 1.0
 
 
 async def test_late_slot_is_used_after_a_few_misses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that misses every slot, because its machine is too busy, uses one all the same after a few."""
     monkeypatch.setattr(shared_rate_limiter, "MISSED_S", -1.0)  # every slot counts as missed
     async with database.write() as connection:
-        first = (await rate_limits.reserve(connection, "p", 1 / 5)).first
+        first = (await rate_limits.reserve(connection, "p", 5)).slots[0].at
     await SharedRateLimiter(database, "p", 5).slot()
     async with database.write() as connection:
-        following = await rate_limits.reserve(connection, "p", 1 / 5, count=0)
-    assert round((following.first - first) * 5) == 1 + shared_rate_limiter.MISSES
+        following = (await rate_limits.reserve(connection, "p", 5)).slots[0].at
+    assert round((following - first) * 5) == 1 + shared_rate_limiter.MISSES
 
 
 async def test_throttling_pauses_other_processes(database: Database, other: Database) -> None:
