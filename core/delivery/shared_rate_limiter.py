@@ -98,7 +98,7 @@ class SharedRateLimiter:
     def mark_sent(self, slot: Slot) -> None:
         """Record that the request of a slot leaves now. If it is late, its permit can be used again later."""
         slot.left_at = time.monotonic()
-        if slot.left_at > slot.at + LATE_S and self.is_paced:
+        if slot.left_at > slot.at + LATE_S and self.is_paced and slot not in self._late:
             self._late.append(slot)
 
     async def mark_answered(self) -> None:

@@ -5,6 +5,7 @@ is checked after every wait, and again when the request is written to the connec
 """
 
 import io
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
@@ -40,11 +41,15 @@ class FenceClosedError(Exception):
 
 
 class FencedRequest:
-    """A request that is sent only while the fence is open. `refused`: the fence held it back."""
+    """A request that is sent only while the fence is open. `refused`: the fence held it back.
 
-    def __init__(self, fence: SendFence) -> None:
+    `on_written` is called when a body, and the headers before it, were written to the connection.
+    """
+
+    def __init__(self, fence: SendFence, on_written: Callable[[], None]) -> None:
         """Store the fence. No I/O."""
         self._fence = fence
+        self.on_written = on_written
         self.refused = False
 
     def check(self) -> None:
@@ -72,6 +77,7 @@ class _ShortBody(BytesPayload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self._request.check()
         await super().write_with_length(writer, content_length)
+        self._request.on_written()
 
 
 class _LongBody(BytesIOPayload):
@@ -82,3 +88,4 @@ class _LongBody(BytesIOPayload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self._request.check()
         await super().write_with_length(writer, content_length)
+        self._request.on_written()

@@ -24,7 +24,7 @@ class RateLimiter(Protocol):
         """Wait for the next slot and return it. The caller passes it to `mark_sent` when the request is sent."""
 
     def mark_sent(self, slot: Slot) -> None:
-        """Record that the request of this slot is sent now."""
+        """Record that the request of this slot is sent now. The last call counts."""
 
     async def mark_answered(self) -> None:
         """Record that a request was answered."""

@@ -269,9 +269,10 @@ class Transport:
         with self._wait():
             await self._fence.until_open()
             slot = await limiter.slot()
-        fenced = FencedRequest(self._fence)
-        fenced.check()
         leaving = _Leaving(limiter, slot, self._traffic)
+        # the process may be interrupted between the headers and the body, with which they are written
+        fenced = FencedRequest(self._fence, leaving.mark)
+        fenced.check()
         try:
             with telemetry.span("request", is_parent=False, **_described(request)) as ended:
                 async with self._begin(request, fenced, leaving, seconds) as response:
@@ -322,8 +323,11 @@ class _Leaving:
     slot: Slot
     traffic: RequestStats
 
-    def now(self) -> None:
+    def begin(self) -> None:
         self.traffic.requests += 1
+        self.mark()
+
+    def mark(self) -> None:
         self.limiter.mark_sent(self.slot)
 
 
@@ -331,7 +335,7 @@ async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace,
     # aiohttp calls this when it has a connection, just before it writes the request
     leaving = context.trace_request_ctx
     if isinstance(leaving, _Leaving):
-        leaving.now()
+        leaving.begin()
 
 
 async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> ApiResponse:

@@ -1,6 +1,7 @@
 """The client retries transient faults, up to the limits of its retry policy."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -142,7 +143,24 @@ async def test_every_request_takes_a_slot(iterable: Running) -> None:
     limiter = RecordingLimiter()
     async with connected(iterable, limiter=limiter) as client:
         await client.subscribe(LIST, [ANN])
-    assert (limiter.slots, limiter.sent_requests) == (3, 3)
+    assert limiter.sent_requests == {1, 2, 3}
+
+
+async def test_request_is_sent_when_its_body_is(iterable: Running) -> None:
+    """A request whose process is interrupted between its headers and its body, which leave together, is sent late."""
+
+    class InterruptedLimiter(NoRateLimit):
+        def __init__(self) -> None:
+            self.sent_at: list[float] = []
+
+        def mark_sent(self, slot: Slot) -> None:
+            self.sent_at.append(time.monotonic())
+            time.sleep(0.02)
+
+    limiter = InterruptedLimiter()
+    async with connected(iterable, limiter=limiter) as client:
+        await client.subscribe(LIST, [ANN])
+    assert limiter.sent_at[-1] - limiter.sent_at[0] >= 0.02
 
 
 class RecordingLimiter(NoRateLimit):
@@ -150,16 +168,16 @@ class RecordingLimiter(NoRateLimit):
 
     def __init__(self) -> None:
         self.slots = 0
-        self.sent_requests = 0
+        self.sent_requests: set[int] = set()
         self.sent = asyncio.Event()
         self.throttlings: list[float | None] = []
 
     async def slot(self) -> Slot:
         self.slots += 1
-        return Slot(0.0)
+        return Slot(0.0, permit=self.slots)
 
     def mark_sent(self, slot: Slot) -> None:
-        self.sent_requests += 1
+        self.sent_requests.add(slot.permit)
         self.sent.set()
 
     async def on_throttled(self, retry_after: float | None) -> None:
