@@ -12,7 +12,7 @@ leaves: a run that is resumed, and batches that are sent again.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,7 +28,7 @@ from core.models.run import Run, RunCounters, RunPhase, RunStatus, SyncMode, dig
 from core.planning.ledger_lookup import LedgerLookup, look_up
 from core.planning.live_planner import LivePlan, LivePlanning
 from core.planning.small_workspace import SMALL_MEMBERS
-from core.store import connections, last_known_emails, live_rounds, live_runs, runs, suppressions
+from core.store import last_known_emails, live_rounds, live_runs, runs, suppressions
 from core.store.batches import Batch
 from core.store.connections import Connection
 from core.store.erasures import SuppressionList
@@ -54,12 +54,16 @@ class Delivery:
 
     run: Run
     state: RoundState
-    connection: Connection
     batches: Sequence[Batch]
     is_just_created: bool
     """Whether parts of Iterable may not know the list yet."""
     rejects_forgotten: bool
     """Whether members were rejected because Iterable has forgotten them."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the list."""
+        return self.state.connection
 
 
 @dataclass(slots=True)
@@ -80,9 +84,12 @@ class _Candidate:
 
     work: LiveWork
     state: RoundState
-    connection: Connection
     changes: Sequence[WaitingChange]
     run: Run
+
+    @property
+    def connection(self) -> Connection:
+        return self.state.connection
 
     @property
     def list_key(self) -> tuple[int, int]:
@@ -136,8 +143,8 @@ async def _read_and_plan(engine: Engine, works: Sequence[LiveWork], begun: Round
     async with engine.database.read() as db:
         candidates = await _candidates(engine, db, works, begun)
         of_connections = {
-            each.connection.id: await suppressions.of_connection(db, engine.vault, each.connection.id)
-            for each in {each.connection.id: each for each in candidates}.values()
+            connection_id: await suppressions.of_connection(db, engine.vault, connection_id)
+            for connection_id in {each.connection.id for each in candidates if each.state.has_suppressions}
         }
         return await _plan(engine, db, candidates, of_connections, begun)
 
@@ -147,12 +154,7 @@ async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveW
     now = time.time()
     by_id = {work.mapping.id: work for work in works}
     states = {state.mapping.id: state for state in await live_rounds.states(db, by_id.keys())}
-    known = await connections.by_ids(db, {state.mapping.connection_id for state in states.values()})
-    usable = {
-        mapping_id
-        for mapping_id, state in states.items()
-        if _is_usual(engine, state, known.get(state.mapping.connection_id))
-    }
+    usable = {mapping_id for mapping_id, state in states.items() if _is_usual(engine, state)}
     begun.others += [work for mapping_id, work in by_id.items() if mapping_id not in usable]
     waiting: dict[int, list[WaitingChange]] = defaultdict(list)
     for change in await live_rounds.waiting(db, usable, now, MOST_READ) if usable else ():
@@ -174,9 +176,7 @@ async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveW
         if (wait := _gathers_for(engine, changes, now)) > 0.0:
             begun.later[mapping_id] = wait
         else:
-            connection = known[state.mapping.connection_id]
-            run = _new_run(engine, state, connection, now)
-            candidates.append(_Candidate(work, state, connection, changes, run))
+            candidates.append(_Candidate(work, state, changes, _new_run(engine, state, now)))
             room -= len(changes)
     return candidates
 
@@ -190,10 +190,10 @@ def _gathers_for(engine: Engine, changes: Sequence[WaitingChange], now: float) -
     return 0.0 if is_ready else gather_s - waited
 
 
-def _is_usual(engine: Engine, state: RoundState, connection: Connection | None) -> bool:
+def _is_usual(engine: Engine, state: RoundState) -> bool:
     """Return whether a round can deliver the changes of a mapping."""
-    mapping = state.mapping
-    if connection is None or state.is_taken or state.is_blocked or not can_deliver(mapping):
+    mapping, connection = state.mapping, state.connection
+    if state.is_taken or state.is_blocked or not can_deliver(mapping):
         return False
     if mapping.fields or mapping.exclusions or is_new_list(mapping.list_id) or connection.key_rejected_at is not None:
         return False
@@ -201,8 +201,8 @@ def _is_usual(engine: Engine, state: RoundState, connection: Connection | None) 
     return is_known and files_of(engine.settings.data_dir, connection).age_s <= FRESH_S
 
 
-def _new_run(engine: Engine, state: RoundState, connection: Connection, now: float) -> Run:
-    mapping = state.mapping
+def _new_run(engine: Engine, state: RoundState, now: float) -> Run:
+    mapping, connection = state.mapping, state.connection
     assert connection.project_type is not None
     return Run(
         id=runs.new_id(),
@@ -239,7 +239,7 @@ async def _plan(
     engine: Engine,
     db: AsyncConnection,
     candidates: Sequence[_Candidate],
-    suppressed: dict[int, SuppressionList | None],
+    suppressed: Mapping[int, SuppressionList | None],
     begun: Round,
 ) -> list[_Planned]:
     planned: list[_Planned] = []
@@ -255,7 +255,7 @@ async def _plan(
     for each, planning, lookup in zip(candidates, plannings, lookups, strict=True):
         files = files_of(engine.settings.data_dir, each.connection)
         forgotten = (files.emails, files.user_ids)
-        live_plan = planning.plan(lookup.rows, suppressed[each.connection.id], forgotten)
+        live_plan = planning.plan(lookup.rows, suppressed.get(each.connection.id), forgotten)
         if _is_plain(live_plan):
             planned.append(_Planned(each, live_plan))
         else:
@@ -291,7 +291,6 @@ async def _begin(engine: Engine, planned: Sequence[_Planned], begun: Round) -> N
             Delivery(
                 run,
                 candidate.state,
-                candidate.connection,
                 batches,
                 is_just_created(engine, candidate.state.list_created_at, candidate.state.mapping),
                 any(rejection.reason == FailureReason.FORGOTTEN for rejection in each.live_plan.rejections),

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -218,15 +219,6 @@ async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
     return _one((await db.execute(_BY_ID, {"wanted": connection_id})).mappings().first())
 
 
-_BY_IDS = select(connections).where(connections.c.id.in_(bindparam("ids", expanding=True)))
-
-
-async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, Connection]:
-    """Find connections by their ids."""
-    rows = (await db.execute(_BY_IDS, {"ids": list(ids)})).mappings()
-    return {connection.id: connection for row in rows if (connection := _one(row))}
-
-
 async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:
     """Find the connection of an mParticle account."""
     query = select(connections).where(connections.c.mparticle_account_id == account_id).order_by(connections.c.id)
@@ -256,6 +248,16 @@ async def remove(db: AsyncConnection, connection_id: int) -> None:
 
 def _one(row: Any) -> Connection | None:
     return None if row is None else from_row(row)
+
+
+def from_values(values: Iterable[Any]) -> Connection:
+    """As `from_row`, of the values of the table's columns. Those that are the same are parsed once."""
+    return _parsed(tuple(values))
+
+
+@lru_cache(maxsize=2_000)
+def _parsed(values: tuple[Any, ...]) -> Connection:
+    return from_row(dict(zip((column.name for column in connections.columns), values, strict=True)))
 
 
 def from_row(row: Any) -> Connection:

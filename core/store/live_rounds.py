@@ -10,12 +10,14 @@ from sqlalchemy import Float, Select, Text, and_, bindparam, cast, func, or_, se
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunPhase, RunStatus
-from core.store import mappings
+from core.store import connections, mappings
+from core.store.connections import Connection
 from core.store.database import parsed
 from core.store.lists import IS_SENT
 from core.store.live_mappings import UTC
 from core.store.mappings import AudienceMapping, RemovalPolicy
-from core.store.tables import batches, inbox, list_checks, lists, report_settings, runs
+from core.store.tables import batches, inbox, list_checks, lists, report_settings, runs, suppressions
+from core.store.tables import connections as connections_table
 from core.store.tables import mappings as mappings_table
 
 
@@ -26,16 +28,18 @@ class RoundState:
     `row` compares equal to that of another reading if nothing has changed in between. `is_taken`: a run holds the list.
     `is_blocked`: an unfinished run comes first, or a request for the list has no answer, or one in doubt. `mapping_ids`
     are all mappings of the list. `list_created_at` is Iterable's, in milliseconds. `has_check`: a check of the list is
-    scheduled. By `time_zone` the mapping's days begin.
+    scheduled. `has_suppressions`: the connection has any. By `time_zone` the mapping's days begin.
     """
 
     mapping: AudienceMapping
+    connection: Connection
     row: tuple[Any, ...]
     revision: int
     list_created_at: int | None
     is_taken: bool
     is_blocked: bool
     has_check: bool
+    has_suppressions: bool
     mapping_ids: tuple[int, ...]
     time_zone: str
 
@@ -68,11 +72,13 @@ def _states() -> Select[Any]:
         list_checks.c.connection_id == mappings_table.c.connection_id,
         list_checks.c.list_id == mappings_table.c.list_id,
     )
+    suppressed = select(suppressions.c.digest).where(suppressions.c.connection_id == mappings_table.c.connection_id)
     return (
-        select(mappings_table)
+        select(mappings_table, connections_table)
         .add_columns(
             all_ids.scalar_subquery().label("mapping_ids"),
             check.exists().label("has_check"),
+            suppressed.exists().label("has_suppressions"),
             lists.c.ledger_revision.label("list_revision"),
             lists.c.list_created_at.label("of_list_created_at"),
             lists.c.locked_by_worker_id.label("holder"),
@@ -80,6 +86,7 @@ def _states() -> Select[Any]:
             func.coalesce(report_settings.c.time_zone, UTC).label("time_zone"),
         )
         .join_from(mappings_table, lists, of_list)
+        .join(connections_table, connections_table.c.id == mappings_table.c.connection_id)
         .outerjoin(report_settings, report_settings.c.connection_id == mappings_table.c.connection_id)
         .where(mappings_table.c.id.in_(bindparam("ids", expanding=True)), mappings_table.c.is_live)
         .order_by(mappings_table.c.id)
@@ -87,6 +94,8 @@ def _states() -> Select[Any]:
 
 
 _STATES = _states()
+# Where a row of it has the columns of the connection.
+_OF_CONNECTION = slice(len(mappings_table.c), len(mappings_table.c) + len(connections_table.c))
 _LOCK = (
     select(mappings_table.c.id)
     .where(mappings_table.c.id.in_(bindparam("ids", expanding=True)))
@@ -101,12 +110,14 @@ async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[Roun
     return [
         RoundState(
             mapping=mappings.from_values(row),
+            connection=connections.from_values(row[_OF_CONNECTION]),
             row=tuple(row),
             revision=row.list_revision,
             list_created_at=row.of_list_created_at,
             is_taken=row.holder is not None,
             is_blocked=bool(row.is_blocked),
             has_check=bool(row.has_check),
+            has_suppressions=bool(row.has_suppressions),
             mapping_ids=tuple(sorted(map(int, row.mapping_ids.split(",")))),
             time_zone=row.time_zone,
         )
