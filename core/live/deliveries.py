@@ -31,6 +31,7 @@ from core.runs.list_people import CHECK_EVERY_S
 from core.runs.outcome import record_outcome
 from core.store import inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
 from core.store.batches import Batch
+from core.store.database import postponing
 from core.store.ledger import Entry
 from core.store.live_runs import Ended, Grip
 
@@ -187,8 +188,9 @@ class Deliveries:
         return not removes or grip.revision == end.run.ledger_revision
 
     async def _write_ends(self, db: AsyncConnection, ends: Sequence[_End], grips: dict[str, Grip], now: float) -> None:
-        await _update_ledger(db, ends)
-        await inbox.mark_all_delivered(db, [end.run.id for end in ends])
+        with postponing(db):
+            await _update_ledger(db, ends)
+            await inbox.mark_all_delivered(db, [end.run.id for end in ends])
         if recovered := [end.run for end in ends if grips[end.run.id].has_failures]:
             await alerting.runs_succeeded(db, recovered)
         new_ids = {end.run.mapping_id: runs.new_id() for end in ends}
@@ -202,7 +204,8 @@ class Deliveries:
             if daily_run_id == new_ids[run.mapping_id]:
                 await micro_batch.add_daily_run(db, daily_run_id, run, end.delivery.state.mapping)
             merged.append(Ended(run, daily_run_id))
-        await live_runs.merge(db, merged)
+        with postponing(db):
+            await live_runs.merge(db, merged)
         unchecked = {(end.run.connection_id, end.run.list_id) for end in ends if not end.delivery.state.has_check}
         if unchecked:
             await list_checks.schedule_new(db, unchecked, now + CHECK_EVERY_S)

@@ -7,7 +7,7 @@ before the request leaves, also when the power fails, and WAL with NORMAL may lo
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -156,6 +156,18 @@ def chosen_once(db: AsyncConnection, chosen: Select[Any]) -> Select[Any]:
     (SQLite executes it once, and reports no row count for a statement that begins with WITH.)
     """
     return select(*chosen.cte().c) if db.dialect.name == "postgresql" else chosen
+
+
+def postponing(db: AsyncConnection) -> AbstractContextManager[None]:
+    """Let SQLite execute the statements of the block together with the next one after it, or with the commit.
+
+    That saves two thread switches for each. Their results are not known, and their errors are raised there.
+    """
+    if db.dialect.name != "sqlite" or db.sync_connection is None:
+        return nullcontext()
+    driver: Any = db.sync_connection.connection.driver_connection
+    postponed: AbstractContextManager[None] = driver.postponing()
+    return postponed
 
 
 @lru_cache(maxsize=500)

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.models.run import Run, RunCounters, RunPhase, RunStatus, StopReason
 from core.store import alerts, clock, rejections
 from core.store.batches import Batch, BatchStatus, Draft
+from core.store.database import postponing
 from core.store.rejections import Rejection
 from core.store.runs import is_logged
 from core.store.tables import batch_members, batches, lists, runs
@@ -72,7 +73,8 @@ async def add(db: AsyncConnection, new: Sequence[NewRun]) -> list[list[Batch]]:
     if not new:
         return []
     now = await clock.now(db) if db.dialect.name == "sqlite" else None
-    await db.execute(_INSERT[db.dialect.name], [_columns(each.run, now) for each in new])
+    with postponing(db):
+        await db.execute(_INSERT[db.dialect.name], [_columns(each.run, now) for each in new])
     drafts = [(each.run.id, draft) for each in new for draft in each.drafts]
     stored: dict[str, list[Batch]] = {each.run.id: [] for each in new}
     if drafts:
@@ -93,7 +95,8 @@ async def add(db: AsyncConnection, new: Sequence[NewRun]) -> list[list[Batch]]:
         members = [
             {"batch_id": batch_id, "members": draft.members} for (_, draft), batch_id in zip(drafts, ids, strict=True)
         ]
-        await db.execute(_INSERT_MEMBERS, members)
+        with postponing(db):
+            await db.execute(_INSERT_MEMBERS, members)
     for each in new:
         await rejections.add(db, each.run.id, each.rejections)
     return [stored[each.run.id] for each in new]

@@ -6,7 +6,8 @@ SQLAlchemy's dialect accepts such a connection as `async_creator_fn`.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ class DriverConnection(aiosqlite.Connection):
         self._beginning: str | None = None
         self._only_reads = False
         self._has_begun = False
+        self._postponed: list[Callable[[], None]] = []
+        self._postpones = False
 
     def cursor(self) -> "Cursor":  # type: ignore[override]  # SQLAlchemy's dialect calls it without await
         """Return a cursor. It opens in the database when it executes a statement."""
@@ -40,13 +43,35 @@ class DriverConnection(aiosqlite.Connection):
         self._beginning = "BEGIN IMMEDIATE" if writing else "BEGIN"
         self._only_reads = not writing
 
+    @contextmanager
+    def postponing(self) -> Iterator[None]:
+        """Execute the statements of the block together with the next one after it, or with the commit.
+
+        They have no results, and their errors are raised there.
+        """
+        self._postpones = True
+        try:
+            yield
+        finally:
+            self._postpones = False
+
+    def postponed(self, work: Callable[..., None], *arguments: Any) -> bool:
+        """Return whether a function is called later, in the thread, because statements are postponed now."""
+        if self._postpones:
+            self._postponed.append(partial(work, *arguments))
+        return self._postpones
+
     async def commit(self) -> None:
         """Commit the transaction, if a statement has begun it."""
-        if self._ends():
+        if self._postponed:
+            await self.turn(self._conn.commit)
+            self._ends()
+        elif self._ends():
             await super().commit()
 
     async def rollback(self) -> None:
         """Roll the transaction back, if a statement has begun it."""
+        self._postponed.clear()
         if self._ends():
             if self._only_reads:  # the next statement of this connection comes after it
                 self._tx.put_nowait((None, self._conn.rollback))
@@ -59,11 +84,14 @@ class DriverConnection(aiosqlite.Connection):
         return has_begun or self.in_transaction
 
     async def turn(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the thread, in a transaction if one was to begin."""
+        """Call a function in the thread, in a transaction if one was to begin, and after what was postponed."""
         beginning, self._beginning = self._beginning, None
+        before, self._postponed = self._postponed, []
         if beginning is not None:
             self._has_begun = True
-            work, arguments = self._begin_with, (beginning, partial(work, *arguments))
+            before.insert(0, partial(self._execute_all, [beginning]))
+        if before:
+            work, arguments = _call_all, ([*before, partial(work, *arguments)],)
         await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
 
     async def execute_all(self, statements: Sequence[str]) -> None:
@@ -74,8 +102,9 @@ class DriverConnection(aiosqlite.Connection):
         for statement in statements:
             self._conn.execute(statement).close()
 
-    def _begin_with(self, beginning: str, work: Callable[[], None]) -> None:
-        self._conn.execute(beginning).close()
+
+def _call_all(works: Sequence[Callable[[], None]]) -> None:
+    for work in works:
         work()
 
 
@@ -102,12 +131,14 @@ class Cursor:
 
     async def execute(self, operation: str, parameters: Any = ()) -> Self:
         """Execute a statement and fetch its first rows. Raises what sqlite3 raises."""
-        await self._connection.turn(self._execute, sqlite3.Cursor.execute, operation, parameters)
+        if not self._connection.postponed(self._execute_unread, sqlite3.Cursor.execute, operation, parameters):
+            await self._connection.turn(self._execute, sqlite3.Cursor.execute, operation, parameters)
         return self
 
     async def executemany(self, operation: str, parameters: Any) -> Self:
         """Execute a statement for each set of parameters."""
-        await self._connection.turn(self._execute, sqlite3.Cursor.executemany, operation, parameters)
+        if not self._connection.postponed(self._execute_unread, sqlite3.Cursor.executemany, operation, parameters):
+            await self._connection.turn(self._execute, sqlite3.Cursor.executemany, operation, parameters)
         return self
 
     async def fetchall(self) -> Sequence[Any]:
@@ -152,6 +183,10 @@ class Cursor:
         except BaseException:  # leave nothing open
             self._close()
             raise
+
+    def _execute_unread(self, how: Any, operation: str, parameters: Any) -> None:
+        with closing(self._connection.new_cursor()) as cursor:
+            how(cursor, operation, parameters)
 
     def _fetch(self, size: int | None) -> None:
         assert self._open is not None

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from core.store import sqlite_driver
-from core.store.database import Database
+from core.store.database import Database, postponing
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n"
 
@@ -70,6 +70,47 @@ async def test_error_leaves_the_transaction_usable(database: Database) -> None:
         await db.execute(text("INSERT INTO things VALUES (2, 'more')"))
     async with database.read() as db:
         assert (await db.execute(text("SELECT count(*) FROM things"))).scalar_one() == 2
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_postponed_statements(database: Database, *, reads: bool) -> None:
+    """Postponed statements are executed in their order before the next statement, or before the commit."""
+    async with database.write() as db:
+        with postponing(db):
+            await db.execute(text("INSERT INTO things VALUES (:id, :name)"), [{"id": n, "name": "x"} for n in (1, 2)])
+            await db.execute(text("UPDATE things SET name = 'y' WHERE id = 2"))
+        if reads:
+            assert (await db.execute(text("SELECT name FROM things ORDER BY id"))).scalars().all() == ["x", "y"]
+    async with database.read() as db:
+        assert (await db.execute(text("SELECT name FROM things ORDER BY id"))).scalars().all() == ["x", "y"]
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_postponed_error(database: Database, *, reads: bool) -> None:
+    """The error of a postponed statement is raised by the next statement or by the commit. Nothing is committed."""
+    await put(database, 1)
+    with pytest.raises(IntegrityError):  # noqa: PT012  # which of the statements raises it is the point
+        async with database.write() as db:
+            await db.execute(text("INSERT INTO things VALUES (2, 'second')"))
+            with postponing(db):
+                await db.execute(text("INSERT INTO things VALUES (1, 'again')"))
+                await db.execute(text("INSERT INTO things VALUES (3, 'third')"))
+            if reads:
+                await db.execute(text("SELECT 1"))
+                raise AssertionError("the statement before it raises the error")
+    async with database.write() as db:
+        assert (await db.execute(text("SELECT id FROM things"))).scalars().all() == [1]
+
+
+async def test_rolled_back_with_postponed_statements(database: Database) -> None:
+    """Postponed statements are forgotten if the transaction is rolled back before they are executed."""
+    with contextlib.suppress(LookupError):
+        async with database.write() as db:
+            with postponing(db):
+                await db.execute(text("INSERT INTO things VALUES (1, 'first')"))
+            raise LookupError
+    async with database.write() as db:
+        assert (await db.execute(text("SELECT id FROM things"))).scalars().all() == []
 
 
 async def test_unread_rows_block_no_checkpoint(database: Database, tmp_path: Path) -> None:
