@@ -13,6 +13,7 @@ the user id of the setting is rejected (`no_user_id`), and one without an email 
 
 import re
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 #: Iterable never mails an address at this domain.
@@ -101,6 +102,10 @@ class Subscriber(NamedTuple):
     user_id: str | None
 
 
+# In half the time of Subscriber(...), whose constructor is written in Python.
+_subscriber = partial(tuple.__new__, Subscriber)
+
+
 def normalize_email(email: str | None) -> str | None:
     """Return the address trimmed and lower-cased, or None if it has only white space."""
     return (email or "").strip().lower() or None
@@ -157,8 +162,9 @@ def resolve_plain(email: str | None, user_id: str | None, project_type: ProjectT
     """
     if email is None or len(email) > PLAIN_EMAIL_MAX_LENGTH or _PLAIN_EMAIL.fullmatch(email) is None:
         return None
-    is_usable = project_type is not ProjectType.USER_ID if user_id is None else is_valid_user_id(user_id)
-    return Subscriber(email.strip().lower(), user_id) if is_usable else None
+    has_user_id = user_id is not None and _USER_ID.fullmatch(user_id) is not None  # as `is_valid_user_id`
+    is_usable = has_user_id or (user_id is None and project_type is not ProjectType.USER_ID)
+    return _subscriber((email.strip().lower(), user_id)) if is_usable else None
 
 
 def _without_email(profile: Profile, field: UserIdField, user_id: str | None) -> Subscriber | RejectionReason:

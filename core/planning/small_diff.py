@@ -535,8 +535,10 @@ class _Batches:
                 yield _row(member.key, Operation.RENAME.value, member.key, former, (member.identity.email,))
 
     def _subscribed(self, outcome: str, role: str) -> Iterator[_Row]:
-        for member in self._by_outcome[outcome]:
-            yield _row(member.key, role, member.key, member.identity, _former_state(member))
+        for member in self._by_outcome[outcome]:  # nearly all are here, so without calls
+            key, identity, known = member.key, member.identity, member.known
+            former = () if known is None else (*known.identity,)
+            yield key, False, key, (role, key, identity[0], identity[1], former)
         for member, primary in self._unrecorded:
             if primary.outcome == outcome:
                 yield _row(primary.key, _DUPLICATE, member.key, primary.identity, _former_state(member))
