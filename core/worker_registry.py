@@ -1,8 +1,9 @@
 """The registry of workers: which processes are alive, so that only the runs of dead processes are taken over.
 
 A process is alive while its heartbeats continue. Each process also locks a file, and the kernel releases the lock at
-the instant of its death. Processes with the same kernel and data directory see that, and need not wait for silence.
-Host names and paths prove nothing, because containers can share them without sharing anything else.
+the instant of its death. Processes that see the same file on the same kernel need not wait for silence. Host names,
+paths and contents prove nothing: containers can share them, or have copies of a data directory, and no process has
+locked the copies of its lock files.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import Enum
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -36,14 +36,6 @@ STARTING_S = 3600.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 logger = logging.getLogger(__name__)
-
-
-class _Lock(Enum):
-    """The state of a process's lock file."""
-
-    HELD = "held"
-    RELEASED = "released"
-    OUT_OF_SIGHT = "out of sight"
 
 
 class WorkerRegistration:
@@ -141,7 +133,7 @@ class WorkerRegistration:
         async with self._database.read() as db:
             known = {Path(worker.lock_path).name for worker in await workers.everyone(db)}
         for path in self._path.parent.glob("*.lock"):  # there are few
-            if path.name not in known and not _is_young(path) and _lock_state(path) is _Lock.RELEASED:
+            if path.name not in known and not _is_young(path) and _place_if_released(path) is not None:
                 path.unlink(missing_ok=True)
 
     async def _declare_dead(self, worker: Worker) -> bool:
@@ -166,9 +158,10 @@ class WorkerRegistration:
     def _lock_own_file(self) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._place = _place_of(self._path.parent)
             lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(lock, secrets.token_hex(16).encode())
+            self._place = _place_of(lock)
         except OSError as error:
             raise SettingsError(
                 f"The data directory can't be written ({error.strerror}). Make it writable, free some space, or "
@@ -227,36 +220,39 @@ class WorkerRegistration:
 
     def _has_released(self, worker: Worker) -> bool:
         """Return whether the kernel has released the lock of a process, which means that it has ended."""
-        return worker.place == self._place and _lock_state(Path(worker.lock_path)) is _Lock.RELEASED
+        is_near = worker.place.startswith(f"{_kernel()}/")  # another machine's path may name a file here, too
+        return is_near and _place_if_released(Path(worker.lock_path)) == worker.place
 
 
-def _place_of(directory: Path) -> str:
-    """Return a unique name of the pair of this kernel and this directory.
+def _kernel() -> str:
+    """Return what changes with each start of the kernel, and is the same in all containers on it."""
+    return BOOT_ID.read_text().strip() if BOOT_ID.exists() else sys.platform
 
-    Only processes that share both can rely on file locks: a network file system does not always pass locks to other
-    machines, and directories of the same name in two containers may be different.
+
+def _place_of(lock: int) -> str:
+    """Return a unique name of an open lock file: of the kernel, the file (not its path), and its content.
+
+    Only processes that find the same name can rely on the lock: a network file system does not always pass locks to
+    other machines, and a copy of a directory has a file of the same path and content that is not locked.
     """
-    id_file = directory / "directory-id"
-    if not id_file.exists():  # two processes that start at once may get different ids; then heartbeats decide
-        new_file = directory / f"directory-id.{secrets.token_hex(6)}"
-        new_file.write_text(secrets.token_hex(16))
-        new_file.replace(id_file)
-    kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else sys.platform
-    return f"{kernel}/{id_file.read_text()}"
+    file = os.fstat(lock)
+    content = os.pread(lock, 64, 0).decode(errors="replace")
+    return f"{_kernel()}/{file.st_dev}:{file.st_ino}/{content}"
 
 
-def _lock_state(path: Path) -> _Lock:
+def _place_if_released(path: Path) -> str | None:
+    """Return the place of a lock file if no process has locked it, else None, also if the file can't be opened."""
     try:
         lock = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return _Lock.OUT_OF_SIGHT
+    except OSError:  # not here, or of another user: the heartbeats decide
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _Lock.HELD
+        return _place_of(lock)
+    except OSError:  # locked, or on a file system without locks
+        return None
     finally:
         os.close(lock)
-    return _Lock.RELEASED
 
 
 def _is_young(path: Path) -> bool:

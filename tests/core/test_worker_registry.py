@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -243,6 +244,36 @@ async def test_containers_with_the_same_name_and_path(database: Database, tmp_pa
         async with database.write() as db:  # as the other process sees its own directory
             own_path = str(tmp_path / "a" / "workers" / "not-there.lock")
             await db.execute(update(table).where(table.c.id == other.id).values(lock_path=own_path))
+        assert not await own.is_dead(other.id)
+        assert await own.reap_dead_workers() == []
+
+
+async def test_containers_with_a_cloned_data_directory(database: Database, tmp_path: Path) -> None:
+    """A process is alive for one that has a copy of its data directory at the same path, with an unlocked lock file."""
+    own = WorkerRegistration(database, tmp_path / "a", "me", PATIENT)
+    async with own.register():
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        clone = WorkerRegistration(database, tmp_path / "b", "me", PATIENT)
+        async with clone.register():
+            async with database.read() as db:
+                worker = await workers.by_id(db, own.id)
+            assert worker is not None
+            copied = tmp_path / "b" / "workers" / Path(worker.lock_path).name
+            assert copied.exists()
+            async with database.write() as db:  # both containers have their volume at one path
+                await db.execute(update(table).where(table.c.id == own.id).values(lock_path=str(copied)))
+            assert not await clone.is_dead(own.id)
+            assert await clone.reap_dead_workers() == []
+            assert own.lease.is_open()
+
+
+async def test_lock_file_of_another_user(database: Database, tmp_path: Path) -> None:
+    """The heartbeats decide if a lock file can't be opened."""
+    own, other = (WorkerRegistration(database, tmp_path, "me", PATIENT) for _ in range(2))
+    async with own.register(), other.register():
+        async with database.write() as db:  # a directory can't be opened for writing by anyone
+            values = {"lock_path": str(tmp_path / "workers")}
+            await db.execute(update(table).where(table.c.id == other.id).values(values))
         assert not await own.is_dead(other.id)
         assert await own.reap_dead_workers() == []
 

@@ -47,7 +47,8 @@ def make_former(run: Commands, list_id: int) -> str:
     lock = run.folder / "data" / "workers" / "former.lock"  # free, so the process has ended
     lock.parent.mkdir(parents=True)
     lock.touch()
-    tables["workers"][0] |= {"host": _place_of(lock.parent), "lock_path": str(lock)}
+    with lock.open("rb") as opened:
+        tables["workers"][0] |= {"host": _place_of(opened.fileno()), "lock_path": str(lock)}
     people = [{"email": email, "userId": user_id} for email, user_id in _STATE["list"].items()]
     call(run.iterable, "POST", "/lists/subscribe", {"listId": list_id, "subscribers": people})
     (run.folder / "audience1.csv").write_text(LEFT["audience"], encoding="utf-8")
