@@ -116,37 +116,45 @@ class _Planned:
         return run.model_copy(update={"plan": plan, "mode": mode, "counters": counters, "plan_digest": digest})
 
 
-async def begin_round(engine: Engine, works: Sequence[LiveWork]) -> Round:
-    """Plan the pending changes of these mappings, and store the runs that deliver them.
+@dataclass(slots=True)
+class RoundPlan:
+    """A round that is planned and not stored yet. `round` has the mappings that are not planned."""
 
-    No run of them is unfinished. Raises the database's errors; then no run was stored, or another look finds it.
-    """
-    begun = Round()
+    round: Round = field(default_factory=Round)
+    planned: list[_Planned] = field(default_factory=list)
+
+
+async def plan_round(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork]) -> RoundPlan:
+    """Plan the pending changes of these mappings. No run of them is unfinished. Reads only."""
+    plan = RoundPlan()
     chosen: dict[tuple[int, int], LiveWork] = {}
     for work in works:  # of one list, the mapping that has waited longest
         key = (work.mapping.connection_id, work.mapping.list_id)
         if key in engine.not_given_back:
-            begun.others.append(work)
+            plan.round.others.append(work)
         elif key in engine.held or key in chosen:
-            begun.later[work.mapping.id] = SOON_S
+            plan.round.later[work.mapping.id] = SOON_S
         else:
             chosen[key] = work
     if chosen:
         with telemetry.span("round", mappings=len(chosen)):
-            planned = await _read_and_plan(engine, list(chosen.values()), begun)
-            if planned:
-                await _begin(engine, planned, begun)
-    return begun
+            candidates = await _candidates(engine, db, list(chosen.values()), plan.round)
+            of_connections = {
+                connection_id: await suppressions.of_connection(db, engine.vault, connection_id)
+                for connection_id in {each.connection.id for each in candidates if each.state.has_suppressions}
+            }
+            plan.planned = await _plan(engine, db, candidates, of_connections, plan.round)
+    return plan
 
 
-async def _read_and_plan(engine: Engine, works: Sequence[LiveWork], begun: Round) -> list[_Planned]:
-    async with engine.database.read() as db:
-        candidates = await _candidates(engine, db, works, begun)
-        of_connections = {
-            connection_id: await suppressions.of_connection(db, engine.vault, connection_id)
-            for connection_id in {each.connection.id for each in candidates if each.state.has_suppressions}
-        }
-        return await _plan(engine, db, candidates, of_connections, begun)
+async def begin_round(engine: Engine, plan: RoundPlan) -> Round:
+    """Store the runs that deliver what is planned.
+
+    Raises the database's errors; then no run was stored, or another look finds it.
+    """
+    if plan.planned:
+        await _begin(engine, plan.planned, plan.round)
+    return plan.round
 
 
 async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork], begun: Round) -> list[_Candidate]:

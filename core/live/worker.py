@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -19,13 +19,15 @@ from core.live.bulk_removal import run_bulk_removal
 from core.live.deliveries import Deliveries
 from core.live.due_checks import run_due_checks
 from core.live.maintenance import run_maintenance, watch
-from core.live.rounds import ENOUGH_MEMBERS, RECHECK_S, Round, begin_round
+from core.live.rounds import ENOUGH_MEMBERS, RECHECK_S, Round, RoundPlan, begin_round, plan_round
 from core.models.run import Run, RunStatus
 from core.store import clock, connections, live_mappings, live_work, runs
 from core.store.database import is_away
 from core.store.database_errors import is_passing
 from core.store.live_work import LiveWork
 from core.store.mappings import AudienceMapping, MappingStatus
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -112,39 +114,39 @@ class _Worker:
             idle = [work for work in pending if work.mapping.id not in self._tasks]
             has_runs = any(work.has_run for work in idle)
             unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)} if has_runs else {}
-        wait = POLL_INTERVAL_S
-        ready: list[LiveWork] = []
-        for work in sorted(idle, key=lambda work: _waiting_since(work, unfinished.get(work.mapping.id))):
-            mapping, run = work.mapping, unfinished.get(work.mapping.id)
-            delay = self._not_before.get(mapping.id, 0.0) - time.monotonic()
-            if run is None and not _is_emptied(mapping):
-                again_in = self._again_at.get(mapping.id, 0.0) - time.monotonic()
-                delay = max(delay, again_in, _gathers_for(work, now, gather_s))
-            if delay > 0.0:
-                wait = min(wait, delay)
-            elif run is None and not _is_emptied(mapping):
-                if len(self._tasks) - len(self._alone) + len(ready) < MOST_AT_ONCE:
+            wait = POLL_INTERVAL_S
+            ready: list[LiveWork] = []
+            alone: list[LiveWork] = []
+            for work in sorted(idle, key=lambda work: _waiting_since(work, unfinished.get(work.mapping.id))):
+                mapping = work.mapping
+                is_alone = mapping.id in unfinished or _is_emptied(mapping)
+                delay = self._not_before.get(mapping.id, 0.0) - time.monotonic()
+                if not is_alone:
+                    again_in = self._again_at.get(mapping.id, 0.0) - time.monotonic()
+                    delay = max(delay, again_in, _gathers_for(work, now, gather_s))
+                if delay > 0.0:
+                    wait = min(wait, delay)
+                elif is_alone:
+                    alone.append(work)
+                elif len(self._tasks) - len(self._alone) + len(ready) < MOST_AT_ONCE:
                     ready.append(work)
-            elif len(self._alone) >= MOST_ALONE:
-                continue
-            elif run is not None and work.held is not None and run.status not in _ENDED:
+            planned = None
+            if ready:  # in the same read: to begin another one costs as much as a query
+                planning = plan_round(self._engine, db, ready)
+                planned = await self._or_else(planning, RoundPlan(Round(others=ready)))
+        for work in alone:
+            mapping, run = work.mapping, unfinished.get(work.mapping.id)
+            if len(self._alone) >= MOST_ALONE:
+                break
+            if run is not None and work.held is not None and run.status not in _ENDED:
                 continue  # it stopped before its mapping was frozen
-            elif _is_emptied(mapping) or (run is not None and await self._is_left(work, run)):
+            if _is_emptied(mapping) or (run is not None and await self._is_left(work, run)):
                 self._start(mapping, self._carry(mapping, run), is_alone=True)
-        return min(wait, await self._begin_round(ready)) if ready else wait
+        return wait if planned is None else min(wait, await self._begin_round(planned, ready))
 
-    async def _begin_round(self, works: list[LiveWork]) -> float:
+    async def _begin_round(self, planned: RoundPlan, works: list[LiveWork]) -> float:
         """Deliver the changes of these mappings. Returns after how many seconds to look again."""
-        try:
-            begun = await begin_round(self._engine, works)
-        except (DBAPIError, OSError) as error:
-            if not isinstance(error, DBAPIError) or is_away(error) or is_passing(error):
-                raise
-            logger.warning("could not begin a round of live changes", exc_info=True)
-            begun = Round(others=works)
-        except Exception:  # a bug that one mapping causes must not stop the others
-            logger.exception("could not begin a round of live changes")
-            begun = Round(others=works)
+        begun = await self._or_else(begin_round(self._engine, planned), Round(others=works))
         for delivery in begun.deliveries:
             self._start(delivery.state.mapping, self._deliveries.deliver(delivery))
         for work in begun.others:
@@ -155,6 +157,21 @@ class _Worker:
         now = time.monotonic()
         self._again_at = {mapping_id: now + min(wait, RECHECK_S) for mapping_id, wait in begun.later.items()}
         return min([POLL_INTERVAL_S, *(at - now for at in self._again_at.values())])
+
+    async def _or_else(self, step: Awaitable[T], otherwise: T) -> T:
+        """Return the result of a step of a round, or `otherwise` if it fails because of one of its mappings.
+
+        Raises the database's errors if that is unavailable.
+        """
+        try:
+            return await step
+        except (DBAPIError, OSError) as error:
+            if not isinstance(error, DBAPIError) or is_away(error) or is_passing(error):
+                raise
+            logger.warning("could not begin a round of live changes", exc_info=True)
+        except Exception:  # a bug that one mapping causes must not stop the others
+            logger.exception("could not begin a round of live changes")
+        return otherwise
 
     def _start(self, mapping: AudienceMapping, work: Coroutine[Any, Any, None], *, is_alone: bool = False) -> None:
         if is_alone:

@@ -131,7 +131,6 @@ class WaitingChange(NamedTuple):
     mapping_id: int
     member_key: str
     is_member: bool
-    event_ms: int
     email: str | None
     customer_id: str | None
     hashed_fields: int

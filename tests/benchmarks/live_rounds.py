@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from core.engine import Engine, open_engine
 from core.live import micro_batch
 from core.live.deliveries import Deliveries
-from core.live.rounds import begin_round
+from core.live.rounds import begin_round, plan_round
 from core.settings import FirehoseApproval, Settings
 from core.store import connections, inbox, live_mappings, live_work
 from core.store.inbox import Change
@@ -89,8 +89,8 @@ async def _cpu_of_round(engine: Engine, sending: Deliveries, turn: int, changes:
         )
     before = _cpu()
     async with engine.database.read() as db:
-        works = await live_work.pending(db, time.time(), 0.0, 1)
-    deliveries = (await begin_round(engine, works)).deliveries
+        plan = await plan_round(engine, db, await live_work.pending(db, time.time(), 0.0, 1))
+    deliveries = (await begin_round(engine, plan)).deliveries
     assert len(deliveries) == len(ids)
     await asyncio.gather(*map(sending.deliver, deliveries))
     used = _cpu() - before

@@ -13,7 +13,7 @@ from sqlalchemy import event, select
 from core.identity import UserIdField
 from core.live import micro_batch
 from core.live.deliveries import Deliveries
-from core.live.rounds import Delivery, begin_round
+from core.live.rounds import Delivery, begin_round, plan_round
 from core.models.run import RunStatus, StopReason
 from core.store import inbox, live_mappings, live_rounds, live_work, runs, tables
 from core.store.inbox import Change
@@ -54,7 +54,8 @@ async def begin(service: Live, mappings: Sequence[AudienceMapping]) -> list[Deli
     ids = {mapping.id for mapping in mappings}
     async with service.engine.database.read() as db:
         works = [each for each in await live_work.pending(db, time.time(), 0.0, 1) if each.mapping.id in ids]
-    return (await begin_round(service.engine, works)).deliveries
+        plan = await plan_round(service.engine, db, works)
+    return (await begin_round(service.engine, plan)).deliveries
 
 
 async def deliver(service: Live, deliveries: Sequence[Delivery]) -> None:

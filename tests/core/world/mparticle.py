@@ -12,7 +12,7 @@ from core.connections import mapping_lifecycle
 from core.firehose.schema import Request, parse
 from core.live import bulk_removal, maintenance, micro_batch
 from core.live.deliveries import Deliveries
-from core.live.rounds import begin_round
+from core.live.rounds import begin_round, plan_round
 from core.models.run import RunStatus
 from core.privacy import erasure
 from core.store import live_mappings as store
@@ -127,7 +127,8 @@ async def deliver_in_a_round(world: World, mapping: AudienceMapping, trouble: Tr
     """Deliver pending changes as the live worker does if there is nothing unusual. Returns False if there is."""
     async with world.engine.database.read() as db:
         works = await live_work.pending(db, time.time(), 0.0, 1)
-    begun = await begin_round(world.engine, [work for work in works if work.mapping.id == mapping.id])
+        plan = await plan_round(world.engine, db, [work for work in works if work.mapping.id == mapping.id])
+    begun = await begin_round(world.engine, plan)
     for delivery in begun.deliveries:
         await runs.lose_track(world)
         deliveries = Deliveries(world.engine)
