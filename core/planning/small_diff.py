@@ -210,7 +210,12 @@ class _Diff:
 
     def compared(self) -> SmallDiff:
         self._add_leavers()
-        members = {key: self._member(key, identity) for key, identity in self._desired.items()}
+        members = {
+            key: self._member(key, identity, known)
+            if (known := self._own.get(key)) is not None
+            else _Member(key, identity, None, False)  # as nearly all are, so without another call
+            for key, identity in self._desired.items()
+        }
         self._find_duplicates(members)
         self._classify(members)
         candidates = self._candidates(members)
@@ -263,10 +268,7 @@ class _Diff:
             elif is_mirror and key not in rejected:
                 self._leavers[key] = Leaver(identity)
 
-    def _member(self, key: str, identity: Subscriber) -> _Member:
-        known = self._own.get(key)
-        if known is None:
-            return _Member(key, identity, None, is_unchanged=False)
+    def _member(self, key: str, identity: Subscriber, known: _Known) -> _Member:
         email, user_id = known.identity
         is_same = (identity.email is None or email == identity.email) and user_id == identity.user_id
         member = _Member(key, identity, known, is_unchanged=known.is_confirmed and is_same)
