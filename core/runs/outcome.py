@@ -1,6 +1,5 @@
 """The outcome of a run: whatever ends it is recorded as its status, with an error that a person understands."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +8,7 @@ from functools import wraps
 
 from sqlalchemy.exc import DBAPIError
 
-from core.engine import Engine
+from core.engine import Engine, wait_for_any
 from core.errors import AmbiguousColumnsError, StorageError, SyncError, UnexpectedError
 from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunFrozenError, RunPhase, RunStatus, RunStoppedError, StopReason
@@ -22,8 +21,8 @@ from core.store.runs import TakenOverError
 
 Step = Callable[[Engine, str], Awaitable[RunStatus]]
 
-# How long a run waits while PostgreSQL is unavailable, in seconds: the fail-over of a managed server takes up to two
-# minutes.
+# How long the run of a command (`sync`) waits while PostgreSQL is unavailable, in seconds: the fail-over of a managed
+# server takes up to two minutes. A person waits for it. The run of a worker waits until the worker stops.
 OUTAGE_S = 180.0
 # The first and the longest wait before another try, in seconds.
 FIRST_WAIT_S = 0.1
@@ -80,7 +79,9 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
 def outlasting_outages(step: Step) -> Step:
     """Repeat a step of a run while PostgreSQL is unavailable: the database has what the step has done.
 
-    After OUTAGE_S the run fails. The decorated step raises StorageError if not even that can be recorded.
+    If the process is to stop, the run is interrupted. If no other process resumes what this one leaves, the run fails
+    after OUTAGE_S. The decorated step raises StorageError if not even that can be recorded: then the run is resumed
+    because its process has ended.
     """
 
     @wraps(step)
@@ -90,27 +91,30 @@ def outlasting_outages(step: Step) -> Step:
             try:
                 return await step(engine, run_id)
             except DBAPIError as error:
+                if not is_passing(error):
+                    raise
                 now = time.monotonic()
                 if now - failed_at > 2 * MOST_WAIT_S:  # the database was available meanwhile
                     began, wait = now, FIRST_WAIT_S
                 failed_at = now
-                if not is_passing(error):
-                    raise
-                if now - began > OUTAGE_S or engine.stopping.is_set():
-                    return await _fail(engine, run_id, error)
+                if engine.stopping.is_set():
+                    return await _give_up(engine, run_id, RunStatus.INTERRUPTED)
+                if now - began > OUTAGE_S and not engine.hands_over:
+                    return await _give_up(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
                 logger.warning("run %s: the database is unavailable, trying again: %s", run_id, describe(error))
-                await asyncio.sleep(wait)
+                await wait_for_any(wait, engine.stopping)
                 wait = min(2 * wait, MOST_WAIT_S)
 
     return outlasting
 
 
-async def _fail(engine: Engine, run_id: str, error: DBAPIError) -> RunStatus:
+async def _give_up(engine: Engine, run_id: str, status: RunStatus, error: SyncError | None = None) -> RunStatus:
+    is_handed_over = status is RunStatus.INTERRUPTED and engine.hands_over
     try:
-        await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
+        await _end(engine, run_id, status, error, process_died=is_handed_over)
     except DBAPIError as failed:
         raise StorageError(describe(failed)) from failed
-    return RunStatus.FAILED
+    return status
 
 
 async def _wait_for_thaw(engine: Engine, run_id: str) -> None:

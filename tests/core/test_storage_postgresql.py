@@ -10,6 +10,7 @@ import pytest
 
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError
+from core.models.run import PROCESS_DIED
 from core.planning import batching
 from core.runs import outcome, worker
 from core.settings import Settings
@@ -95,7 +96,7 @@ def set_read_only(server: str, url: str, state: str) -> None:
 async def test_read_only_while_running(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run fails with a clear error if the database refuses writes for long, and can be resumed later."""
+    """A command's run fails with a clear error if the database refuses writes for long, and can be resumed later."""
     monkeypatch.setattr(outcome, "OUTAGE_S", 0.3)
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
@@ -153,6 +154,46 @@ async def test_stopped_while_the_database_is_away(
     async with sync.engine.database.write() as db:
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
     assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+@pytest.mark.parametrize("nth", [2, 4, 6, 8])
+async def test_connections_are_ended_during_a_stop(
+    sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """A run whose process stops while the server ends its connections did not fail: another process resumes it."""
+    sync.engine.hands_over = True
+    run_id = await sync.submit(sync.mirror_file(people(range(100))), approved=True)
+
+    def stop() -> None:
+        sync.engine.stopping.set()
+        terminate(postgresql_server, url)
+
+    at_requests(monkeypatch, once(stop), every=nth)
+    assert await worker.start(sync.engine, run_id) is RunStatus.INTERRUPTED
+    assert (await sync.outcome(run_id)).run.error_code == PROCESS_DIED
+    sync.engine.stopping.clear()
+    assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+async def test_run_of_a_worker_outlasts_any_outage(
+    sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker's run continues by itself when the database is back, however long that takes."""
+    monkeypatch.setattr(outcome, "OUTAGE_S", 0.0)
+    monkeypatch.setattr(outcome, "MOST_WAIT_S", 0.1)
+    sync.engine.hands_over = True
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
+    running = asyncio.create_task(worker.start(sync.engine, run_id))
+
+    async def has_waited() -> bool:
+        return running.done() or caplog.text.count("the database is unavailable") > 5
+
+    await until(has_waited)
+    set_read_only(postgresql_server, url, "off")
+    assert await running is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
 
 
