@@ -58,6 +58,8 @@ async def erase_uninstalled(engine: Engine) -> None:
     for connection_id, team_id in expired:
         more = True
         while more:
+            if engine.stopping.is_set():
+                return  # the next pass continues
             async with engine.database.write() as db:
                 more = await workspaces.erase_piece(db, connection_id, PIECE)
         async with engine.database.write() as db:

@@ -58,6 +58,8 @@ async def carry_out_all(engine: Engine) -> None:
     async with engine.database.read() as db:
         pending = await erasures.under_way(db)
     for erasure in pending:
+        if engine.stopping.is_set():
+            return
         await _carry_out(engine, erasure.id)
 
 
@@ -81,7 +83,10 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
     async with engine.database.write() as db:
         counts.update(await personal_data.erase(db, rows))
         await erasures.note(db, erasure_id, dict(counts))
-    counts["changes"] += await _forget_changes(engine, person)
+    forgotten = await _forget_changes(engine, person)
+    if forgotten is None:
+        return  # another process, or the next start, repeats it
+    counts["changes"] += forgotten
     async with engine.database.write() as db:
         await erasures.note(db, erasure_id, dict(counts))
     is_cleared = await engine.database.clear_log()
@@ -99,10 +104,13 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
             )
 
 
-async def _forget_changes(engine: Engine, person: DataSubject) -> int:
-    """Remove a person from the stored changes of all runs, batch by batch. Returns the number of entries removed."""
+async def _forget_changes(engine: Engine, person: DataSubject) -> int | None:
+    """Remove a person from the stored changes of all runs, batch by batch. Returns the number of entries removed.
+
+    Returns None if the engine is stopping before that is done.
+    """
     removed, after = 0, 0
-    while True:
+    while not engine.stopping.is_set():
         async with engine.database.read() as db:
             batches, last = await personal_data.batches_with(db, person, after)
         for batch_id in batches:
@@ -111,6 +119,7 @@ async def _forget_changes(engine: Engine, person: DataSubject) -> int:
         if last is None:
             return removed
         after = last
+    return None
 
 
 def digests_of_subject(salt: str, person: DataSubject) -> list[str]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.engine import Engine
@@ -25,6 +26,8 @@ CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
 # Runs, alerts and audit entries deleted in one transaction.
 CLEAR_ROWS = 500
+# Transactions of a pass: the worker takes up no run meanwhile.
+CHUNKS = 100
 #: The beginning of the names of folders in which lists are compared, and how long a comparison takes at most, in
 #: seconds. Older ones are left by killed processes.
 CHECK_PREFIX, LONGEST_CHECK_S = "list-", 6 * 3600.0
@@ -33,27 +36,30 @@ _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
 
 async def purge_expired(engine: Engine) -> None:
-    """Delete, in chunks, the expired data of up to CLEAR_RUNS ended runs, and expired addresses of former members."""
-    settings = engine.settings
+    """Delete, in chunks, the expired data of up to CLEAR_RUNS ended runs, and expired addresses of former members.
+
+    The next pass deletes what is left after CHUNKS, or if the engine is stopping.
+    """
+    settings, chunks = engine.settings, _chunks(engine)
     async with engine.database.read() as db:
         now = await clock.now(db)
         changes_before, rejections_before = now - settings.changes_retention_s, now - settings.rejections_retention_s
         emails_before = now - settings.former_emails_retention_days * DAY_S
         expired = await runs.expired(db, changes_before, rejections_before, CLEAR_RUNS)
         remains = await last_known_emails.any_before(db, emails_before)
-    while remains:
+    while remains and next(chunks):
         async with engine.database.write() as db:
             remains = await last_known_emails.clear_old(db, emails_before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
     async with engine.database.write() as db:
         await idempotency_keys.drop_old(db)
     async with engine.database.read() as db:
         remains = await field_values.any_unneeded(db)
-    while remains:
+    while remains and next(chunks):
         async with engine.database.write() as db:
             remains = await field_values.drop_unneeded(db)
     for run_id, finished_at in expired:
         remains = True
-        while remains:
+        while remains and next(chunks):
             async with engine.database.write() as db:
                 deleted = 0
                 if finished_at < changes_before:
@@ -66,8 +72,11 @@ async def purge_expired(engine: Engine) -> None:
 
 
 async def drop_history(engine: Engine) -> None:
-    """Delete the runs, alerts and audit entries that are older than the settings say, in chunks."""
-    settings = engine.settings
+    """Delete the runs, alerts and audit entries that are older than the settings say, in chunks.
+
+    The next pass deletes what is left after CHUNKS, or if the engine is stopping.
+    """
+    settings, chunks = engine.settings, _chunks(engine)
     limits = (
         (settings.runs_retention_days, drop_runs),
         (settings.alerts_retention_days, drop_alerts),
@@ -75,9 +84,17 @@ async def drop_history(engine: Engine) -> None:
     )
     for days, drop in limits:
         deleted = 0 if days is None else CLEAR_ROWS
-        while days is not None and deleted == CLEAR_ROWS:
+        while days is not None and deleted == CLEAR_ROWS and next(chunks):
             async with engine.database.write() as db:
                 deleted = await drop(db, await clock.now(db) - days * DAY_S, CLEAR_ROWS)
+
+
+def _chunks(engine: Engine) -> Iterator[bool]:
+    """Yield whether a pass may delete another chunk: CHUNKS times, while the engine is not stopping."""
+    for _ in range(CHUNKS):
+        yield not engine.stopping.is_set()
+    while True:
+        yield False
 
 
 async def remove_orphaned_files(engine: Engine) -> None:

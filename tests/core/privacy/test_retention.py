@@ -245,3 +245,25 @@ async def test_the_log_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             return log.stat().st_size <= 100_000
 
         await until(is_truncated)
+
+
+async def test_pass_of_retention_is_limited(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass deletes so many chunks at most, and none while the engine is stopping: the worker takes up no run then."""
+    monkeypatch.setattr(retention, "CLEAR_ROWS", 1)
+    monkeypatch.setattr(retention, "CHUNKS", 2)
+    engine = sync.engine
+    engine.settings = engine.settings.model_copy(update={"audit_retention_days": 30.0})
+    async with engine.database.write() as db:
+        for _ in range(3):
+            await db.execute(insert(audit_log).values(at=1.0, actor="x", action="run.started", subject="run:x"))
+
+    async def kept() -> int:
+        await retention.drop_history(engine)
+        async with engine.database.read() as db:
+            return int((await db.execute(select(func.count()).select_from(audit_log))).scalar_one())
+
+    engine.stopping.set()
+    assert await kept() == 3
+    engine.stopping.clear()
+    assert await kept() == 1
+    assert await kept() == 0
