@@ -49,11 +49,10 @@ async def hold_list_lock(
         if state is None:  # the list was created meanwhile and has another id now
             run = await require_run(engine, run.id)
             list_key = (run.connection_id, run.list_id)
-            continue
-        holder = state.locked_by_worker_id
+        holder = None if state is None else state.locked_by_worker_id
         if holder is not None and await engine.presence.is_dead(holder) and await engine.presence.reap_dead_workers():
             continue
-        if state.locked_by_run_id is not None:
+        if state is not None and state.locked_by_run_id is not None:
             await wait_for_run(engine, run.id, state.locked_by_run_id)
         await raise_if_stopped(engine, run.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
