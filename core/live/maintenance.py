@@ -11,7 +11,16 @@ from core.engine import Engine
 from core.live.micro_batch import can_deliver, delivery_filter
 from core.live.silence import watch_silence
 from core.privacy import erasure
-from core.store import alert_rules, alerts, freezes, inbox, live_mappings, live_work, mappings, processed_messages
+from core.store import (
+    alert_rules,
+    alerts,
+    freezes,
+    inbox,
+    live_mappings,
+    live_work,
+    mappings,
+    processed_messages,
+)
 from core.store.alert_kinds import AlertKind
 from core.store.alert_rules import Rule
 from core.store.mappings import AudienceMapping, MappingStatus
@@ -30,11 +39,7 @@ async def run_maintenance(engine: Engine) -> None:
     """Run one maintenance pass."""
     await watch(engine)
     await offboarding.erase_uninstalled(engine)
-    async with engine.database.read() as db:
-        live = await live_mappings.everyone(db)
-    for mapping in live:
-        if can_deliver(mapping):
-            await watch_silence(engine, mapping, time.time())
+    await watch_silence(engine, time.time())
 
 
 async def watch(engine: Engine) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from core import alerting
 from core.engine import Engine
+from core.live.micro_batch import can_deliver
 from core.store import alerts, live_mappings
 from core.store.alert_kinds import AlertKind
+from core.store.alerts import Alert
 from core.store.live_mappings import Traffic
 from core.store.mappings import AudienceMapping
 
@@ -29,14 +31,23 @@ def unusual_after(days: Sequence[Traffic]) -> float | None:
     return max(SHORTEST_S, FACTOR * max(known)) if len(busy) >= BUSY_DAYS else None
 
 
-async def watch_silence(engine: Engine, mapping: AudienceMapping, now: float) -> None:
+async def watch_silence(engine: Engine, now: float) -> None:
     """Open an alert if a busy audience has been silent for far longer than usual, and close it when changes come.
 
     `now` is in UTC seconds.
     """
     async with engine.database.read() as db:
-        known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.SILENCE)
-        days = await live_mappings.traffic(db, mapping.id, live_mappings.day_of(now - (USUAL_DAYS - 1) * _DAY_S))
+        live = await live_mappings.everyone(db)
+        traffic = await live_mappings.traffic(db, live_mappings.day_of(now - (USUAL_DAYS - 1) * _DAY_S))
+        known = {alert.mapping_id: alert for alert in await alerts.with_code(db, AlertKind.SILENCE.value)}
+    for mapping in live:
+        if can_deliver(mapping):
+            await _watch(engine, mapping, known.get(mapping.id), traffic.get(mapping.id, []), now)
+
+
+async def _watch(
+    engine: Engine, mapping: AudienceMapping, known: Alert | None, days: Sequence[Traffic], now: float
+) -> None:
     last = max((each.last_received_at for each in days if each.last_received_at is not None), default=None)
     if last is None:
         return

@@ -1,5 +1,6 @@
 """Live mappings: their daily statistics and their status."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Numbers
 from dataclasses import dataclass, field
@@ -157,12 +158,14 @@ class Traffic:
     longest_silence_s: float | None
 
 
-async def traffic(db: AsyncConnection, mapping_id: int, since: str) -> list[Traffic]:
-    """Return what came for a mapping on each day from `since` on."""
-    query = select(
-        live_daily_stats.c.changes, live_daily_stats.c.last_received_at, live_daily_stats.c.longest_silence_s
-    ).where(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day >= since)
-    return [Traffic(*row) for row in await db.execute(query.order_by(live_daily_stats.c.day))]
+async def traffic(db: AsyncConnection, since: str) -> dict[int, list[Traffic]]:
+    """Return what came on each day from `since` on, by mapping."""
+    columns = (live_daily_stats.c[name] for name in ("changes", "last_received_at", "longest_silence_s"))
+    query = select(live_daily_stats.c.mapping_id, *columns).where(live_daily_stats.c.day >= since)
+    by_mapping: dict[int, list[Traffic]] = defaultdict(list)
+    for mapping_id, *values in await db.execute(query.order_by(live_daily_stats.c.day)):
+        by_mapping[mapping_id].append(Traffic(*values))
+    return by_mapping
 
 
 async def run_of_day(db: AsyncConnection, mapping_id: int, day: str) -> str | None:

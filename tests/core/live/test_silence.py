@@ -56,18 +56,18 @@ async def test_silence_is_alerted_until_changes_come(tmp_path: Path, database_ur
                 for hour in range(10):
                     await live_mappings.count(db, now - ago * DAY_S + hour * HOUR_S, {mapping.id: 20}, {}, {})
         await service.mparticle.add(VIPS, person(1))
-        await watch_silence(service.engine, mapping, now + 20 * HOUR_S)
+        await watch_silence(service.engine, now + 20 * HOUR_S)
         assert await open_alert(service, mapping) is None  # it was silent for longer before
-        await watch_silence(service.engine, mapping, now + 5 * DAY_S)
+        await watch_silence(service.engine, now + 5 * DAY_S)
         opened = await open_alert(service, mapping)
         assert opened is not None
         assert opened.code == "silence"
         assert "audience VIPs for 120 hours" in opened.message
         assert "press Resume" in opened.message
-        await watch_silence(service.engine, mapping, now + 5 * DAY_S)
+        await watch_silence(service.engine, now + 5 * DAY_S)
         assert await open_alert(service, mapping) == opened
         await service.mparticle.add(VIPS, person(2))
-        await watch_silence(service.engine, mapping, time.time())
+        await watch_silence(service.engine, time.time())
         assert await open_alert(service, mapping) is None
 
 
@@ -81,8 +81,8 @@ async def test_longest_silence_of_a_day(tmp_path: Path, database_url: str) -> No
             async with service.engine.database.write() as db:
                 await live_mappings.count(db, midnight + at, {mapping.id: 1}, {mapping.id: 1}, {})
         async with service.engine.database.read() as db:
-            (*_, last) = await live_mappings.traffic(db, mapping.id, live_mappings.day_of(midnight))
-        assert last == Traffic(3, midnight + 5 * HOUR_S, 3 * HOUR_S)
+            traffic = await live_mappings.traffic(db, live_mappings.day_of(midnight))
+        assert traffic[mapping.id][-1] == Traffic(3, midnight + 5 * HOUR_S, 3 * HOUR_S)
 
 
 async def test_faulted_connection_sends_nothing(tmp_path: Path) -> None:
