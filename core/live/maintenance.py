@@ -14,6 +14,7 @@ from core.privacy import erasure
 from core.store import (
     alert_rules,
     alerts,
+    doubts,
     freezes,
     inbox,
     live_mappings,
@@ -40,6 +41,7 @@ async def run_maintenance(engine: Engine) -> None:
     await watch(engine)
     await offboarding.erase_uninstalled(engine)
     await watch_silence(engine, time.time())
+    await _repair_after_doubts(engine)
 
 
 async def watch(engine: Engine) -> None:
@@ -64,6 +66,17 @@ async def watch(engine: Engine) -> None:
         if upkeep.mapping.status is MappingStatus.ACTIVE and upkeep.mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, upkeep.mapping)
     await _clear(engine, before, [upkeep.mapping.id for upkeep in live if upkeep.has_old], has_old_ids=has_old_ids)
+
+
+async def _repair_after_doubts(engine: Engine) -> None:
+    """Deliver once more what a process that was declared dead may have undone when it woke up."""
+    async with engine.database.read() as db:
+        mapping_ids = await doubts.over_of_live(db)
+    for mapping_id in mapping_ids:
+        async with engine.database.write() as db:
+            await doubts.deliver_again(db, mapping_id)
+    if mapping_ids:
+        engine.live_work.set()
 
 
 async def _watch(engine: Engine, mapping: AudienceMapping) -> None:

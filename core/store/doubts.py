@@ -4,18 +4,23 @@ A paused process keeps its half-sent requests. They may arrive after other runs 
 the batches that the process had claimed count as unconfirmed for each run that plans within DOUBT_S, and for the first
 run after that, which repairs whatever a late request did. A process that wakes up even later reports it before it ends,
 and the doubt begins again.
+
+A file's run compares with the whole ledger, but a live run only with the changes that it delivers. So when the doubt
+about a live mapping ends, these members become pending again, as what they were last (`deliver_again`).
 """
 
+import time
 from collections.abc import Sequence
 
 import orjson
 from sqlalchemy import ColumnElement, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.identity import PLACEHOLDER_DOMAIN, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX, BatchEntry, Phase, decode
 from core.store import clock
 from core.store.lists import batches_of_list
-from core.store.tables import batches, runs
+from core.store.tables import batch_members, batches, connections, inbox, ledger, mappings, runs
 
 # How long a doubt lasts, in seconds, after a process was declared dead (no server waits longer for the rest of a
 # request), and after the process has woken up (it ends at once).
@@ -78,12 +83,64 @@ async def note(db: AsyncConnection, connection_id: int, list_id: int) -> bool:
     doubted = (await db.execute(query)).all()
     for _, phase, mapping_id, members in doubted:
         await _note_one(db, Phase(phase), mapping_id, decode(members).entries)
+    for mapping_id in {batch.mapping_id for batch in doubted}:
+        await deliver_again(db, mapping_id)
     if doubted:
         is_over = or_(batches.c.doubted_until <= await clock.now(db), batches.c.doubted_until.is_(None))
         await db.execute(
             update(batches).where(batches.c.id.in_([batch.id for batch in doubted]), is_over).values(doubted_until=None)
         )
     return bool(doubted)
+
+
+async def over_of_live(db: AsyncConnection) -> list[int]:
+    """Return the live mappings with a doubt that is over and that no run has looked at since."""
+    query = (
+        select(mappings.c.id)
+        .join(runs, runs.c.mapping_id == mappings.c.id)
+        .join(batches, batches.c.run_id == runs.c.id)
+        .where(mappings.c.is_live, batches.c.doubted_until <= await clock.now(db))
+    )
+    return list((await db.execute(query.distinct())).scalars())
+
+
+async def deliver_again(db: AsyncConnection, mapping_id: int) -> None:
+    """Make the members in a live mapping's doubts that are over pending again, as what they were last.
+
+    Nothing happens to a member with a later change that is pending. The run that delivers them notes the doubt first,
+    so it sends them all.
+    """
+    doubted = (
+        select(batch_members.c.members)
+        .join(batches, batches.c.id == batch_members.c.batch_id)
+        .join(runs, runs.c.id == batches.c.run_id)
+        .join(mappings, mappings.c.id == runs.c.mapping_id)
+        .where(mappings.c.id == mapping_id, mappings.c.is_live, batches.c.doubted_until <= await clock.now(db))
+    )
+    keys = {key for members in (await db.execute(doubted)).scalars() for key in decode(members).member_keys}
+    if not keys:
+        return
+    is_delivered = (inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_(None))
+    of_keys = inbox.c.member_key.in_(keys)
+    # in this order, as core.store.inbox.put: no deadlocks
+    rows = select(inbox.c.member_key, inbox.c.is_member).where(*is_delivered, of_keys).order_by(inbox.c.member_key)
+    last = {row.member_key: bool(row.is_member) for row in await db.execute(rows.with_for_update())}
+    on_list = select(ledger.c.member_key, ledger.c.email, ledger.c.user_id, connections.c.user_id_field)
+    on_list = on_list.join_from(mappings, connections, connections.c.id == mappings.c.connection_id)
+    on_list = on_list.join(ledger, ledger.c.mapping_id == mappings.c.id)
+    on_list = on_list.where(mappings.c.id == mapping_id, ledger.c.member_key.in_(last))
+    known = {row.member_key: row for row in await db.execute(on_list)}
+    now = time.time()  # the clock of the inbox
+    for key, is_member in last.items():
+        values: dict[str, object] = {"pending_since": now}
+        if is_member:
+            if (row := known.get(key)) is None:  # it was rejected
+                continue
+            has_placeholder = row.email is not None and row.email.endswith(f"@{PLACEHOLDER_DOMAIN}")
+            is_customer_id = row.user_id_field == UserIdField.CUSTOMER_ID.value
+            values["email"] = None if has_placeholder else row.email
+            values["customer_id"] = row.user_id if is_customer_id else None
+        await db.execute(update(inbox).where(*is_delivered, inbox.c.member_key == key).values(values))
 
 
 async def _note_one(db: AsyncConnection, phase: Phase, mapping_id: int, entries: Sequence[BatchEntry]) -> None:

@@ -1,6 +1,7 @@
 """The workers of `serve` in a process that can be paused (SIGSTOP) and woken (SIGCONT), and reports how it ended."""
 
 import asyncio
+import itertools
 import multiprocessing
 import os
 import signal
@@ -11,12 +12,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
+
 from core.engine import open_engine
 from core.errors import SyncError
 from core.lease import LeaseTimes
+from core.live import worker as live_worker
 from core.planning import batching
 from core.runs import worker
 from core.settings import Settings
+from core.store import doubts
 from tests.core.workers import serving_workers
 
 _processes = multiprocessing.get_context("forkserver")
@@ -49,6 +55,11 @@ class Worker:
         """Let the process continue, as if no time had passed."""
         os.kill(self.pid, signal.SIGCONT)
 
+    async def is_stopped(self) -> bool:
+        """Whether the process is stopped (proc_pid_stat(5))."""
+        stat = await asyncio.to_thread(Path(f"/proc/{self.pid}/stat").read_text, encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     async def end(self) -> str:
         """Wait until the process has ended. Returns its error ("" if it was asked to end)."""
         error: str = await asyncio.to_thread(self.ended.recv)
@@ -57,15 +68,18 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, times: LeaseTimes, data_dir: Path | None = None) -> AsyncIterator[Worker]:
+async def worker_process(
+    settings: Settings, times: LeaseTimes, data_dir: Path | None = None, *, stops_at: int = 0
+) -> AsyncIterator[Worker]:
     """Run the workers of `serve`, with the settings of this process. They are killed at the end of the block.
 
-    `data_dir` gives them a data directory of their own, as on another machine.
+    `data_dir` gives them a data directory of their own, as on another machine. With `stops_at`, the process stops
+    itself at its request with this number, from 1, between the last check of its lease and the write to the connection.
     """
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
     receiver, sender = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=_main, args=(settings, times, sender))
+    process = _processes.Process(target=_main, args=(settings, times, sender, stops_at))
     process.start()
     try:
         assert await asyncio.to_thread(receiver.recv) == "begun"
@@ -75,15 +89,30 @@ async def worker_process(settings: Settings, times: LeaseTimes, data_dir: Path |
         await asyncio.to_thread(process.join)
 
 
-def _main(settings: Settings, times: LeaseTimes, sender: Connection) -> None:
+def _main(settings: Settings, times: LeaseTimes, sender: Connection, stops_at: int) -> None:
     setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
-    worker.RESCUE_INTERVAL_S = 0.1
+    worker.RESCUE_INTERVAL_S = live_worker.POLL_INTERVAL_S = 0.1
+    doubts.WOKEN_S = 0.1
+    _stop_at(stops_at)
     message = ""
     try:
         asyncio.run(_work(settings, times, sender))
     except SyncError as error:
         message = error.message
     sender.send(message)
+
+
+def _stop_at(number: int) -> None:
+    """Stop this process (SIGSTOP) when it has checked for the last time that it may send a request."""
+    numbers = itertools.count(1)
+    write = BytesPayload.write_with_length
+
+    async def write_late(self: BytesPayload, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if next(numbers) == number:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        await write(self, writer, content_length)
+
+    BytesPayload.write_with_length = write_late  # type: ignore[method-assign]
 
 
 async def _work(settings: Settings, times: LeaseTimes, sender: Connection) -> None:
