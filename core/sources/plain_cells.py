@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from core.sources.compression import COMPRESSIONS
+from core.sources.csv_format import HEAD
 from core.sources.detection import DetectedFile, detect_by_head
 from core.sources.plain_text import encoding_of, is_untidy
 from core.sources.row_flags import LONGEST_WORD, PLAIN_EMAIL_PATTERN, PLAIN_ID_PATTERN
@@ -45,18 +46,20 @@ def detect_plain(content: bytes, file: SourceFile) -> DetectedFile:
     """Return the format of a text. Raises NotPlainError if it needs a normalized copy, and InputError."""
     require(not content.startswith(_OTHER_FORMATS) and encoding_of(content) is None and not is_untidy(content))
     require(b'"' not in content and b"\0" not in content)
-    return detect_by_head(content, file)
+    return detect_by_head(content[:HEAD], file)
 
 
-def rows_of(content: bytes, layout: CsvLayout) -> list[list[str]]:
-    """Return the cells of the rows below the header. Raises NotPlainError if a row has more or fewer than the header.
+def columns_of(content: bytes, layout: CsvLayout) -> list[list[str]]:
+    """Return the cells below the header, by column. Raises NotPlainError if a row has more or fewer than the header.
 
-    Raises UnicodeDecodeError if the text is not UTF-8.
+    There is at least one row. Raises UnicodeDecodeError if the text is not UTF-8.
     """
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    rows = [line.split(layout.delimiter) for line in text.removesuffix("\n").split("\n")[layout.skip + 1 :]]
-    require("\r" not in text and not layout.padded and bool(rows) and {len(layout.columns)} == {*map(len, rows)})
-    return rows
+    lines, width = text.removesuffix("\n").split("\n")[layout.skip + 1 :], len(layout.columns)
+    require("\r" not in text and not layout.padded)
+    require({line.count(layout.delimiter) for line in lines} == {width - 1})
+    cells = layout.delimiter.join(lines).split(layout.delimiter)  # a list for each row would take longer
+    return [cells[column::width] for column in range(width)]
 
 
 def mpids(cells: Sequence[str]) -> list[int | None]:

@@ -1,7 +1,8 @@
 """A small audience download: its only CSV, as it is or in mParticle's ZIP."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import PurePosixPath
 
 from core.sources import download_csv, manifest, zip_archive
@@ -12,12 +13,12 @@ from core.sources.download_zip import choose_variants, members_of
 from core.sources.plain_cells import (
     LONGEST,
     ProfileRow,
+    columns_of,
     customer_ids,
     detect_plain,
     emails,
     mpids,
     require,
-    rows_of,
     stamps,
 )
 from core.sources.source import Source
@@ -69,24 +70,39 @@ def read_zip(file: SourceFile, wanted: str | None, variant: str | None) -> tuple
 def _read(file: SourceFile, content: bytes) -> tuple[list[ProfileRow], list[LabelCount]]:
     """Return the profiles of a CSV, with the latest identities of each, and the counts of its rows by type."""
     names = download_csv.names_of(file.layout.columns)
-    cells = dict(zip(names, zip(*rows_of(content, file.layout), strict=True), strict=True))
+    cells = dict(zip(names, columns_of(content, file.layout), strict=True))
     require(len(cells) == len(names) and all(cells["mpid"]))
-    kind_of = {label: _kind(label) for label in set(cells["type"])}
-    kinds = [kind_of[label] for label in cells["type"]]
-    values = list(zip(kinds, cells["value"], strict=True))
-    require(all(value for kind, value in values if kind != OTHER))
-    emails([value for kind, value in values if kind == EMAIL])
-    customer_ids([value for kind, value in values if kind not in (EMAIL, OTHER)])
-    at = stamps(cells["stamp"]) if "stamp" in cells else None
-    profiles: dict[int | None, list[str | None]] = {}
-    numbers = mpids(cells["mpid"])
-    places = range(len(kinds))
-    for place in places if at is None else sorted(places, key=at.__getitem__):  # those of one time keep their order
-        identities = profiles.setdefault(numbers[place], [None, None])
-        if kinds[place] != OTHER:
-            identities[kinds[place] != EMAIL] = values[place][1]
-    rows = [(str(mpid), mpid, True, email, customer_id) for mpid, (email, customer_id) in profiles.items()]
-    return rows, _counts(cells["type"], at)
+    labels = cells["type"]
+    kinds = {label: _kind(label) for label in set(labels)}
+    at = stamps(cells["stamp"]) if "stamp" in cells else [0] * len(labels)
+    email_of = _latest(cells, at, {label for label, kind in kinds.items() if kind == EMAIL}, emails)
+    of_customers = {label for label, kind in kinds.items() if kind not in (EMAIL, OTHER)}
+    customer_id_of = _latest(cells, at, of_customers, customer_ids)
+    profiles = [*dict.fromkeys(cells["mpid"])]  # an mpid is written in one way only
+    rows = [
+        (profile, mpid, True, email_of.get(profile), customer_id_of.get(profile))
+        for profile, mpid in zip(profiles, mpids(profiles), strict=True)
+    ]
+    return rows, _counts(labels, at if "stamp" in cells else None)
+
+
+def _latest(
+    cells: dict[str, list[str]],
+    at: list[int],
+    labels: set[str],
+    checked: Callable[[Sequence[str]], list[str | None]],
+) -> dict[str, str]:
+    """Return the latest identity with one of these labels of each profile that has any: of one time, the last.
+
+    `checked` raises NotPlainError if one of the identities is not plain.
+    """
+    are_chosen = [label in labels for label in cells["type"]]
+    profiles, values = ([*compress(cells[name], are_chosen)] for name in ("mpid", "value"))
+    require(all(checked(values)))
+    if len({*profiles}) < len(profiles):
+        order = sorted(range(len(profiles)), key=[*compress(at, are_chosen)].__getitem__)
+        profiles, values = ([column[place] for place in order] for column in (profiles, values))
+    return dict(zip(profiles, values, strict=True))
 
 
 def _kind(label: str) -> int:

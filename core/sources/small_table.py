@@ -9,12 +9,12 @@ from core.sources.plain_cells import (
     LONGEST,
     NotPlainError,
     ProfileRow,
+    columns_of,
     customer_ids,
     detect_plain,
     emails,
     mpids,
     require,
-    rows_of,
     stamps,
 )
 from core.sources.source import Source, SourceFormat
@@ -45,18 +45,19 @@ def read_text(file: SourceFile, content: bytes, wanted: str | None) -> tuple[Sou
     require(detected.kind is FileFormat.TABLE_CSV)
     columns = file.layout.columns
     indexes = columns_by_meaning(columns, file)
-    rows = rows_of(content, file.layout)
+    read = columns_of(content, file.layout)
+    rows = len(read[0])
     used = sorted(indexes.values())
-    header = [columns[index] for index in used]
-    require(all([row[index] for index in used] != header for row in rows))
-    cells = {name: [row[index] for row in rows] for name, index in indexes.items()}
+    header = tuple(columns[index] for index in used)
+    require(header not in zip(*(read[index] for index in used), strict=True))
+    cells = {name: read[index] for name, index in indexes.items()}
     table = csv_rows(file)
     if not table.is_delta:
         _refuse_summaries(cells)
-    count = _count(cells, len(rows))
+    count = _count(cells, rows)
     audience = audience_of(count)
     choose([audience], wanted, file)
-    return described(SourceFormat.TABLE, table, count, audience, people=len(rows)), _profiles(cells, len(rows))
+    return described(SourceFormat.TABLE, table, count, audience, people=rows), _profiles(cells, rows)
 
 
 def _profiles(cells: dict[str, list[str]], rows: int) -> list[ProfileRow]:
