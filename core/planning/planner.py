@@ -89,8 +89,9 @@ async def plan_run(
         guards = tuple(check_project_type(target, planned.project_type))
         return with_open_guards(planned, PlanResult(few.plan, few.mode, revision), guards, None)
     list_size, in_duckdb = sum(sizes.values()), fields is not None or exclusions is not None
-    small = None if in_duckdb else await read_small_file(database, planned, target, list_size)
-    if small is not None and not merges and not had_approval(planned):
+    in_python = not merges and not had_approval(planned)
+    small = None if in_duckdb else await read_small_file(database, planned, target, list_size, in_python=in_python)
+    if small is not None and in_python:
         changes = await _plan_small(
             database, planned, target, mapping_ids, small, erased, suppressed, forgotten, sizes.get(target.id, 0)
         )

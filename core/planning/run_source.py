@@ -30,6 +30,7 @@ from core.planning.live_source import (
 from core.planning.member_account import check_rows
 from core.planning.plan_files import is_small, paths_of
 from core.planning.schema import create
+from core.planning.small_planner import MOST_LEDGER, MOST_MEMBERS
 from core.planning.small_workspace import SMALL_LEDGER, SmallWorkspace, is_supported
 from core.planning.suppression import exclude_erased
 from core.planning.workspace import (
@@ -121,27 +122,31 @@ async def open_source(
 
 
 async def read_small_file(
-    database: Database, planned: Run, target: AudienceMapping, ledger_size: int
+    database: Database, planned: Run, target: AudienceMapping, ledger_size: int, *, in_python: bool
 ) -> SmallAudience | None:
     """Read the members of a run without DuckDB. Returns None if they are not in a small, plain file.
 
-    `ledger_size` is that of all mappings of the list.
+    `ledger_size` is that of all mappings of the list. `in_python`: they are also planned in Python, and not in a small
+    workspace, so they may be more.
     """
     if planned.request.live:
         return None
     paths = paths_of(planned)
     if target.is_live or len(paths) > 1 or not _are_few(planned, 0, 0, 0):
         return None
+    most_members, most_ledger = small_workspace.SMALL_MEMBERS, SMALL_LEDGER
+    if in_python:
+        most_members, most_ledger = MOST_MEMBERS, MOST_LEDGER
     columns = planned.request.columns or await _columns_chosen_before(database, target)
     small = await asyncio.to_thread(
         read_small,
         paths[0],
-        most_profiles=small_workspace.SMALL_MEMBERS,
+        most_profiles=most_members,
         audience=planned.request.audience,
         variant=target.audience_name,
         columns=columns,
     )
-    if small is None or not _are_few(planned, 0, 0, _rows_needed(planned, target, small.source, ledger_size)):
+    if small is None or _rows_needed(planned, target, small.source, ledger_size) > most_ledger:
         return None
     check_rows(small.source, len(small.rows))
     return small

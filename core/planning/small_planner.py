@@ -18,6 +18,10 @@ from core.store.erasures import SuppressionList
 from core.store.ledger import Entry
 from core.store.rejections import ERASED, Rejection
 
+#: Up to so many members of a file and rows of the ledger, planning in Python takes less CPU than opening DuckDB. It
+#: keeps the event loop busy for about 30 ms.
+MOST_MEMBERS, MOST_LEDGER = 5_000, 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class SmallPlan:

@@ -29,7 +29,7 @@ from core.sources.staging import MOST_LABELS
 #: The first bytes of a ZIP.
 ZIP = (b"PK\x03\x04",)
 # A larger CSV in a ZIP is not small, in bytes.
-MOST_BYTES = 1_000_000
+MOST_BYTES = 2_000_000
 
 
 def read_csv(file: SourceFile, content: bytes, wanted: str | None) -> tuple[Source, list[ProfileRow]]:

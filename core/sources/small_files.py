@@ -1,4 +1,4 @@
-"""Small files, read without DuckDB: it takes longer to open than a thousand plain members take in Python.
+"""Small files, read without DuckDB: it takes longer to open than some thousand plain members take in Python.
 
 Only what is surely plain is read here: no quotation marks, and identities that no rule changes
 (core/sources/row_flags.py). For any other file the answer is None, and `core.sources.read` reads it in DuckDB, with the
@@ -18,8 +18,8 @@ from core.sources.plain_cells import NotPlainError, ProfileRow, require
 from core.sources.source import Source
 from core.sources.source_file import given_file
 
-#: Larger files are not small, in bytes.
-MOST_BYTES = 250_000
+#: Files with more bytes for each profile are not read here: their rows have much that is not needed.
+MOST_BYTES_A_PROFILE = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_small(
     try:
         before = path.stat()
         str(path).encode()  # a name that is no text is refused
-        require(path.is_file() and before.st_size <= MOST_BYTES)
+        require(path.is_file() and before.st_size <= most_profiles * MOST_BYTES_A_PROFILE)
         content = path.read_bytes()
         file = given_file(path, columns)
         if content.startswith(small_download.ZIP):

@@ -6,7 +6,7 @@ SQLite and DuckDB do it with the same statements.
 import asyncio
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from core.models.run import Run, RunRequest, SyncMode
 from core.planning import partitioned_join, plan_run, publish_plan, small_workspace
 from core.planning.approval_rules import PlanResult, had_approval
 from core.planning.small_workspace import SmallWorkspace
+from core.settings import WORK
 from core.store import approvals, connections, erasures, lists, mappings, runs, tables
 from core.store.batches import BatchStatus
 from core.store.database import Database
@@ -89,6 +90,8 @@ class Situation:
     """Members with a live change after the file was made, and whether it adds them."""
     later: dict[tuple[bool, str], LedgerRow] | None
     """The ledger when the run is planned again after its plan was approved; None: it is planned once."""
+    is_quoted: bool = True
+    """Whether the file has quotation marks, so that DuckDB reads it."""
 
 
 def situations() -> st.SearchStrategy[Situation]:
@@ -278,7 +281,7 @@ class Planner:
             values = [str(FILE_S), mpid, each.email or "", each.customer_id or ""] + (
                 [str(each.joins).lower()] if is_delta else []
             )
-            lines.append(",".join(f'"{value}"' for value in values))
+            lines.append(",".join(f'"{value}"' if situation.is_quoted else value for value in values))
         path.write_text("\n".join(lines) + "\n")
         return path
 
@@ -306,6 +309,27 @@ def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.Monke
             check()
         finally:
             runner.run(database.close())
+
+
+async def test_thousands_of_plain_members_need_no_workspace(tmp_path: Path) -> None:
+    """A plain file of more members than a small workspace takes is planned in Python, as DuckDB plans it."""
+    members = range(1, small_workspace.SMALL_MEMBERS + 100)
+    changes = [Change(str(each), each % 3 > 0, f"p{each}@example.com", f"c{each % 1_000}", 0) for each in members]
+    ledger: dict[tuple[bool, str], LedgerRow] = {
+        (each % 2 > 0, str(each)): (f"p{each // 2}@example.com", f"c{each}", True) for each in members
+    }
+    nobody: frozenset[str] = frozenset()
+    settings_ = (UserIdField.CUSTOMER_ID, ProjectType.HYBRID, SyncMode.DELTA, RemovalPolicy.REMOVE)
+    plain = Situation(changes, ledger, *settings_, nobody, nobody, nobody, False, {}, None, is_quoted=False)
+    database = Database(new_sqlite(tmp_path / "data"))
+    try:
+        planner = Planner(database, tmp_path)
+        (tmp_path / WORK).touch()  # in the place of the directory of workspaces
+        planned = await planner.planned(plain)
+        (tmp_path / WORK).unlink()
+        assert planned == await planner.planned(replace(plain, is_quoted=True))
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.sources import read
-from core.sources.small_files import MOST_BYTES, read_small
+from core.sources.small_files import MOST_BYTES_A_PROFILE, read_small
 from tests.core.sources.factories import CSV_NAME, download_csv, download_zip, manifest
 from tests.core.sources.oracle import check_small
 from tests.examples import examples
@@ -160,5 +160,5 @@ def test_leaves_larger_tables_to_duckdb(tmp_path: Path) -> None:
     assert read_small(path, most_profiles=1) is None
     assert read_small(tmp_path, most_profiles=9) is None
     assert read_small(tmp_path / "nothing.csv", most_profiles=9) is None
-    path.write_text("email,note\na@example.com," + "x" * MOST_BYTES)
+    path.write_text("email,note\na@example.com," + "x" * (9 * MOST_BYTES_A_PROFILE))
     assert read_small(path, most_profiles=9) is None
