@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
+from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.planning.workspace import Workspace, fill_ledger, load_ledger, run
 from core.store import ledger_rows
 from core.store.database import Database
@@ -44,7 +45,7 @@ class LedgerLookup:
         self._by_user_id = project_type is not ProjectType.EMAIL
         self.member_keys = {member_key for member_key, _, _ in members}
         self._rows: set[Entry] = set()
-        self._looked_up = 0
+        self._looked_up: tuple[set[str], set[str]] = (set(), set())
         self._emails = {email for _, email, _ in members if email is not None and self._by_email}
         # in an email-based project a user id is looked up only if nothing else identifies the member
         self._user_ids = {
@@ -70,40 +71,45 @@ class LedgerLookup:
                 self._user_ids.add(user_id)
 
     def next_identities(self) -> tuple[set[str], set[str]] | None:
-        """Return the emails and user ids to look up; None if all have been.
+        """Return the emails and user ids that have not been looked up; None if all have been.
 
-        That is once, and again for members that the ledger knows by their user id under another email.
+        That is once, and again for members that the ledger knows under another email or user id.
         """
-        size = len(self._emails) + len(self._user_ids)
-        if size == self._looked_up:
+        emails, user_ids = self._emails - self._looked_up[0], self._user_ids - self._looked_up[1]
+        if not emails and not user_ids:
             return None
-        self._looked_up = size
-        return self._emails, self._user_ids
+        self._looked_up = self._looked_up[0] | emails, self._looked_up[1] | user_ids
+        return emails, user_ids
 
     def concerns(self, row: Entry) -> bool:
-        """Return whether a row has one of the identities."""
-        return row[0] in self.mapping_ids and (row[2] in self._emails or row[3] in self._user_ids)
+        """Return whether a row is a member's, a former identity of the mapping, or has one of the identities."""
+        mapping_id, member_key, email, user_id, _ = row
+        if mapping_id == self.mapping_id and (
+            member_key in self.member_keys or member_key.startswith(FORMER_IDENTITY_PREFIX)
+        ):
+            return True
+        return mapping_id in self.mapping_ids and (email in self._emails or user_id in self._user_ids)
 
 
 async def look_up(db: AsyncConnection, lookups: Sequence[LedgerLookup]) -> None:
-    """Find the rows of several look-ups, each of another mapping, with few statements."""
-    by_mapping = {lookup.mapping_id: lookup for lookup in lookups}
-    rows = await ledger_rows.of_members(db, {lookup.mapping_id: lookup.member_keys for lookup in lookups})
-    for mapping_id, lookup in by_mapping.items():
-        lookup.add(row for row in rows if row[0] == mapping_id)
-    unfinished = [*lookups]
-    while unfinished:
+    """Find the rows of several look-ups, each of another mapping. Mostly that is one statement."""
+    member_keys = {lookup.mapping_id: lookup.member_keys for lookup in lookups}
+    wanted = _next_identities(lookups)
+    while member_keys or wanted:
         emails: dict[int, set[str]] = {}
         user_ids: dict[int, set[str]] = {}
-        wanted = [(lookup, identities) for lookup in unfinished if (identities := lookup.next_identities()) is not None]
-        for lookup, identities in wanted:
+        for lookup, (of_lookup, user_ids_of_lookup) in wanted:
             for mapping_id in lookup.mapping_ids:
-                emails.setdefault(mapping_id, set()).update(identities[0])
-                user_ids.setdefault(mapping_id, set()).update(identities[1])
-        rows = await ledger_rows.of_identities(db, emails, user_ids)
-        unfinished = [lookup for lookup, _ in wanted]
-        for lookup in unfinished:
+                emails.setdefault(mapping_id, set()).update(of_lookup)
+                user_ids.setdefault(mapping_id, set()).update(user_ids_of_lookup)
+        rows = await ledger_rows.find(db, member_keys, emails, user_ids)
+        for lookup in lookups:
             lookup.add([row for row in rows if lookup.concerns(row)])
+        member_keys, wanted = {}, _next_identities(lookups)
+
+
+def _next_identities(lookups: Sequence[LedgerLookup]) -> list[tuple[LedgerLookup, tuple[set[str], set[str]]]]:
+    return [(lookup, identities) for lookup in lookups if (identities := lookup.next_identities()) is not None]
 
 
 async def load_relevant_ledger(

@@ -75,33 +75,28 @@ ON CONFLICT (mapping_id, profile) DO UPDATE SET email = excluded.email, at = exc
 ByMapping = Mapping[int, Collection[str]]
 
 
-async def of_members(db: AsyncConnection, member_keys: ByMapping) -> list[Entry]:
-    """Return the rows of these members, and all rows of these mappings that are former identities."""
-    former, ids = FORMER_IDENTITY_PREFIX, ", ".join(str(int(each)) for each in member_keys)
-    if not ids:
-        return []
-    statement = _OF_MEMBERS.format(profiles=_pairs_of(db, "profiles"), mappings=ids)
-    values = {"profiles": _pairs(member_keys), "former": former, "after_former": f"{former[:-1]};"}
-    rows = {_entry(row) for row in await db.execute(parsed(statement), values)}
-    return [row for row in rows if row[1] in member_keys[row[0]] or row[1].startswith(former)]
+async def find(db: AsyncConnection, member_keys: ByMapping, emails: ByMapping, user_ids: ByMapping) -> list[Entry]:
+    """Return the rows of each mapping with one of its member keys, emails or user ids, with one statement.
 
-
-async def of_identities(db: AsyncConnection, emails: ByMapping, user_ids: ByMapping) -> list[Entry]:
-    """Return the rows of each mapping with one of its emails or user ids.
-
-    This scans all rows of the mappings: some 0.3 s for a million. An index on the email would make it faster, but every
-    bulk sync several times as expensive, because it is written in random order.
+    For mappings with member keys also all rows near the former identities, which all of these are among. A row may be
+    there twice. Emails and user ids scan all rows of their mappings: some 0.3 s for a million. An index on the email
+    would make it faster, but every bulk sync several times as expensive, because it is written in random order.
     """
+    values: dict[str, Any] = {}
+    parts: list[str] = []
+    if member_keys:
+        former = FORMER_IDENTITY_PREFIX
+        parts.append(_OF_MEMBERS.format(profiles=_pairs_of(db, "profiles"), mappings=_ids(member_keys)))
+        values |= {"profiles": _pairs(member_keys), "former": former, "after_former": f"{former[:-1]};"}
     wanted = {column: texts for column, texts in {"email": emails, "user_id": user_ids}.items() if any(texts.values())}
-    mapping_ids = sorted({each for texts in wanted.values() for each, of_mapping in texts.items() if of_mapping})
-    if not mapping_ids:
+    if wanted:
+        mapping_ids = {each for texts in wanted.values() for each, of_mapping in texts.items() if of_mapping}
+        is_wanted = " OR ".join(f"({column}, mapping_id) IN ({_pairs_of(db, column)})" for column in wanted)
+        parts.append(_OF_IDENTITIES.format(mappings=_ids(mapping_ids), is_wanted=is_wanted))
+        values |= {column: _pairs(texts) for column, texts in wanted.items()}
+    if not parts:
         return []
-    statement = _OF_IDENTITIES.format(
-        mappings=", ".join(str(int(each)) for each in mapping_ids),
-        is_wanted=" OR ".join(f"({column}, mapping_id) IN ({_pairs_of(db, column)})" for column in wanted),
-    )
-    rows = await db.execute(parsed(statement), {column: _pairs(texts) for column, texts in wanted.items()})
-    return [_entry(row) for row in rows]
+    return [_entry(row) for row in await db.execute(parsed("UNION ALL".join(parts)), values)]
 
 
 async def put(db: AsyncConnection, rows: Sequence[Entry]) -> None:
@@ -132,6 +127,10 @@ async def delete_matching(db: AsyncConnection, entries: Sequence[Entry]) -> None
 
 def _pairs_of(db: AsyncConnection, name: str) -> str:
     return _PAIRS[db.dialect.name].format(name=name)
+
+
+def _ids(mapping_ids: Collection[int]) -> str:
+    return ", ".join(str(int(each)) for each in sorted(mapping_ids))
 
 
 def _pairs(wanted: ByMapping) -> str:
