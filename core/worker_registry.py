@@ -68,7 +68,7 @@ class WorkerRegistration:
         lock = self._lock_own_file()
         try:
             began = elapsed()
-            async with self._database.write() as db:
+            async with self._database.write_apart() as db:
                 await workers.add(db, self.id, self._place, str(self._path))
         except DBAPIError as error:
             self._remove_own_file(lock)
@@ -175,7 +175,7 @@ class WorkerRegistration:
             await asyncio.sleep(wait)
             began = elapsed()
             try:
-                async with self._database.write() as db:
+                async with self._database.write_apart() as db:
                     is_registered = await workers.beat(db, self.id)
             except (SQLAlchemyError, OSError):  # the next heartbeat may succeed
                 logger.warning("could not record the heartbeat", exc_info=True)
@@ -190,7 +190,7 @@ class WorkerRegistration:
                 with contextlib.suppress(
                     SQLAlchemyError, OSError
                 ):  # if it fails, the doubt ends by itself after an hour
-                    async with self._database.write() as db:
+                    async with self._database.write_apart() as db:
                         await workers.note_waking(db, self.id)
                 self.on_lost()
 

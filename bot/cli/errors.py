@@ -72,11 +72,11 @@ def _is_bad_input(error: SyncError) -> bool:
 
 
 def _describe_database_error(error: BaseException) -> str | None:
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import SQLAlchemyError
 
-    from core.store.database_errors import describe
+    from core.store.database_errors import DATABASE_FAULTS, describe
 
-    return describe(error) if isinstance(error, DBAPIError) else None
+    return describe(error) if isinstance(error, SQLAlchemyError) and isinstance(error, DATABASE_FAULTS) else None
 
 
 def _trace(error: BaseException) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import logging
 import time
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.services import WakeSignal
@@ -11,6 +10,7 @@ from core.engine import Engine
 from core.models.run import Run, RunStatus
 from core.store import alerts, live_mappings, runs
 from core.store.alerts import Alert
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -57,7 +57,7 @@ class LogNotifier:
                 open_or_closed = await alerts.current(db)
                 audiences = await live_mappings.everyone(db)
                 days = await self._days(db, audiences)
-        except (DBAPIError, OSError):
+        except DATABASE_FAULTS:
             logger.warning("could not read notifications from the database", exc_info=True)
             return
         news = [sentence for run in reversed(latest) if (sentence := self._of_run(run))]

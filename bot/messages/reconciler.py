@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Unpack
 
-from sqlalchemy.exc import DBAPIError
-
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.leadership import LeaderLease
 from bot.messages.limits import MessagingLimits
@@ -23,6 +21,7 @@ from bot.messages.publisher import MessagePublisher, PendingUpdate
 from bot.services import Services
 from core.store import slack_messages
 from core.store.database import to_the_end
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.slack_messages import MessageStatus, SlackMessage, SlackMessageUpdate
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class MessageReconciler:
         """Reconcile. After an error, the next round shows what this one would have shown."""
         try:
             return await self.reconcile_once()
-        except (DBAPIError, OSError):
+        except DATABASE_FAULTS:
             logger.warning("could not read the state of messages from the database", exc_info=True)
         except Exception:  # one failed round must not stop the following ones
             logger.exception("a reconciliation of messages failed")
@@ -159,7 +158,7 @@ class MessageReconciler:
     async def _run_task(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except (DBAPIError, OSError):
+        except DATABASE_FAULTS:
             logger.warning("could not store the state of message %s", key, exc_info=True)
         except Exception:
             logger.exception("could not publish message %s", key)
@@ -206,5 +205,5 @@ class MessageReconciler:
             await provider.close()
         try:
             await self._lease.give_back()
-        except (DBAPIError, OSError):  # other processes see that this one has ended
+        except DATABASE_FAULTS:  # other processes see that this one has ended
             logger.warning("could not release the leader lease", exc_info=True)

@@ -14,6 +14,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bot.slack.actor import Actor
 from bot.slack.api_errors import word_of
@@ -46,7 +47,7 @@ def sentence_for(error: Exception) -> str:
     """Return what a person reads about an error (mrkdwn). Unexpected errors are logged under the id in the sentence."""
     if isinstance(error, SyncError):
         return _MENTION.sub(r"<\1>", escape(error.message))
-    if isinstance(error, DBAPIError):
+    if isinstance(error, DBAPIError | PoolTimeoutError):
         logger.warning("the database failed", exc_info=error)
         return escape(describe(error))
     number = secrets.token_hex(4)

@@ -9,8 +9,6 @@ import logging
 import math
 from functools import partial
 
-from sqlalchemy.exc import DBAPIError
-
 from core.automation import reports, source_watcher, times
 from core.automation.list_watch import ListWatch
 from core.automation.schedules import WATCH_INTERVAL_S
@@ -18,6 +16,7 @@ from core.engine import Engine
 from core.iterable.errors import LIST_CODES
 from core.runs import automatic_retry
 from core.store import clock, due_work, file_sources, runs, schedules
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.file_sources import FileSource
 from core.store.schedules import Missed, Schedule, Trigger
 
@@ -77,7 +76,7 @@ class DueWork:
     async def _look_at_lists(self) -> None:
         try:
             await self._list_watch.look()
-        except (DBAPIError, OSError):  # the next look asks again
+        except DATABASE_FAULTS:  # the next look asks again
             logger.warning("could not look for missing lists", exc_info=True)
         except Exception:  # a bug must not end the worker
             logger.exception("could not look for missing lists")
@@ -86,7 +85,7 @@ class DueWork:
 async def _look(engine: Engine, source: FileSource) -> None:
     try:
         await source_watcher.look(engine, source)
-    except (DBAPIError, OSError):  # the look is repeated when its claim is over
+    except DATABASE_FAULTS:  # the look is repeated when its claim is over
         logger.warning("could not look at the source of mapping %s", source.mapping_id, exc_info=True)
     except Exception:  # a bug must not end the worker
         logger.exception("could not look at the source of mapping %s", source.mapping_id)
@@ -97,7 +96,7 @@ async def _write_log(engine: Engine) -> None:
 
     try:
         await export.write_due(engine)
-    except (DBAPIError, OSError):  # it is tried again when the claim is over
+    except DATABASE_FAULTS:  # it is tried again when the claim is over
         logger.warning("could not write the run log", exc_info=True)
     except Exception:  # a bug must not end the worker
         logger.exception("could not write the run log")

@@ -12,7 +12,6 @@ import logging
 import math
 from collections import deque
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import telemetry
@@ -26,6 +25,7 @@ from core.models.run import Run, RunFrozenError, RunStoppedError, StopReason
 from core.store import batches, ledger, lists, run_queue
 from core.store.batches import Batch, BatchStatus, OpenPhase
 from core.store.database import Database, to_the_end
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.runs import TakenOverError
 from core.vault import Vault
 
@@ -121,7 +121,7 @@ class Uploader:
             async with self._database.read() as db:
                 stop = (await lists.check_run_guard(db, self._run.id)).stop_requested
                 is_held = not self._run.request.live and await is_frozen(db, self._run)
-        except (DBAPIError, OSError):  # the claim of the next batch notices it, too
+        except DATABASE_FAULTS:  # the claim of the next batch notices it, too
             logger.debug("could not look whether run %s is to stop", self._run.id)
         if stop is not None or self._stopping.is_set():
             return RunStoppedError(stop or StopReason.INTERRUPT)

@@ -11,9 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
-from core.store.database import is_away
+from core.store.database_errors import DATABASE_FAULTS, is_away
 
 Item = TypeVar("Item")
 
@@ -72,7 +70,7 @@ class GroupCommit(Generic[Item]):
     async def _write_some(self, group: list[_Waiting[Item]]) -> None:
         try:
             results = await self._write([waiting.item for waiting in group])
-        except DBAPIError as error:
+        except DATABASE_FAULTS as error:
             if len(group) > 1 and not is_away(error):  # perhaps only one item is the cause
                 for waiting in group:
                     await self._write_some([waiting])

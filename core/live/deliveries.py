@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, telemetry
@@ -32,6 +31,7 @@ from core.runs.outcome import record_outcome
 from core.store import inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
 from core.store.batches import Batch
 from core.store.database import postponing
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.ledger import Entry
 from core.store.live_runs import Ended, Grip
 
@@ -163,7 +163,7 @@ class Deliveries:
         try:
             async with self._engine.database.read() as db:
                 return reasons | await live_runs.stops(db, list(self._clients))
-        except (DBAPIError, OSError):  # the end of the run notices it, too
+        except DATABASE_FAULTS:  # the end of the run notices it, too
             return reasons
 
     # -- ends --------------------------------------------------------------------------------------

@@ -5,13 +5,12 @@ Of several processes, one reads and checks.
 
 import logging
 
-from sqlalchemy.exc import DBAPIError
-
 from core.connections.campaigns import refresh_due_campaigns
 from core.engine import Engine
 from core.live.list_sizes import read_due_sizes
 from core.notifications import rule_watch
 from core.runs.verification import verify_due_lists
+from core.store.database_errors import DATABASE_FAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ async def run_due_checks(engine: Engine) -> None:
         await verify_due_lists(engine)
         await rule_watch.watch_mappings(engine)
         await read_due_sizes(engine)
-    except (DBAPIError, OSError):  # the database is unavailable; the next look finds the same work
+    except DATABASE_FAULTS:  # the database is unavailable; the next look finds the same work
         logger.warning("could not do what is due", exc_info=True)
     except Exception:  # a bug must not end the worker
         logger.exception("could not do what is due")

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
 from core import alerting
 from core.engine import Engine, wait_for_any
 from core.errors import SyncError
@@ -22,8 +20,7 @@ from core.live.maintenance import run_maintenance, watch
 from core.live.rounds import ENOUGH_MEMBERS, RECHECK_S, Round, RoundPlan, begin_round, plan_round
 from core.models.run import Run, RunStatus
 from core.store import clock, connections, live_mappings, live_work, runs
-from core.store.database import is_away
-from core.store.database_errors import is_passing
+from core.store.database_errors import DATABASE_FAULTS, is_away
 from core.store.live_work import LiveWork
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -87,7 +84,7 @@ class _Worker:
                 if time.monotonic() - checked_at >= CHECK_INTERVAL_S:
                     checked_at = time.monotonic()
                     self._ask_iterable()
-            except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
+            except DATABASE_FAULTS:  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
             await wait_for_any(LEAST_LOOK_S, stopping)
             await wait_for_any(min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S, stopping, self._engine.live_work)
@@ -165,8 +162,8 @@ class _Worker:
         """
         try:
             return await step
-        except (DBAPIError, OSError) as error:
-            if not isinstance(error, DBAPIError) or is_away(error) or is_passing(error):
+        except DATABASE_FAULTS as error:
+            if is_away(error):
                 raise
             logger.warning("could not begin a round of live changes", exc_info=True)
         except Exception:  # a bug that one mapping causes must not stop the others
@@ -233,9 +230,9 @@ class _Worker:
         try:
             await work
         except SyncError as error:
-            with contextlib.suppress(DBAPIError):  # if the database is the cause, the next attempt records it
+            with contextlib.suppress(*DATABASE_FAULTS):  # if the database is the cause, the next attempt records it
                 await self._failed(mapping, error)
-        except (DBAPIError, OSError):
+        except DATABASE_FAULTS:
             logger.warning("could not deliver live changes", exc_info=True)
             self._wait(mapping)
         except Exception:  # a bug must not end the worker: the changes are still in the inbox

@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine, wait_for_any
@@ -23,6 +22,7 @@ from core.notifications.route_secrets import RouteSecrets, unseal
 from core.settings import DAY_S
 from core.store import clock, deliveries, routes
 from core.store.database import to_the_end
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.deliveries import Delivery, DeliveryStatus
 from core.store.routes import Route, RouteKind
 
@@ -63,7 +63,7 @@ class Dispatcher:
         while not self._engine.stopping.is_set():
             try:
                 await self.start_due()
-            except (DBAPIError, OSError):
+            except DATABASE_FAULTS:
                 logger.warning("could not read deliveries from the database", exc_info=True)
             except Exception:  # a bug must not end the dispatcher
                 logger.exception("could not send deliveries")
@@ -119,7 +119,7 @@ class Dispatcher:
     async def _attempt_safely(self, route: Route, delivery: Delivery) -> None:
         try:
             await _attempt(self._engine, route, delivery)
-        except (DBAPIError, OSError):  # the attempt is repeated when its claim is over
+        except DATABASE_FAULTS:  # the attempt is repeated when its claim is over
             logger.warning("could not record delivery %s", delivery.id, exc_info=True)
         except Exception:
             logger.exception("could not send delivery %s", delivery.id)

@@ -14,11 +14,10 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import DBAPIError
-
 from core.engine import Engine
 from core.store import audit_log, erasures, personal_data
 from core.store.audit_log import MPARTICLE, AuditAction
+from core.store.database_errors import DATABASE_FAULTS
 from core.store.personal_data import DataSubject
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ async def try_carry_out(engine: Engine, erasure_id: str) -> None:
         await asyncio.wait_for(_carry_out(engine, erasure_id), SOON_S)
     except TimeoutError:
         logger.info("an erasure takes longer and continues in the background")
-    except DBAPIError:
+    except DATABASE_FAULTS:
         logger.warning("could not carry out an erasure yet", exc_info=True)
 
 

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
 
-from sqlalchemy.exc import DBAPIError
-
 from core.engine import Engine, wait_for_any
 from core.errors import AmbiguousColumnsError, StorageError, SyncError, UnexpectedError
 from core.lease import LeaseLostError
@@ -16,7 +14,7 @@ from core.runs.ownership import owned_write
 from core.runs.run_end import on_run_ended
 from core.sources.duckdb_errors import is_out_of_room
 from core.store import clock, runs
-from core.store.database_errors import describe, is_passing
+from core.store.database_errors import DATABASE_FAULTS, describe, is_passing
 from core.store.runs import TakenOverError
 
 Step = Callable[[Engine, str], Awaitable[RunStatus]]
@@ -35,7 +33,7 @@ logger = logging.getLogger(__name__)
 async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
     """Turn an exception that ends the block into the status of the run, with an error text.
 
-    Raises the DBAPIError if PostgreSQL is unavailable for a while: `outlasting_outages` handles it. Raises StorageError
+    Raises the error if PostgreSQL is unavailable for a while: `outlasting_outages` handles it. Raises StorageError
     if the status could not be recorded.
     """
     try:
@@ -53,8 +51,8 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
         logger.warning("run %s: this process was declared dead, so it stopped sending", run_id)
     except SyncError as error:
         await _end(engine, run_id, RunStatus.FAILED, error)
-    except (DBAPIError, OSError) as error:
-        if isinstance(error, DBAPIError) and is_passing(error):
+    except DATABASE_FAULTS as error:
+        if is_passing(error):
             raise
         logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
         await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
@@ -90,7 +88,7 @@ def outlasting_outages(step: Step) -> Step:
         while True:
             try:
                 return await step(engine, run_id)
-            except DBAPIError as error:
+            except DATABASE_FAULTS as error:
                 if not is_passing(error):
                     raise
                 now = time.monotonic()
@@ -112,7 +110,7 @@ async def _give_up(engine: Engine, run_id: str, status: RunStatus, error: SyncEr
     is_handed_over = status is RunStatus.INTERRUPTED and engine.hands_over
     try:
         await _end(engine, run_id, status, error, process_died=is_handed_over)
-    except DBAPIError as failed:
+    except DATABASE_FAULTS as failed:
         raise StorageError(describe(failed)) from failed
     return status
 
@@ -141,7 +139,7 @@ async def _end(
             await on_run_ended(db, run, status, error)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
-    except DBAPIError as failed:
+    except DATABASE_FAULTS as failed:
         if is_passing(failed):
             raise
         raise StorageError(describe(failed)) from failed

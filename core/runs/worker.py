@@ -6,8 +6,6 @@ import math
 import time
 from typing import Protocol
 
-from sqlalchemy.exc import DBAPIError
-
 from core.connections.mapping_end import delete_due
 from core.engine import Engine, wait_for_any
 from core.errors import ConflictError, StorageError, SyncError
@@ -19,7 +17,7 @@ from core.runs.lookup import require, require_run
 from core.runs.submission import check_may_run
 from core.store import freezes, run_log, run_queue, runs
 from core.store.audit_log import COMMAND_LINE
-from core.store.database_errors import describe
+from core.store.database_errors import DATABASE_FAULTS, describe
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +122,7 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
             if time.monotonic() - cleaned_at >= CLEANUP_INTERVAL_S:
                 cleaned_at = time.monotonic()
                 await _clean_up(engine)
-        except (DBAPIError, OSError):  # the database is unavailable for a moment, and the runs will still be there
+        except DATABASE_FAULTS:  # the database is unavailable for a moment, and the runs will still be there
             logger.warning("could not read runs from the database", exc_info=True)
         for run_id in claimed:
             logger.info("starting run %s", run_id)
@@ -143,7 +141,7 @@ async def _execute(engine: Engine, run_id: str, lost: set[str]) -> None:
     """Execute a run. If its end could not be recorded, add the run to `lost`: it is ours, but not executed."""
     try:
         await executor.execute(engine, run_id)
-    except (DBAPIError, OSError, SyncError):
+    except (*DATABASE_FAULTS, SyncError):
         logger.warning("could not record the end of run %s", run_id, exc_info=True)
         lost.add(run_id)
 
@@ -170,14 +168,14 @@ async def _execute_alone(engine: Engine, run_id: str) -> RunStatus:
     try:
         status = await executor.execute(engine, run_id)
         run = await require_run(engine, run_id)
-    except DBAPIError as error:
+    except DATABASE_FAULTS as error:
         raise StorageError(describe(error)) from error
     if run.status.is_active and run.worker_id not in (None, engine.presence.id):
         raise runs.TakenOverError(f"Run {run_id} was taken over by another process.")
     try:
         await _write_log(engine)
         await _clean_up(engine)
-    except (DBAPIError, OSError):  # the run has ended, and the next one does the rest
+    except DATABASE_FAULTS:  # the run has ended, and the next one does the rest
         logger.warning("could not write the run log, or delete expired data", exc_info=True)
     return status
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Select, TextClause, event, select, text
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError, StorageError
@@ -46,13 +46,6 @@ BROKEN_REFERENCES = (
 )
 
 
-def is_away(error: DBAPIError) -> bool:
-    """Whether an error means that the database can't be written at all now, rather than that a statement is wrong."""
-    cause = str(error.orig).lower()
-    gone = ("locked", "readonly", "read-only", "disk is full", "no space", "disk i/o", "unable to open")
-    return error.connection_invalidated or any(words in cause for words in gone)
-
-
 class Database:
     """The database, accessed through `read()` and `write()`.
 
@@ -65,6 +58,8 @@ class Database:
         # the same connections; SQLite's transactions take the write lock when they begin
         self._writing = self.engine.execution_options(writing=True)
         self._url = url
+        # A transaction of its own connection does not wait for those that are in use.
+        self._own = None if self.is_sqlite else postgresql.open_engine(url, connections=1)
         # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._file: tuple[int, int] | None = None
@@ -94,6 +89,16 @@ class Database:
         else:
             async with self._writer, self._writing.begin() as connection:
                 self._check_file()
+                yield connection
+
+    @asynccontextmanager
+    async def write_apart(self) -> AsyncIterator[AsyncConnection]:
+        """As `write`, on a connection of PostgreSQL that only this method uses: for the heartbeat, which can't wait."""
+        if self._own is None:
+            async with self.write() as connection:
+                yield connection
+        else:
+            async with self._own.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -147,6 +152,8 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        if self._own is not None:
+            await self._own.dispose()
 
 
 def chosen_once(db: AsyncConnection, chosen: Select[Any]) -> Select[Any]:

@@ -9,6 +9,7 @@ import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # SQLSTATEs of a server that is not there now, and will be: connections that break (class 08), too many of them, a
 # server that stops or starts, a primary that has become a standby; and deadlocks and conflicts between transactions
@@ -19,13 +20,32 @@ NOT_PERMITTED = "42501"
 NO_SCHEMA = "3F000"
 
 
-def is_passing(error: DBAPIError) -> bool:
-    """Whether a PostgreSQL server is away for a while: a restart, a broken connection, a fail-over."""
+#: What a database raises that does not answer as it should, or whose connections are all in use, and a disk that
+#: fails. Loops that poll for work log it and look again.
+DATABASE_FAULTS = (DBAPIError, PoolTimeoutError, OSError)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a PostgreSQL server is away for a while: a restart, a broken connection, a fail-over.
+
+    If all connections are in use for long, they wait for the server, so it counts as away, too.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
     state = getattr(error.orig, "sqlstate", None)
     if type(error.orig).__module__.partition(".")[0] != "psycopg":
         return False
     is_refused = state is None and type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout"}
     return error.connection_invalidated or is_refused or (state is not None and _PASSING.fullmatch(state) is not None)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database can't be used at all now, rather than that a statement is wrong."""
+    cause = str(getattr(error, "orig", "")).lower()
+    gone = ("locked", "readonly", "read-only", "disk is full", "no space", "disk i/o", "unable to open")
+    return isinstance(error, OSError) or is_passing(error) or any(words in cause for words in gone)
 
 
 def describe(error: Exception, role: str | None = None) -> str:
@@ -108,6 +128,13 @@ _FIXED_TEXTS = frozenset(
 
 # Sentences, chosen by words in the driver's text.
 _SENTENCES = (
+    (
+        ("queuepool limit",),
+        (
+            "All connections of this process to the database are in use, and none became free for minutes. Check "
+            "whether the database server answers, and try again."
+        ),
+    ),
     (
         ("read-only transaction",),
         (

@@ -20,8 +20,8 @@ from core.errors import SettingsError
 CONNECT_TIMEOUT_S = "10"
 # Detects a connection that broke silently: seconds without traffic, and ms without an acknowledgement.
 _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
-#: Connections of a process to the database. No task takes a second connection while it has one, so a small number only
-#: makes tasks wait.
+#: Connections of a process to the database, without those of the heartbeat and the notifications. No task takes a
+#: second connection while it has one, so a small number only makes tasks wait.
 POOL_SIZE = 5
 #: How long a task waits for a connection of the pool, in seconds.
 POOL_TIMEOUT_S = 300
@@ -68,14 +68,14 @@ def connection_parameters(address: str) -> dict[str, str]:
     return parameters
 
 
-def open_engine(address: str) -> AsyncEngine:
-    """Create an engine, without I/O. Raises SettingsError if the address is invalid."""
+def open_engine(address: str, connections: int = POOL_SIZE) -> AsyncEngine:
+    """Create an engine with that many connections at most. No I/O. Raises SettingsError if the address is invalid."""
     engine = create_async_engine(
         "postgresql+psycopg://",
         connect_args=connection_arguments(address),
         hide_parameters=True,
         pool_pre_ping=True,
-        pool_size=POOL_SIZE,
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
     )

@@ -1,29 +1,35 @@
 """PostgreSQL fails during a run: the run continues or fails with a clear error, and loses no member."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError
+from core.lease import LeaseTimes, elapsed
 from core.models.run import PROCESS_DIED
+from core.notifications.dispatcher import Dispatcher
 from core.planning import batching
 from core.runs import outcome, worker
 from core.settings import Settings
-from core.store import runs
+from core.store import postgresql, runs
+from core.store.database import Database
 from tests.core.databases import new_postgresql, restart, without
 from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import at_requests, once
+from tests.core.workers import serving_workers
 
 pytestmark = pytest.mark.extended
 
 ROOT = Path(__file__).parents[2]
 # Of a process to PostgreSQL.
-MOST_CONNECTIONS = 6
+MOST_CONNECTIONS = 7
 
 
 @pytest.fixture
@@ -229,3 +235,53 @@ async def test_read_only_at_the_start(tmp_path: Path, postgresql_server: str, ur
     with pytest.raises(SettingsError, match=r"takes no changes .*ITERABLE_SYNC_DATABASE_URL"):
         async with open_engine(settings, "test"):
             pass
+
+
+@contextlib.asynccontextmanager
+async def all_connections(database: Database) -> AsyncIterator[None]:
+    """Hold all connections of a process's pool for the length of the block."""
+    async with contextlib.AsyncExitStack() as held:
+        count = 0
+        while count < postgresql.POOL_SIZE:
+            with contextlib.suppress(PoolTimeoutError):
+                await held.enter_async_context(database.read())
+                count += 1
+        yield
+
+
+async def test_no_free_connection(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run, and the loops of a process, continue if no connection of the pool was free for a while."""
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
+    monkeypatch.setattr(postgresql, "POOL_TIMEOUT_S", 0.1)
+    async with syncing(tmp_path, url, retry_policy=QUICK) as sync, serving_workers(sync.engine):
+        dispatcher = asyncio.create_task(Dispatcher(sync.engine).run())
+        run_id = await sync.submit(sync.mirror_file(people(range(60))), approved=True)
+        is_sending = asyncio.Event()
+        at_requests(monkeypatch, is_sending.set, every=4)
+        running = asyncio.create_task(worker.start(sync.engine, run_id))
+        await is_sending.wait()
+        async with all_connections(sync.engine.database):
+
+            async def have_failed() -> bool:
+                lines = ["could not read runs", "could not poll", "could not read deliveries", "is unavailable"]
+                return all(line in caplog.text for line in lines)
+
+            await until(have_failed)
+        assert await running is RunStatus.SUCCEEDED
+        sync.engine.stopping.set()
+        await dispatcher
+
+
+async def test_heartbeat_has_its_own_connection(tmp_path: Path, url: str) -> None:
+    """A process whose connections are all at work for longer than a lease keeps its lease."""
+    times = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.0, margin_s=1.0)
+    async with syncing(tmp_path, url, times=times) as sync, all_connections(sync.engine.database):
+        began = elapsed()
+
+        async def has_passed() -> bool:
+            return elapsed() - began > 2 * times.lease_s or not sync.engine.presence.lease.is_open()
+
+        await until(has_passed)
+        assert sync.engine.presence.lease.is_open()

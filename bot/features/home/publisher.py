@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import orjson
 from slack_sdk.web.async_client import AsyncWebClient
-from sqlalchemy.exc import DBAPIError
 
 from bot.features.home.page import HomePage, page_of
 from bot.features.home.views import home_view
@@ -17,6 +16,7 @@ from bot.features.status.workspace_status import WorkspaceStatus, viewer_of, wit
 from bot.services import Services
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.home_viewers import HomeViewer
+from core.store.database_errors import DATABASE_FAULTS, describe
 
 # How often the viewers are checked, and the least time between two builds of one person's page (both in seconds).
 LOOK_EVERY_S = 1.0
@@ -40,8 +40,8 @@ class HomePublisher:
         while not stopping.is_set():
             try:
                 await self._look()
-            except DBAPIError as error:  # the next round tries again
-                logger.warning("could not read the home pages from the database: %s", type(error.orig).__name__)
+            except DATABASE_FAULTS as error:  # the next round tries again
+                logger.warning("could not read the home pages from the database: %s", describe(error))
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await stopping.wait()
