@@ -88,7 +88,9 @@ async def end_stalled_transactions(db: AsyncConnection, seconds: float) -> None:
     """End the sessions of PostgreSQL in which nothing was done for so long in the middle of a transaction.
 
     A process that was paused there keeps rows locked, so no other could free what it holds. It finds its session ended
-    when it wakes. A role may end its own sessions (pg_terminate_backend). SQLite has no such means.
+    when it wakes. If it was paused between the messages of a statement, or while it read the answer, its session counts
+    as active, and waits for the client. (Each statement of a pipeline sets the time again.) A role may end its own
+    sessions (pg_terminate_backend). SQLite has no such means.
     """
     if db.dialect.name == "postgresql":
         await db.execute(_END_STALLED, {"seconds": seconds})
@@ -97,7 +99,8 @@ async def end_stalled_transactions(db: AsyncConnection, seconds: float) -> None:
 _END_STALLED = text("""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - make_interval(secs => :seconds)
+AND (state LIKE 'idle in transaction%' OR (state = 'active' AND wait_event_type = 'Client' AND backend_xid IS NOT NULL))
+AND state_change < clock_timestamp() - make_interval(secs => :seconds)
 """)
 
 
