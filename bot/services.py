@@ -37,13 +37,10 @@ class WakeSignal:
         """Signal that something has changed."""
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for the signal, at most this many seconds, and reset it."""
+    async def wait(self, engine: Engine, seconds: float, idle_s: float) -> None:
+        """Wait for the signal, as `Engine.rest`, and reset it."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return
+            await engine.rest(seconds, idle_s, self._event)
         finally:
             self._event.clear()
 

@@ -1,11 +1,14 @@
 """The engine: everything that a process needs to execute runs, opened and closed in one place."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.delivery.ending_runs import EndingRuns
 from core.delivery.shared_rate_limiter import SharedRateLimiters
@@ -30,6 +33,9 @@ if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no 
     from core.mparticle.models import KnownAudiences
     from core.sources.fetch import Fetcher
 
+
+# How often a process announces its commits at most, in seconds.
+ANNOUNCED_EVERY_S = 1.0
 
 #: Takes a workspace's id and names, and returns their ids (bot/slack/people_finder.py).
 PeopleFinder = Callable[[str | None, Sequence[str]], Awaitable[Sequence[str]]]
@@ -101,6 +107,18 @@ class Engine:
         self.campaigns_read: dict[int, float] = {}
         #: The types of data fields, by connection id, as fetched last by this process.
         self.field_types: dict[int, KnownFields] = {}
+
+    async def rest(self, seconds: float, idle_s: float, *events: asyncio.Event) -> None:
+        """Wait until one of these events is set, for so many seconds at most.
+
+        While no process commits anything, wait for up to `idle_s` seconds.
+        """
+        rested = 0.0
+        while rested < idle_s:
+            await wait_for_any(min(seconds, idle_s - rested), *events)
+            rested += seconds
+            if any(event.is_set() for event in events) or not self.database.is_quiet:
+                return
 
     async def close(self) -> None:
         """Cancel the fetches of who is forgotten, and close the connections to Iterable."""
@@ -212,11 +230,40 @@ async def open_engine(
             engine = Engine(settings, database, vault, presence, retry_policy or RetryPolicy())
             presence.on_lost = engine.stopping.set
             try:
-                yield engine
+                async with _announcing(database):
+                    yield engine
             finally:
                 await engine.close()
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def _announcing(database: Database) -> AsyncIterator[None]:
+    """Tell other processes what this one commits, for the length of the block (core/store/activity.py)."""
+    if database.is_sqlite:
+        yield
+        return
+    task = asyncio.create_task(_announce_all(database), name="announcements")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if database.activity.own.is_set():
+            await _announce(database)
+
+
+async def _announce_all(database: Database) -> None:
+    while True:
+        await database.activity.own.wait()
+        await _announce(database)
+        await asyncio.sleep(ANNOUNCED_EVERY_S)
+
+
+async def _announce(database: Database) -> None:
+    with contextlib.suppress(SQLAlchemyError, OSError):  # others find it with their next look
+        await database.announce()
 
 
 async def check_key_not_lost(database: Database) -> None:

@@ -111,8 +111,7 @@ class WorkerRegistration:
             return []
         self._reaped_at = now
         async with self._database.read() as db:
-            everyone = await workers.everyone(db)
-            is_abandoned = await workers.any_abandoned(db)
+            everyone, is_abandoned = await workers.survey(db)
         dead = [worker for worker in everyone if worker.id != self.id and self._has_ended(worker)]
         if is_abandoned and not self.lease.is_lost:
             async with self._database.write() as db:

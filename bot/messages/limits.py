@@ -12,6 +12,10 @@ class MessagingLimits:
 
     look: float = 1.0
     """The interval at which the database is polled without a wake-up."""
+    idle_look: float = 60.0
+    """The same while nothing happens in the database. What depends on the time alone is shown so much later."""
+    follow: float = 5.0
+    """The same for a process that is not the leader: it takes the place of one that has ended."""
     least_look: float = 0.1
     """The shortest interval, however often the reconciler is woken."""
     gap: float = 3.0

@@ -14,8 +14,8 @@ from core.store.database_errors import DATABASE_FAULTS
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 
-# How often the database is polled, in seconds.
-LOOK_EVERY_S = 5.0
+# How often the database is polled, also while nothing happens in it, in seconds.
+LOOK_EVERY_S, IDLE_LOOK_EVERY_S = 5.0, 60.0
 # Only the newest runs are read: no more than these end between two polls.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0
@@ -47,7 +47,7 @@ class LogNotifier:
         """Poll until the engine is stopping, and then once more. The state at the start is not logged."""
         await self._look(is_logging=False)
         while not self._engine.stopping.is_set():
-            await self._wake.wait(LOOK_EVERY_S)
+            await self._wake.wait(self._engine, LOOK_EVERY_S, IDLE_LOOK_EVERY_S)
             await self._look(is_logging=True)
 
     async def _look(self, *, is_logging: bool) -> None:

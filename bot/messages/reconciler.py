@@ -51,7 +51,7 @@ class MessageReconciler:
         self._publisher = MessagePublisher(services, self._lease, self._limits)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._broken: set[str] = set()
-        self._is_at_work = False
+        self._is_at_work = self._is_leader = False
 
     async def run(self) -> None:
         """Reconcile until the engine is stopping, then show the last state."""
@@ -59,8 +59,8 @@ class MessageReconciler:
         waker = asyncio.create_task(self._wake_when_stopping(), name="wake when stopping")
         try:
             while not stopping.is_set():
-                await self._reconcile_safely()
-                await self._services.wake.wait(self._limits.look)
+                is_shown = await self._reconcile_safely()
+                await self._services.wake.wait(self._engine, self._limits.look, self._idle_look(is_shown=is_shown))
                 if not stopping.is_set():
                     await asyncio.sleep(self._limits.least_look)  # collects changes that belong together
             await self._finish()
@@ -68,9 +68,16 @@ class MessageReconciler:
             waker.cancel()
             await self._close()
 
+    def _idle_look(self, *, is_shown: bool) -> float:
+        """Return after how many seconds to look again while nothing happens in the database."""
+        if not self._is_leader:
+            return self._limits.follow
+        return self._limits.idle_look if is_shown and not self._is_at_work else self._limits.look
+
     async def reconcile_once(self) -> bool:
         """Read the state once, and start the requests that are due. Returns whether Slack shows everything."""
-        if not await self._lease.take():
+        self._is_leader = await self._lease.take()
+        if not self._is_leader:
             return True
         busy = set(self._tasks)  # their rows may change while they are read
         async with self._engine.database.read() as db:

@@ -47,10 +47,9 @@ class DueWork:
         if self._list_watch.is_due and (self._lists is None or self._lists.done()):
             self._lists = asyncio.create_task(self._look_at_lists(), name="missing lists")
         async with engine.database.read() as db:
-            now = await clock.now(db)
-            if not await due_work.any_due(db, now):
+            if not await due_work.any_due(db):
                 return
-            due = await schedules.due(db, now)
+            due = await schedules.due(db, await clock.now(db))
         for schedule in due:
             await _fire(engine, schedule)
         await automatic_retry.retry_due(engine)

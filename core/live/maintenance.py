@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 # How long message ids and the time stamps of changes are kept, in seconds: far longer than mParticle retries.
 REMEMBER_S = 7 * 24 * 3600.0
 # Dead processes are not looked for twice within so many seconds: the worker of file runs does the same.
-RECENTLY_S = 4.0
+RECENTLY_S = 6.0
 # Rows deleted in one transaction, and transactions in one pass.
-CLEAR_ROWS, CLEAR_PIECES = 2_000, 5
+CLEAR_ROWS, CLEAR_PIECES = 2_000, 10
 
 
 async def run_maintenance(engine: Engine) -> None:
@@ -54,7 +54,8 @@ async def watch(engine: Engine) -> None:
     before = time.time() - REMEMBER_S
     async with engine.database.read() as db:
         live = await live_work.upkeep(db, time.time(), int(before * 1000))
-        least = await alert_rules.least_threshold(db, Rule.BACKLOG)
+        waits = any(upkeep.oldest is not None for upkeep in live)
+        least = await alert_rules.least_threshold(db, Rule.BACKLOG) if waits else None
         has_old_ids = await processed_messages.any_before(db, before)
     limit = engine.settings.firehose_backlog_alert_s
     limit = limit if least is None else min(limit, least * 60)

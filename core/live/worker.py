@@ -28,10 +28,11 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# How often a worker looks for changes that another process stored, watches the backlogs, and runs all of the
-# maintenance, in seconds.
+# How often a worker looks for changes that another process stored, also while nothing happens in the database, watches
+# the backlogs, and runs all of the maintenance, in seconds.
 POLL_INTERVAL_S = 2.0
-WATCH_INTERVAL_S = 5.0
+IDLE_INTERVAL_S = 10.0
+WATCH_INTERVAL_S = 10.0
 # How often it looks for checks that need Iterable (core/live/due_checks.py), in seconds.
 CHECK_INTERVAL_S = 30.0
 MAINTENANCE_INTERVAL_S = 600.0
@@ -73,8 +74,10 @@ class _Worker:
         while not stopping.is_set():
             self._engine.live_work.clear()
             wait = POLL_INTERVAL_S
+            is_idle = False
             try:
                 wait = await self._look()
+                is_idle = wait >= POLL_INTERVAL_S and not self._tasks
                 if time.monotonic() - maintained_at >= MAINTENANCE_INTERVAL_S:
                     maintained_at = watched_at = time.monotonic()
                     await run_maintenance(self._engine)
@@ -87,7 +90,9 @@ class _Worker:
             except DATABASE_FAULTS:  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
             await wait_for_any(LEAST_LOOK_S, stopping)
-            await wait_for_any(min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S, stopping, self._engine.live_work)
+            wait = min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S
+            most = min(IDLE_INTERVAL_S, WATCH_INTERVAL_S) if is_idle else wait
+            await self._engine.rest(wait, most, stopping, self._engine.live_work)
         others = list(self._others)
         for task in others:  # they may wait for Iterable's limits for minutes
             task.cancel()

@@ -13,7 +13,7 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.engine import Engine, wait_for_any
+from core.engine import Engine
 from core.errors import SyncError
 from core.models.events import EventType
 from core.notifications import mail, pagerduty, webhook
@@ -28,8 +28,10 @@ from core.store.routes import Route, RouteKind
 
 logger = logging.getLogger(__name__)
 
-# How often a process looks for deliveries that are due, and deletes old ones, in seconds.
-POLL_INTERVAL_S = 5.0
+# How often a process looks for deliveries that are due, also while nothing happens in the database, and deletes old
+# ones, in seconds.
+POLL_INTERVAL_S = 2.0
+IDLE_INTERVAL_S = 10.0
 CLEANUP_INTERVAL_S = 3600.0
 # For how long an attempt claims its delivery, in seconds. No attempt takes longer.
 CLAIM_S = 60.0
@@ -57,6 +59,7 @@ class Dispatcher:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._routes: dict[str, int] = {}
         self._cleaned_at = 0.0
+        self._repeats_at = 0.0
 
     async def run(self) -> None:
         """Send what is due until the engine is stopping, and wait for the attempts in progress."""
@@ -67,14 +70,16 @@ class Dispatcher:
                 logger.warning("could not read deliveries from the database", exc_info=True)
             except Exception:  # a bug must not end the dispatcher
                 logger.exception("could not send deliveries")
-            await wait_for_any(POLL_INTERVAL_S, self._engine.stopping)
+            # a failed attempt is soon repeated
+            idle_s = IDLE_INTERVAL_S if time.monotonic() > self._repeats_at else POLL_INTERVAL_S
+            await self._engine.rest(POLL_INTERVAL_S, idle_s, self._engine.stopping)
         await self.finish()
 
     async def start_due(self) -> int:
         """Begin to send what is due. Returns how many attempts were begun."""
         if time.monotonic() - self._cleaned_at > CLEANUP_INTERVAL_S:
             self._cleaned_at = time.monotonic()
-            async with self._engine.database.write() as db:
+            async with self._engine.database.write(is_news=False) as db:
                 await deliveries.drop_old(db, self._engine.settings.events_retention_days * DAY_S)
         async with self._engine.database.read() as db:
             due = await deliveries.due(db, AT_ONCE * 2)
@@ -115,6 +120,7 @@ class Dispatcher:
 
     def _ended(self, delivery_id: str, _task: asyncio.Task[None]) -> None:
         del self._tasks[delivery_id], self._routes[delivery_id]
+        self._repeats_at = time.monotonic() + WAITS_S[0] * (1 + JITTER) + POLL_INTERVAL_S
 
     async def _attempt_safely(self, route: Route, delivery: Delivery) -> None:
         try:

@@ -50,7 +50,7 @@ async def purge_expired(engine: Engine) -> None:
     while remains and next(chunks):
         async with engine.database.write() as db:
             remains = await last_known_emails.clear_old(db, emails_before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
-    async with engine.database.write() as db:
+    async with engine.database.write(is_news=False) as db:
         await idempotency_keys.drop_old(db)
     async with engine.database.read() as db:
         remains = await field_values.any_unneeded(db)

@@ -7,7 +7,7 @@ import time
 from typing import Protocol
 
 from core.connections.mapping_end import delete_due
-from core.engine import Engine, wait_for_any
+from core.engine import Engine
 from core.errors import ConflictError, StorageError, SyncError
 from core.models.run import RunStatus
 from core.privacy import retention
@@ -21,9 +21,12 @@ from core.store.database_errors import DATABASE_FAULTS, describe
 
 logger = logging.getLogger(__name__)
 
-# How often a worker looks for runs that another process queued, and for runs whose process died, in seconds.
+# How often a worker looks for runs that another process queued, and for runs whose process died, in seconds. While
+# nothing happens in the database, it looks for the former as often as for processes that died, and for their runs only
+# with every SEARCH_INTERVAL_S.
 POLL_INTERVAL_S = 2.0
 RESCUE_INTERVAL_S = 5.0
+SEARCH_INTERVAL_S = 30.0
 # How often a worker looks for schedules, sources and retries that are due, in seconds.
 DUE_INTERVAL_S = 10.0
 # How often a worker looks for runs whose freeze is over, in seconds.
@@ -99,14 +102,16 @@ async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
 async def _work(engine: Engine, due_work: DueWork | None) -> None:
     tasks: set[asyncio.Task[None]] = set()
     lost: set[str] = set()  # runs whose end could not be recorded
-    rescued_at = cleaned_at = due_at = thawed_at = -math.inf
+    rescued_at = searched_at = cleaned_at = due_at = thawed_at = -math.inf
     while not engine.stopping.is_set():
         engine.queued.clear()
         claimed: list[str] = []
         try:
             if time.monotonic() - rescued_at >= RESCUE_INTERVAL_S:
                 rescued_at = time.monotonic()
-                await _requeue_orphans(engine)
+                is_full = rescued_at - searched_at >= SEARCH_INTERVAL_S
+                searched_at = rescued_at if is_full else searched_at
+                await _requeue_orphans(engine, is_full=is_full)
             if time.monotonic() - thawed_at >= FREEZE_INTERVAL_S:
                 thawed_at = time.monotonic()
                 await _end_freezes(engine)
@@ -131,7 +136,8 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda _: engine.due.set())  # its source may have another file
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another run
-        await wait_for_any(POLL_INTERVAL_S, engine.stopping, engine.queued)
+        wakers = [engine.stopping, engine.queued, *([] if due_work is None else [engine.due])]
+        await engine.rest(POLL_INTERVAL_S, RESCUE_INTERVAL_S, *wakers)
     if due_work is not None:
         await due_work.finish()
     await asyncio.gather(*tasks)
@@ -200,9 +206,15 @@ async def _clean_up(engine: Engine) -> None:
     await engine.database.clear_log()
 
 
-async def _requeue_orphans(engine: Engine) -> None:
-    """Queue the runs whose process died while it executed them, so that workers resume them in turn."""
-    await engine.presence.reap_dead_workers()
+async def _requeue_orphans(engine: Engine, *, is_full: bool) -> None:
+    """Queue the runs whose process died while it executed them, so that workers resume them in turn.
+
+    While nothing happens in the database there are none, so they are looked for only if the look is a full one.
+    """
+    if await engine.presence.reap_dead_workers():
+        engine.live_work.set()
+    if engine.database.is_quiet and not is_full:
+        return
     async with engine.database.read() as db:
         # micro-batches are resumed by their own worker (core/live/worker.py)
         orphans = await runs.orphaned(db)

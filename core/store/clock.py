@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, extract, func, literal, select
+from sqlalchemy import ColumnElement, Float, cast, extract, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 #: That time as an expression for PostgreSQL.
@@ -16,6 +16,13 @@ def expression(db: AsyncConnection) -> ColumnElement[Any]:
     if db.dialect.name == "sqlite":
         return literal(time.time())
     return extract("epoch", func.clock_timestamp())
+
+
+def at_start(db: AsyncConnection) -> ColumnElement[Any]:
+    """Return the time at which the statement starts, as an expression. An index can find what is before it."""
+    if db.dialect.name == "sqlite":
+        return literal(time.time())
+    return cast(extract("epoch", func.statement_timestamp()), Float)
 
 
 async def now(db: AsyncConnection) -> float:

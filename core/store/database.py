@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Select, TextClause, event, select, text
+from sqlalchemy import URL, Select, TextClause, event, func, select, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError, StorageError
 from core.store import postgresql, sqlite_driver
+from core.store.activity import CHANNEL, Activity
 
 T = TypeVar("T")
 
@@ -63,6 +64,9 @@ class Database:
         # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._file: tuple[int, int] | None = None
+        #: What is committed here and, as far as it is known, by other processes.
+        self.activity = Activity()
+        self._log_state: tuple[int, int] | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -81,21 +85,63 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction that is committed at the end of the block, or rolled back by an exception."""
+    async def write(self, *, is_news: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that is committed at the end of the block, or rolled back by an exception.
+
+        With `is_news` False, nothing is written that another loop or process may wait for.
+        """
         if self._writer is None:
             async with self.engine.begin() as connection:
                 yield connection
         else:
-            async with self._writer, self._writing.begin() as connection:
-                self._check_file()
-                yield connection
+            async with self._writer:
+                self._see_others()
+                async with self._writing.begin() as connection:
+                    self._check_file()
+                    yield connection
+                self._log_state = self._read_log_state()
+        if is_news:
+            self.activity.note_own()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing was committed lately, by this process or by another one.
+
+        False if that is unknown: behind a pooler there are no notifications.
+        """
+        if self._writer is not None and not self._writer.locked():
+            self._see_others()
+        return (self.is_sqlite or self.activity.is_told) and not self.activity.is_recent
+
+    async def announce(self) -> None:
+        """Tell other processes that this one has committed something. On SQLite they see it. Raises DBAPIError."""
+        self.activity.own.clear()
+        if not self.is_sqlite:
+            async with self.engine.begin() as db:
+                await db.execute(select(func.pg_notify(CHANNEL, self.activity.id)))
+
+    def _see_others(self) -> None:
+        """Note a commit of another process, which has changed SQLite's write-ahead log."""
+        state = self._read_log_state()
+        if state != self._log_state:
+            self._log_state = state
+            self.activity.note()
+
+    def _read_log_state(self) -> tuple[int, int] | None:
+        try:
+            stat = os.stat(f"{self.engine.url.database}-wal")  # noqa: PTH116  # as often as there are writes
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size)
 
     @asynccontextmanager
     async def write_apart(self) -> AsyncIterator[AsyncConnection]:
-        """As `write`, on a connection of PostgreSQL that only this method uses: for the heartbeat, which can't wait."""
+        """As `write`, on a connection of PostgreSQL that only this method uses: for the heartbeat, which can't wait.
+
+        Nothing is written that another loop or process may wait for.
+        """
         if self._own is None:
-            async with self.write() as connection:
+            async with self.write(is_news=False) as connection:
                 yield connection
         else:
             async with self._own.begin() as connection:
@@ -147,7 +193,9 @@ class Database:
         if self._writer is None:
             return True
         async with self._writer, self.engine.connect() as connection:
-            return await connection.run_sync(_truncate_log)
+            is_cleared = await connection.run_sync(_truncate_log)
+            self._log_state = self._read_log_state()
+            return is_cleared
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,26 +1,25 @@
 """Whether schedules, sources, retries or reports are due: one statement for all of them."""
 
-from sqlalchemy import Float, bindparam, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, CompoundSelect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import run_log
+from core.store import clock, run_log
 from core.store.tables import file_sources, report_settings, runs, schedules
 
-_NOW = bindparam("now", type_=Float)
-_ANY_DUE = (
-    select(schedules.c.next_due_at)
-    .where(schedules.c.next_due_at <= _NOW, ~schedules.c.is_paused)
-    .union_all(
-        select(file_sources.c.look_at).where(file_sources.c.look_at <= _NOW),
-        select(runs.c.retry_at).where(runs.c.retry_at <= _NOW),
-        select(report_settings.c.next_weekly_at).where(report_settings.c.next_weekly_at <= _NOW),
-        select(report_settings.c.next_daily_at).where(report_settings.c.next_daily_at <= _NOW),
-        run_log.next_due(_NOW),
-    )
-    .limit(1)
-)
+
+async def any_due(db: AsyncConnection) -> bool:
+    """Return whether anything is due."""
+    return (await db.execute(_any_due(clock.at_start(db)))).first() is not None
 
 
-async def any_due(db: AsyncConnection, now: float) -> bool:
-    """Return whether anything is due at a time (UTC seconds)."""
-    return (await db.execute(_ANY_DUE, {"now": now})).first() is not None
+def _any_due(now: ColumnElement[Any]) -> CompoundSelect[Any]:
+    schedule = select(schedules.c.next_due_at).where(schedules.c.next_due_at <= now, ~schedules.c.is_paused)
+    return schedule.union_all(
+        select(file_sources.c.look_at).where(file_sources.c.look_at <= now),
+        select(runs.c.retry_at).where(runs.c.retry_at <= now),
+        select(report_settings.c.next_weekly_at).where(report_settings.c.next_weekly_at <= now),
+        select(report_settings.c.next_daily_at).where(report_settings.c.next_daily_at <= now),
+        run_log.next_due(now),
+    ).limit(1)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus
 from core.store import postgresql
+from core.store.activity import CHANNEL, Activity
 from core.store.tables import runs
 
 # How long after a broken connection another one is opened, in seconds.
@@ -67,10 +68,11 @@ class _TransactionConnector(BaseAsyncConnector):
 
 
 class _ListeningConnector(BaseAsyncConnector):
-    """Listens on a connection of its own."""
+    """Listens on a connection of its own, for jobs and for the activity of other processes."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, activity: Activity) -> None:
         self._address = address
+        self._activity = activity
 
     async def listen_notify(self, on_notification: Any, channels: Any) -> None:
         """Call `on_notification` for each notification, until cancelled. Raises psycopg.Error.
@@ -83,11 +85,19 @@ class _ListeningConnector(BaseAsyncConnector):
             (server_process,) = await (await connection.execute("SELECT pg_backend_pid()")).fetchone() or (None,)
             if server_process != connection.info.backend_pid:
                 return
-            for channel in channels:
+            for channel in (*channels, CHANNEL):
                 await connection.execute(SQL(queries["listen_queue"]).format(channel_name=Identifier(channel)))
             await on_notification(channel="", payload=QUEUED)  # what was queued meanwhile
-            async for each in connection.notifies():
-                await on_notification(channel=each.channel, payload=each.payload)
+            self._activity.note()
+            self._activity.is_told = True
+            try:
+                async for each in connection.notifies():
+                    if each.payload != self._activity.id:
+                        self._activity.note()
+                    if each.channel != CHANNEL:
+                        await on_notification(channel=each.channel, payload=each.payload)
+            finally:
+                self._activity.is_told = False
 
 
 async def claim(db: AsyncConnection, worker: str, room: int) -> list[str]:
@@ -125,16 +135,16 @@ def is_lock_taken(error: IntegrityError) -> bool:
     return _LOCK_INDEX in str(error.orig)
 
 
-async def listen(address: str, woken: asyncio.Event) -> None:
-    """Set an event whenever a job may have been queued, until cancelled. Connects again if the connection breaks.
+async def listen(address: str, woken: asyncio.Event, activity: Activity) -> None:
+    """Set an event whenever a job may have been queued, and note the activity of other processes, until cancelled.
 
-    Returns at once if a pooler is in between.
+    Connects again if the connection breaks. Returns at once if a pooler is in between.
     """
 
     async def wake(**_notification: object) -> None:
         woken.set()
 
-    jobs = JobManager(_ListeningConnector(address))
+    jobs = JobManager(_ListeningConnector(address, activity))
     while True:
         try:
             await jobs.listen_for_jobs(on_notification=wake)

@@ -48,8 +48,11 @@ async def _claim_jobs(database: Database, worker: str, room: int) -> list[str]:
 
     for _ in range(CLAIM_TRIES):
         try:
-            async with database.write() as db:
-                return await job_queue.claim(db, worker, room)
+            async with database.write(is_news=False) as db:
+                claimed = await job_queue.claim(db, worker, room)
+            if claimed:
+                database.activity.note_own()
+            return claimed
         except IntegrityError as error:
             if not job_queue.is_lock_taken(error):
                 raise
@@ -58,7 +61,9 @@ async def _claim_jobs(database: Database, worker: str, room: int) -> list[str]:
 
 @asynccontextmanager
 async def listening(database: Database, address: str, woken: asyncio.Event) -> AsyncIterator[None]:
-    """Set an event whenever any process queues a run, for the length of the block. SQLite can't notify.
+    """Set an event whenever any process queues a run, and note what others commit, for the length of the block.
+
+    SQLite can't notify.
 
     `address` is that of the database. Behind a pooler there are no notifications, either.
     """
@@ -67,7 +72,7 @@ async def listening(database: Database, address: str, woken: asyncio.Event) -> A
         return
     from core.store import job_queue
 
-    task = asyncio.create_task(job_queue.listen(address, woken), name="listener")
+    task = asyncio.create_task(job_queue.listen(address, woken, database.activity), name="listener")
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
 """Workers: the processes that execute runs, and the last heartbeat of each."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import PROCESS_DIED, RunStatus
@@ -51,12 +52,25 @@ async def everyone(db: AsyncConnection) -> list[Worker]:
     return await _all(db)
 
 
+async def survey(db: AsyncConnection) -> tuple[list[Worker], bool]:
+    """Return all processes that have not ended cleanly, and whether one that is not registered holds a run or a list.
+
+    That is also false if no process is registered.
+    """
+    held = select(lists.c.list_id).where(_is_unregistered(lists.c.locked_by_worker_id)).exists()
+    executed = select(runs.c.list_id).where(_is_unregistered(runs.c.worker_id), _is_active()).exists()
+    query = select(workers, clock.expression(db).label("now"), or_(held, executed).label("is_abandoned"))
+    rows = (await db.execute(query)).all()
+    return [_worker(row) for row in rows], any(row.is_abandoned for row in rows)
+
+
 async def _all(db: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Worker]:
     query = select(workers, clock.expression(db).label("now")).where(*conditions)
-    return [
-        Worker(row.id, row.host, row.lock_path, row.heartbeat_at, float(row.now) - row.heartbeat_at)
-        for row in await db.execute(query)
-    ]
+    return [_worker(row) for row in await db.execute(query)]
+
+
+def _worker(row: Row[Any]) -> Worker:
+    return Worker(row.id, row.host, row.lock_path, row.heartbeat_at, float(row.now) - row.heartbeat_at)
 
 
 async def remove(db: AsyncConnection, worker_id: str) -> None:
@@ -104,13 +118,6 @@ AND state_change < clock_timestamp() - make_interval(secs => :seconds)
 """)
 
 
-async def any_abandoned(db: AsyncConnection) -> bool:
-    """Return whether a process that is not registered holds a run or a list."""
-    held = select(lists.c.list_id).where(_is_unregistered(lists.c.locked_by_worker_id))
-    query = held.union_all(select(runs.c.list_id).where(_is_unregistered(runs.c.worker_id), _is_active())).limit(1)
-    return (await db.execute(query)).first() is not None
-
-
 async def free_abandoned(db: AsyncConnection) -> None:
     """Release what unregistered processes hold: unlock their lists, and interrupt their runs for any process to resume.
 
@@ -130,7 +137,9 @@ async def free_abandoned(db: AsyncConnection) -> None:
 
 
 def _is_unregistered(worker_id: ColumnElement[str]) -> ColumnElement[bool]:
-    return worker_id.is_not(None) & ~select(workers.c.id).where(workers.c.id == worker_id).exists()
+    # of its own name, because a query around it may read the same table
+    registered = workers.alias()
+    return worker_id.is_not(None) & ~select(registered.c.id).where(registered.c.id == worker_id).exists()
 
 
 def _is_active() -> ColumnElement[bool]:

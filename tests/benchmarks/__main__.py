@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 from tests.benchmarks import firehose as live_changes
+from tests.benchmarks import idle as idle_process
 from tests.benchmarks import live_audiences, workers
 from tests.benchmarks.audiences import Kind, write_download
 from tests.benchmarks.durable_postgresql import new_database, postgresql
@@ -48,6 +49,12 @@ SHARED = (
 DRAINED = workers.Load(projects=40, runs=10, requests=2, rate=0.1)
 # The benchmark of turns: one project with fifty runs, the others with one.
 TURNS_OF = workers.Load(projects=40, runs=1, requests=1, rate=20.0, more=49)
+
+# How long the statements of an idle process are counted, in seconds: twice the longest time between two looks.
+IDLE_SECONDS = 120.0
+
+# How long the statements of an idle process are counted, in seconds: twice the longest time between two looks.
+IDLE_SECONDS = 120.0
 
 
 # The local Iterable plays another machine, so what is measured must not keep it waiting for a core: it notes when
@@ -294,6 +301,16 @@ def turns(bench: Bench) -> None:
         _print_figure("  the last of the 50", f"{figures['own_last_s']:.1f} s", "-")
 
 
+def idle(bench: Bench) -> None:
+    """The statements a second of a process while nothing happens, without BEGIN, COMMIT and the pings of the pool."""
+    with postgresql() as server:
+        for number, (label, idleness) in enumerate(idle_process.CASES.items()):
+            directory = bench.directory / f"idle-{number}"
+            counting = idle_process.count_statements(directory, new_database(server), idleness, IDLE_SECONDS)
+            counts = asyncio.run(counting)
+            _print_figure(f"idle: {label}", f"{counts.total() / IDLE_SECONDS:.2f} a second", "< 3")
+
+
 def _with_workers(
     bench: Bench, load: workers.Load, measure: Callable[..., Coroutine[None, None, dict[str, float]]]
 ) -> Iterator[tuple[int, dict[str, float]]]:
@@ -318,6 +335,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "shared": shared,
     "drain": drain,
     "turns": turns,
+    "idle": idle,
     "acknowledge": acknowledge,
 }
 

@@ -179,11 +179,11 @@ def _instrument(record_event: Callable[[str], None]) -> None:
     write = Database.write
 
     @asynccontextmanager
-    async def counted_write(self: Database) -> AsyncIterator[AsyncConnection]:
+    async def counted_write(self: Database, *, is_news: bool = True) -> AsyncIterator[AsyncConnection]:
         name = _name_of_caller()
         record_event(f"before the write, {name}")
         _writer.set(name)
-        async with write(self) as db:
+        async with write(self, is_news=is_news) as db:
             yield db
         record_event(f"after the write, {name}")
 

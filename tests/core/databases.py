@@ -49,18 +49,21 @@ def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
 
 
 @contextmanager
-def noted_statements(database: Database) -> Iterator[list[str]]:
+def noted_statements(database: Database, *, with_heartbeats: bool = False) -> Iterator[list[str]]:
     """Yield the list of the statements that are executed during the block."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         statements.append(statement)
 
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    engines = [database.engine, *([database._own] if with_heartbeats and database._own is not None else [])]
+    for engine in engines:
+        event.listen(engine.sync_engine, "before_cursor_execute", note)
     try:
         yield statements
     finally:
-        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
 def memory() -> Path | None:

@@ -817,7 +817,7 @@ async def test_stopped_live_run_is_resumed_by_one_worker(tmp_path: Path, databas
                 run = await runs.by_id(db, run_id)
                 assert run is not None
                 assert await runs.reopen(db, run, None) is not None
-        await _requeue_orphans(service.engine)
+        await _requeue_orphans(service.engine, is_full=True)
         assert await run_queue.claim(service.engine.database, service.engine.presence.id, MAX_CONCURRENT_RUNS) == []
         async with working(service.engine):
             await service.settled()

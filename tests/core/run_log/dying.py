@@ -71,9 +71,9 @@ def _instrument(report: Path, at: int) -> None:
         return passed
 
     @asynccontextmanager
-    async def counted_write(self: Database) -> AsyncIterator[AsyncConnection]:
+    async def counted_write(self: Database, *, is_news: bool = True) -> AsyncIterator[AsyncConnection]:
         pass_event("before the record")
-        async with write(self) as db:
+        async with write(self, is_news=is_news) as db:
             yield db
         pass_event("after the record")
 

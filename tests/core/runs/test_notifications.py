@@ -24,7 +24,8 @@ async def test_queued_run_wakes_the_worker(
     tmp_path: Path, postgresql_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker does not wait for the next poll, also after the connection of its listener broke."""
-    monkeypatch.setattr(worker, "POLL_INTERVAL_S", 600.0)
+    for interval in ("POLL_INTERVAL_S", "RESCUE_INTERVAL_S"):
+        monkeypatch.setattr(worker, interval, 600.0)
     monkeypatch.setattr(job_queue, "LISTEN_AGAIN_S", 0.05)
     url = new_postgresql(postgresql_server)
     async with syncing(tmp_path, url) as sync, working(sync):
