@@ -3,6 +3,7 @@
 A mapping has at most one open alert about its last run. It is not overdue while a failure is open that explains it.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,13 +13,16 @@ from core.engine import Engine
 from core.models.run import Run
 from core.notifications import rules
 from core.notifications.rules import LAST_RUNS
-from core.store import alert_rules, alerts, clock, freezes, mappings, rejections, run_history, watched_mappings
+from core.store import alert_rules, alerts, clock, freezes, leases, mappings, rejections, run_history, watched_mappings
 from core.store.alert_kinds import AlertKind
-from core.store.alert_rules import Rule, Settings
+from core.store.alert_rules import DEFAULT, Rule, RuleSetting, Settings
 from core.store.alerts import Alert
 from core.store.mappings import AudienceMapping
 from core.store.rejections import EXCLUDED
 from core.store.run_history import PastRun
+
+#: The lease of the process that watches mappings.
+LEASE = "alert rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +90,36 @@ def _as_past(run: Run, now: float) -> PastRun:
 
 
 async def watch_mappings(engine: Engine) -> None:
-    """Open the alerts of mappings that are overdue, and of runs at work that take too long; close the former."""
+    """Open the alerts of mappings that are overdue, and of runs at work that take too long; close the former.
+
+    Of several processes, one does so: the one that holds a lease.
+    """
+    if not await _is_ours(engine):
+        return
     async with engine.database.read() as db:
         watched = await watched_mappings.automatic(db)
         active = await watched_mappings.active_runs(db)
         overdue = await alerts.with_code(db, Rule.OVERDUE)
+        changes = await _overdue_changes(db, watched, overdue)
     for alert in overdue:
         if alert.mapping_id not in watched:
             async with engine.database.write() as db:
                 await alerting.resolve(db, alert.connection_id, alert.mapping_id, AlertKind.OVERDUE)
-    for mapping_id, is_automatic in watched.items():
-        async with engine.database.read() as db:
-            needs_change = await _overdue_change(db, mapping_id, is_automatic=is_automatic) is not None
-        if needs_change:
-            async with engine.database.write() as db:
-                await _watch_overdue(db, mapping_id, is_automatic=is_automatic)
+    for change in changes:
+        await _carry_out(engine, change.mapping.id, is_automatic=watched[change.mapping.id])
     for run in active:
         await _watch_time(engine, run)
+
+
+async def _is_ours(engine: Engine) -> bool:
+    """Return whether this process holds the lease, which it takes if no living process has it."""
+    me = engine.presence.id
+    async with engine.database.read() as db:
+        holder = await leases.holder(db, LEASE)
+    if holder is None or (holder != me and await engine.presence.is_dead(holder)):
+        async with engine.database.write(is_news=False) as db:
+            return await leases.take(db, LEASE, me, instead_of=holder)
+    return holder == me
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,41 +130,53 @@ class _OverdueChange:
     sentence: str | None
 
 
-async def _overdue_change(db: AsyncConnection, mapping_id: int, *, is_automatic: bool) -> _OverdueChange | None:
-    """Return the change of a mapping, or None if there is none."""
-    mapping = await mappings.by_id(db, mapping_id)
-    if mapping is None:
-        return None
-    known = await alerts.open_of(db, mapping.connection_id, mapping_id, AlertKind.OVERDUE)
-    if known is None and await alerts.is_failing(db, mapping.connection_id, mapping_id):
-        return None
-    setting = (await alert_rules.settings(db, mapping.connection_id, mapping_id)).get(Rule.OVERDUE)
+async def _overdue_changes(
+    db: AsyncConnection, watched: Mapping[int, bool], overdue: Collection[Alert]
+) -> list[_OverdueChange]:
+    """Return what changes of these mappings (and whether each is synced without a person), given the open alerts."""
+    if not watched:
+        return []
     now = await clock.now(db)
-    past = [each.finished_at for each in await run_history.last(db, mapping_id, None, LAST_RUNS, before=now)]
-    limit = rules.overdue_after(past, setting, is_automatic=is_automatic) if setting.is_on else None
-    since = past[0] if past else mapping.created_at
-    is_frozen = await freezes.of_mapping(db, mapping_id) is not None
-    is_overdue = limit is not None and now - since > limit and not is_frozen
-    if is_overdue == (known is not None):
-        return None
-    if not is_overdue or limit is None:
-        return _OverdueChange(mapping, None)
+    known_mappings = await mappings.by_ids(db, watched)
+    known = {(alert.connection_id, alert.mapping_id) for alert in overdue}
+    failures = await alerts.failures_of(db, {mapping.connection_id for mapping in known_mappings.values()})
+    failing = {(alert.connection_id, alert.mapping_id) for alert in failures}
+    settings = await alert_rules.with_rule(db, Rule.OVERDUE)
+    ends = await run_history.last_ends(db, list(known_mappings), LAST_RUNS, before=now)
+    frozen = await freezes.of_mappings(db, watched)
+    changes = []
+    for mapping in known_mappings.values():
+        of_mapping, of_connection = (mapping.connection_id, mapping.id), (mapping.connection_id, None)
+        is_known = of_mapping in known
+        if not is_known and not failing.isdisjoint((of_mapping, of_connection)):
+            continue
+        setting = settings.get(of_mapping) or settings.get(of_connection) or DEFAULT
+        past = ends.get(mapping.id, [])
+        is_automatic = watched[mapping.id]
+        limit = rules.overdue_after(past, setting, is_automatic=is_automatic) if setting.is_on else None
+        since = past[0] if past else mapping.created_at
+        is_overdue = limit is not None and now - since > limit and mapping.id not in frozen
+        if is_overdue != is_known:
+            sentence = _overdue_sentence(mapping, now - since, limit, setting) if is_overdue else None
+            changes.append(_OverdueChange(mapping, sentence))
+    return changes
+
+
+def _overdue_sentence(mapping: AudienceMapping, age: float, limit: float | None, setting: RuleSetting) -> str:
     usual = "The limit is" if setting.threshold is not None else "By the last syncs, one was expected within"
-    return _OverdueChange(
-        mapping,
-        f"No sync of {mapping.label} has succeeded for {rules.length(now - since)}. {usual} {rules.length(limit)}.",
-    )
+    return f"No sync of {mapping.label} has succeeded for {rules.length(age)}. {usual} {rules.length(limit or 0.0)}."
 
 
-async def _watch_overdue(db: AsyncConnection, mapping_id: int, *, is_automatic: bool) -> None:
-    change = await _overdue_change(db, mapping_id, is_automatic=is_automatic)
-    if change is None:
-        return
-    connection_id = change.mapping.connection_id
-    if change.sentence is None:
-        await alerting.resolve(db, connection_id, mapping_id, AlertKind.OVERDUE)
-    else:
-        await _open(db, connection_id, mapping_id, [_Broken(Rule.OVERDUE, change.sentence)])
+async def _carry_out(engine: Engine, mapping_id: int, *, is_automatic: bool) -> None:
+    """Open or close the alert of a mapping, if it still is to change."""
+    async with engine.database.write() as db:
+        overdue = await alerts.with_code(db, Rule.OVERDUE)
+        for change in await _overdue_changes(db, {mapping_id: is_automatic}, overdue):
+            connection_id = change.mapping.connection_id
+            if change.sentence is None:
+                await alerting.resolve(db, connection_id, mapping_id, AlertKind.OVERDUE)
+            else:
+                await _open(db, connection_id, mapping_id, [_Broken(Rule.OVERDUE, change.sentence)])
 
 
 async def _watch_time(engine: Engine, run: Run) -> None:

@@ -66,6 +66,12 @@ async def settings(db: AsyncConnection, connection_id: int, mapping_id: int | No
     return Settings(by_level[True], by_level[False])
 
 
+async def with_rule(db: AsyncConnection, rule: Rule) -> dict[tuple[int, int | None], RuleSetting]:
+    """Return the settings of a rule by connection and mapping (None: of the connection), as far as they were set."""
+    rows = await db.execute(select(alert_rules).where(alert_rules.c.rule == rule.value))
+    return {(row.connection_id, row.mapping_id): RuleSetting(row.is_on, row.threshold) for row in rows}
+
+
 async def least_threshold(db: AsyncConnection, rule: Rule) -> float | None:
     """Return the least threshold that is set for a rule, of all connections and mappings; None if none is set."""
     query = select(func.min(alert_rules.c.threshold)).where(alert_rules.c.rule == rule.value, alert_rules.c.is_on)
