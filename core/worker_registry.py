@@ -41,7 +41,8 @@ logger = logging.getLogger(__name__)
 class WorkerRegistration:
     """The registration of this process as a worker. `id` is new at every start, so a restart is another worker.
 
-    `lease` says whether this process may send. `on_lost` is called when other processes have declared it dead.
+    `lease` says whether this process may send. `on_lost` is called when the lease is lost: others have declared this
+    process dead, or its heartbeat can't continue.
     """
 
     def __init__(self, database: Database, data_dir: Path, name: str, times: LeaseTimes | None = None) -> None:
@@ -63,7 +64,7 @@ class WorkerRegistration:
         """Register this process and send heartbeats for the length of the block.
 
         Raises SettingsError if the data directory or the database can't be written, and LeaseLostError at the end of
-        the block if other processes declared this one dead.
+        the block if other processes declared this one dead. If the heartbeat can't continue, its error is raised there.
         """
         lock = self._lock_own_file()
         try:
@@ -75,19 +76,21 @@ class WorkerRegistration:
             raise SettingsError(describe(error)) from error
         self._record_beat(began)
         beating = asyncio.create_task(self._beat(), name="heartbeat")
+        beating.add_done_callback(self._end_if_failed)
         try:
             yield
         finally:
             beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beating
+            (failure,) = await asyncio.gather(beating, return_exceptions=True)
             try:
-                if not self.lease.is_lost:
+                if isinstance(failure, Exception) or not self.lease.is_lost:
                     async with self._database.write() as db:
                         await workers.remove(db, self.id)
                 self._path.unlink(missing_ok=True)  # otherwise other processes remove it
             finally:
                 os.close(lock)
+        if isinstance(failure, Exception):
+            raise failure
         if self.lease.is_lost:
             raise LeaseLostError(lost_message(self.times))
 
@@ -192,6 +195,13 @@ class WorkerRegistration:
                     async with self._database.write_apart() as db:
                         await workers.note_waking(db, self.id)
                 self.on_lost()
+
+    def _end_if_failed(self, beating: asyncio.Task[None]) -> None:
+        """End this process if its heartbeat ended with an error: its lease would never be renewed."""
+        if not beating.cancelled() and (error := beating.exception()) is not None:
+            logger.error("the heartbeat failed, so this process ends", exc_info=error)
+            self.lease.lose()
+            self.on_lost()
 
     def _record_beat(self, beaten_at: float) -> None:
         if (

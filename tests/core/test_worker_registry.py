@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,10 +15,11 @@ import pytest
 from sqlalchemy import text, update
 
 from core import worker_registry
-from core.errors import SettingsError
+from core.errors import SettingsError, StorageError
 from core.lease import LeaseLostError, LeaseTimes, elapsed
 from core.store import lists, runs, workers
 from core.store.database import Database
+from core.store.migrate import migrate
 from core.store.tables import workers as table
 from core.worker_registry import WorkerRegistration
 from tests.core.databases import new_postgresql, without
@@ -353,6 +354,29 @@ async def test_heartbeat_continues_after_a_failure(
             return worker is not None and worker.silent_for < 500
 
         await until(beats)
+
+
+async def test_heartbeat_that_ends_with_an_error(tmp_path: Path) -> None:
+    """A process whose heartbeat can't continue ends with that error, instead of waiting for a lease forever."""
+    database = Database(f"sqlite:///{tmp_path / 'here.sqlite'}")
+    await migrate(database)
+    own = WorkerRegistration(database, tmp_path, "me", TIMES)
+    with pytest.raises(StorageError, match="removed or replaced"):
+        await _until_lost(own, lambda: (tmp_path / "here.sqlite").rename(tmp_path / "moved.sqlite"))
+    assert not own.lease.is_open()
+    with pytest.raises(LeaseLostError):
+        await own.lease.until_open()
+    await database.close()
+
+
+async def _until_lost(own: WorkerRegistration, act: Callable[[], object]) -> None:
+    """Stay registered, and act, until the lease is lost."""
+    stopping = asyncio.Event()
+    own.on_lost = stopping.set
+    async with own.register():
+        await own.lease.until_open()
+        act()
+        await asyncio.wait_for(stopping.wait(), 20)
 
 
 async def test_data_directory_that_can_not_be_written(database: Database, tmp_path: Path) -> None:
