@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import StopReason
+from core.store.runs import TakenOverError
 from core.store.tables import batch_members, batches, connections, lists, runs
 
 
@@ -154,8 +155,11 @@ _GRIP = (
 
 
 async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
-    """Return the current values of a run's preconditions."""
-    revision, worker, holder, stop, refused_at = (await db.execute(_GRIP, {"run_id": run_id})).one()
+    """Return the current values of a run's preconditions. Raises TakenOverError if the run no longer exists."""
+    row = (await db.execute(_GRIP, {"run_id": run_id})).one_or_none()
+    if row is None:  # another process has added it to its day
+        raise TakenOverError(f"Run {run_id} was taken over by another process, and has ended.")
+    revision, worker, holder, stop, refused_at = row
     reason = None if stop is None else StopReason(stop)
     return RunGuard(revision, worker, holder, reason, refused_at is not None)
 

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from core.models.batch import Phase
 from core.models.run import StopReason
 from core.store import batches, connections, lists, runs
 from core.store.batches import BatchStatus
 from core.store.database import Database
+from core.store.runs import TakenOverError
 from tests.core.store.seeds import LIST, add_mapping, add_run, draft
 
 
@@ -113,3 +116,10 @@ async def test_unanswered_batches_of_other_runs(database: Database) -> None:
             await batches.set_state(db, [sent.id], BatchStatus.SENT)
         unanswered = await lists.unanswered_batches(db, mapping.connection_id, LIST, ids[0])
     assert [row[1:] for row in unanswered] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]
+
+
+async def test_guard_of_a_run_that_another_process_has_ended(database: Database) -> None:
+    """A live run is deleted when it ends: whoever still works on it was replaced."""
+    async with database.read() as db:
+        with pytest.raises(TakenOverError):
+            await lists.check_run_guard(db, "gone")
