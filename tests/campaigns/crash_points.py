@@ -28,6 +28,7 @@ from core.identity import ProjectType, UserIdField
 from core.models.run import Run, RunStatus
 from core.store import mappings, runs
 from core.store.mappings import RemovalPolicy
+from tests.campaigns.sections import replace_sections
 from tests.core.crashing import Job, crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
 from tests.core.harness import Decision, Kept, Outcome, Sync, decide, keep, people, syncing
@@ -401,9 +402,7 @@ It took {minutes:.0f} minutes, {at_once} crashes at once (`{command}`).
 
 def page(former: str, sections: Mapping[str, str]) -> str:
     """The page docs/reports/crash-points.md, with new sections of some parts. `former` is the page before."""
-    kept = {title: f"## {title}\n{text}" for title, _, text in (each.partition("\n") for each in former.split("\n## "))}
-    titles = [part.title for part in PARTS.values()]
-    return _PAGE.format(sections="\n".join(({**kept, **sections})[title].rstrip("\n") + "\n" for title in titles))
+    return replace_sections(_PAGE, former, sections, [part.title for part in PARTS.values()])
 
 
 def main() -> None:
