@@ -1,8 +1,8 @@
 """GET /metrics: metrics for Prometheus. No label identifies a person.
 
 Metrics of stored data are read from the database at each request, so they are right in every process and after a
-restart. The others (answers to requests, calls to Slack) are counted in this process: they are there while the database
-is away, too.
+restart; those of runs are kept for a minute. The others (answers to requests, calls to Slack) are counted in this
+process: they are there while the database is away, too.
 """
 
 import asyncio
@@ -17,7 +17,11 @@ from prometheus_client.registry import Collector
 from bot.metrics import DATABASE_UP, REGISTRY
 from bot.web.health import DATABASE_AWAY, PATIENCE_S
 from core.engine import Engine
-from core.store import metrics
+from core.store import metrics, run_totals
+from core.store.run_totals import RunTotals
+
+# For how long the totals of runs are kept, in seconds: reading them reads all runs.
+TOTALS_FOR_S = 60.0
 
 
 class _Stored(Collector):
@@ -53,11 +57,17 @@ class _Stored(Collector):
 def add_routes(app: web.Application, engine: Engine) -> None:
     """Add the endpoint."""
 
+    of_runs: RunTotals | None = None
+    read_at = -TOTALS_FOR_S
+
     async def get_metrics(_request: web.Request) -> web.Response:
+        nonlocal of_runs, read_at
         stored = CollectorRegistry()
         try:
             async with asyncio.timeout(PATIENCE_S), engine.database.read() as db:
-                stored.register(_Stored(await metrics.read(db)))
+                if of_runs is None or time.monotonic() - read_at >= TOTALS_FOR_S:
+                    of_runs, read_at = await run_totals.read(db), time.monotonic()
+                stored.register(_Stored(await metrics.read(db, of_runs)))
         except DATABASE_AWAY:
             DATABASE_UP.set(0)
         else:

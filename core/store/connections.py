@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.identity import ProjectType, UserIdField
 from core.iterable.models import DataCenter
 from core.models.people import is_user_group
-from core.store import clock
+from core.store import clock, run_totals
 from core.store.rows import by_key, plain
-from core.store.tables import connections
+from core.store.tables import connections, runs
 
 #: The default rate of an Iterable project, in requests a second. Iterable publishes no limit for the list endpoints;
 #: this is the one for bulk updates of users.
@@ -243,6 +243,7 @@ async def of_team(db: AsyncConnection, team_id: str, *, with_shared: bool) -> li
 
 async def remove(db: AsyncConnection, connection_id: int) -> None:
     """Delete a connection with its mappings, runs and ledger. The lists in Iterable do not change."""
+    await run_totals.delete_runs(db, runs.c.connection_id == connection_id)
     await db.execute(delete(connections).where(connections.c.id == connection_id))
 
 

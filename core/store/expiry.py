@@ -4,6 +4,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunStatus
+from core.store import run_totals
 from core.store.tables import alerts, audit_log, runs
 
 #: So many of the newest runs of a mapping are kept, however old: rules compare with them, and charts show them.
@@ -31,7 +32,7 @@ async def drop_runs(db: AsyncConnection, before: float, limit: int) -> int:
         .order_by(runs.c.finished_at)
         .limit(limit)
     )
-    return (await db.execute(delete(runs).where(runs.c.id.in_(chosen)))).rowcount
+    return await run_totals.delete_runs(db, runs.c.id.in_(chosen))
 
 
 async def drop_alerts(db: AsyncConnection, before: float, limit: int) -> int:

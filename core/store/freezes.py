@@ -4,7 +4,22 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Float, Select, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Float,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import RunPhase
@@ -173,5 +188,8 @@ async def release_runs(db: AsyncConnection) -> None:
 
 def _over(db: AsyncConnection) -> Select[Any]:
     frozen = select(mappings.c.id).where(holds(FreezeHolds.BOTH, clock.expression(db)))
-    waits = (runs.c.phase == RunPhase.FROZEN.value, runs.c.worker_id.is_(None), ~runs.c.is_live)
+    # in this form, SQLite takes the index of frozen runs: with a literal, and without another index
+    is_frozen = runs.c.phase == literal(RunPhase.FROZEN.value, literal_execute=True)
+    is_live = func.coalesce(runs.c.is_live, false())
+    waits = (is_frozen, runs.c.worker_id.is_(None), ~is_live)
     return select(runs.c.id).where(*waits, runs.c.mapping_id.not_in(frozen))

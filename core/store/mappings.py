@@ -16,7 +16,7 @@ from core.identity import ProjectType
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.data_fields import DataFields
 from core.models.exclusions import Exclusion, dump, load
-from core.store import clock
+from core.store import clock, run_totals
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, runs, slack_messages
@@ -503,6 +503,7 @@ async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]
 async def remove(db: AsyncConnection, mapping_id: int) -> None:
     """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
     await db.execute(update(mappings).where(mappings.c.replaces == mapping_id).values(replaces=None))
+    await run_totals.delete_runs(db, runs.c.mapping_id == mapping_id)
     await db.execute(delete(mappings).where(mappings.c.id == mapping_id))
 
 

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store import clock
 from core.store.mappings import MappingStatus
 from core.store.rate_limits import slowdown_left
-from core.store.tables import connections, inbox, mappings, rate_limits, runs
+from core.store.run_totals import RunTotals
+from core.store.tables import connections, inbox, mappings, rate_limits
 
 _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
 
@@ -27,12 +28,9 @@ class Metrics:
     oldest: float | None
 
 
-async def read(db: AsyncConnection) -> Metrics:
-    """Read the totals."""
-    by_status = await db.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
-    names = (*_OUTCOMES, "requests", "retries", "throttled")
-    sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
-    totals = {name: int(number) for name, number in zip(names, sums, strict=True)}
+async def read(db: AsyncConnection, of_runs: RunTotals) -> Metrics:
+    """Read the totals, except those of runs, which are given."""
+    totals = of_runs.counted
     now = await clock.now(db)
     paced = await db.execute(
         select(connections.c.requests_per_second, rate_limits.c.slowdown, rate_limits.c.throttled_at)
@@ -47,7 +45,7 @@ async def read(db: AsyncConnection) -> Metrics:
     backlog, oldest = await _waiting(db, mappings.c.status == MappingStatus.ACTIVE.value)
     waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(
-        runs={status: int(number) for status, number in by_status},
+        runs=of_runs.by_status,
         members={name: totals[name] for name in _OUTCOMES},
         requests={
             "answered": totals["requests"] - totals["retries"] - totals["throttled"],

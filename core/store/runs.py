@@ -270,14 +270,20 @@ async def by_ids(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
     return {run.id: run for row in rows if (run := _one(row))}
 
 
-async def unshown(db: AsyncConnection) -> list[str]:
-    """Return the ids of runs that people started in Slack and whose final state Slack does not show yet."""
+async def unshown(db: AsyncConnection, *, ended_after: float | None) -> list[str]:
+    """Return the ids of runs that people started in Slack and whose final state Slack does not show yet.
+
+    `ended_after`: only of runs that ended after a time (UTC seconds). Otherwise all runs are read.
+    """
     shown = slack_messages.c.key == literal("run:") + runs.c.id
     query = (
         select(runs.c.id)
         .select_from(runs.outerjoin(slack_messages, shown))
         .where(runs.c.started_by.is_not(None), or_(slack_messages.c.key.is_(None), slack_messages.c.kind != DONE))
     )
+    if ended_after is not None:
+        # only runs whose details were deleted long ago are not in the index
+        query = query.where(runs.c.finished_at > ended_after, ~runs.c.is_purged)
     return list((await db.execute(query)).scalars())
 
 

@@ -116,6 +116,8 @@ lists = Table(
     Column("held_by_run", Text, key="locked_by_run_id"),
     Column("held_by_worker", Text, key="locked_by_worker_id"),
 )
+# where held_by_worker is not null
+Index("lists_held_by_worker_ix", lists.c.locked_by_worker_id)
 
 #: Mappings of audiences to lists.
 mappings = Table(
@@ -185,6 +187,8 @@ mappings = Table(
     Index(None, "connection_id", "list_id"),
     Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
 )
+# where live
+Index("mappings_live_ix", mappings.c.id)
 
 #: Freezes by hand: until then, changes of this kind wait.
 freezes = Table(
@@ -333,6 +337,18 @@ Index("runs_finished_at_ix", runs.c.finished_at)
 Index("runs_retry_at_ix", runs.c.retry_at)
 # where log_due
 Index("runs_log_due_ix", runs.c.is_log_due)
+# where phase = 'frozen'
+Index("runs_frozen_ix", runs.c.mapping_id)
+# where undo_of is not null
+Index("runs_undo_of_ix", runs.c.undo_of)
+
+#: What the runs counted that were deleted, by the name of the number.
+deleted_runs = Table(
+    "deleted_runs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
 
 #: The changes of a run in batches of up to 1,000, as one request carries them, with the status of each.
 batches = Table(

@@ -31,13 +31,14 @@ from bot.ui.formatting import slack_user
 from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
 from core.settings import FETCHED
-from core.store import audit_log, mappings, runs
+from core.store import audit_log, clock, mappings, runs
 from core.store.audit_log import AuditEntry
 from core.store.database import to_the_end
 from core.store.slack_messages import MessageStatus, SlackMessage
 
-# How often all runs are searched for final messages that are not shown yet, in seconds: the query reads all runs.
-SWEEP_EVERY_S = 60.0
+# How often runs are searched for final messages that are not shown yet, in seconds: those that ended since long before
+# the last search, and less often all runs.
+SWEEP_EVERY_S, SWEEP_ALL_EVERY_S = 60.0, 3600.0
 
 _KINDS = {
     RunStatus.QUEUED: MessageKind.PLANNING,
@@ -58,7 +59,7 @@ class RunMessageProvider:
         self._views = RunViewReader(services.engine.settings.data_dir / FETCHED)
         self._list_sizes = ListSizeFetcher(services.engine, services.wake)
         self._unfinished: set[str] = set()
-        self._swept_at = -SWEEP_EVERY_S
+        self._swept_at, self._swept_fully_at = -SWEEP_EVERY_S, -SWEEP_ALL_EVERY_S
         self._last_entry = 0
         self._due_reminders: list[tuple[RunView, int]] = []
 
@@ -126,11 +127,14 @@ class RunMessageProvider:
         return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
 
     async def _find_unfinished(self, db: AsyncConnection) -> None:
-        """Find runs without a final message: by recent audit entries, and every SWEEP_EVERY_S among all runs."""
-        if time.monotonic() - self._swept_at >= SWEEP_EVERY_S:
-            self._swept_at = time.monotonic()
+        """Find runs without a final message: by recent audit entries, and every SWEEP_EVERY_S among ended runs."""
+        now = time.monotonic()
+        if now - self._swept_at >= SWEEP_EVERY_S:
+            is_full = now - self._swept_fully_at >= SWEEP_ALL_EVERY_S
+            self._swept_at, self._swept_fully_at = now, now if is_full else self._swept_fully_at
+            since = None if is_full else await clock.now(db) - 2 * SWEEP_ALL_EVERY_S
             self._last_entry = await audit_log.last_id(db)
-            self._unfinished |= set(await runs.unshown(db))
+            self._unfinished |= set(await runs.unshown(db, ended_after=since))
             return
         for entry_id, subject in await audit_log.subjects_since(db, self._last_entry):
             self._last_entry = entry_id

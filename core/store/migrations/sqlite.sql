@@ -504,4 +504,13 @@ CREATE INDEX reports_connection_id_ix ON reports (connection_id);
 CREATE INDEX reports_made_at_ix ON reports (made_at);
 CREATE INDEX batches_sent_ix ON batches (run_id) WHERE state = 'sent';
 CREATE INDEX inbox_run_id_ix ON inbox (run_id) WHERE run_id IS NOT NULL;
-INSERT INTO alembic_version VALUES ('0041');
+CREATE INDEX runs_frozen_ix ON runs (mapping_id) WHERE phase = 'frozen';
+CREATE INDEX runs_undo_of_ix ON runs (undo_of) WHERE undo_of IS NOT NULL;
+CREATE INDEX lists_held_by_worker_ix ON lists (held_by_worker) WHERE held_by_worker IS NOT NULL;
+CREATE INDEX mappings_live_ix ON mappings (id) WHERE live = 1;
+CREATE TABLE deleted_runs (
+    name TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (name)
+    );
+INSERT INTO alembic_version VALUES ('0042');

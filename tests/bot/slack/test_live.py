@@ -47,7 +47,7 @@ async def test_quiet_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
         async def is_shown() -> bool:
             async with bot.engine.database.read() as db:
-                return await runs.unshown(db) == []
+                return await runs.unshown(db, ended_after=None) == []
 
         await until(is_shown)
         assert replies(bot, message) == []

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, text
 from core.store import clock, metrics, rate_limits
 from core.store.database import Database
 from core.store.permits import Use
+from core.store.run_totals import RunTotals
 from core.store.tables import rate_limits as rate_limits_table
 from tests.core.store.seeds import add_connection
 
@@ -20,6 +21,9 @@ NOON = 1_700_000_000.0
 
 Reserve = Callable[..., Awaitable[list[float]]]
 Throttle = Callable[..., Awaitable[None]]
+
+_COUNTED = "added updated removed unchanged duplicates rejected requests retries throttled"
+NO_RUNS = RunTotals({}, dict.fromkeys(_COUNTED.split(), 0))
 
 
 @pytest.fixture
@@ -180,11 +184,11 @@ async def test_metrics_recover(database: Database) -> None:
     """The metrics show what is left of a slowdown now, and full speed without one."""
     await add_connection(database, rate_limit_key="p")
     async with database.write() as db:
-        assert ((await metrics.read(db)).slowdown, (await metrics.read(db)).rate) == (1.0, 5.0)
+        assert ((await metrics.read(db, NO_RUNS)).slowdown, (await metrics.read(db, NO_RUNS)).rate) == (1.0, 5.0)
         now = await clock.now(db)
         row = {"rate_limit_key": "p", "resumes_at": now, "slowdown": 6.0, "throttled_at": now - 1000.0}
         await db.execute(insert(rate_limits_table).values(row))
-        left = await metrics.read(db)
+        left = await metrics.read(db, NO_RUNS)
     assert left.slowdown == pytest.approx(5.0, abs=0.1)
     assert left.rate == pytest.approx(1.0, abs=0.1)
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import run_turns, runs
+from core.store import clock, freezes, live_work, run_turns, runs, workers
 from core.store.database import Database
 from tests.core.store.seeds import add_mapping, add_run
 
@@ -50,6 +50,24 @@ async def fill(database: Database) -> int:
     return mapping.id
 
 
+async def add_many(database: Database) -> None:
+    """Store many lists, which no process holds, and mappings, none live."""
+    await add_mapping(database)
+    dialect = database.engine.dialect.name
+    async with database.write() as db:
+        for into in (
+            "mappings (connection_id, list_id, mode, created_at) {numbers} SELECT connection_id, n + 10000, mode, 0",
+            "lists (connection_id, list_id, name, revision) {numbers} SELECT connection_id, n + 10000, 'L', 0",
+        ):
+            statement = (
+                f"INSERT INTO {into.format(numbers=_NUMBERS[dialect])} FROM numbers, (SELECT * FROM mappings LIMIT 1) m"
+            )
+            await db.execute(text(statement), {"runs": RUNS})
+    if not database.is_sqlite:
+        async with database.write() as db:
+            await db.execute(text("ANALYZE"))
+
+
 @pytest.fixture
 async def explained(database: Database) -> Callable[[Query], Awaitable[str]]:
     """Returns how the database finds what a query of the store asks for."""
@@ -74,6 +92,8 @@ async def explained(database: Database) -> Callable[[Query], Awaitable[str]]:
 async def test_runs_are_found_by_indexes(database: Database, explained: Callable[[Query], Awaitable[str]]) -> None:
     """What workers and Slack ask for every few seconds does not read all runs that there ever were."""
     mapping_id = await fill(database)
+    async with database.read() as db:
+        now = await clock.now(db)
     asked: dict[str, tuple[str, Query]] = {
         "unfinished of a mapping": ("mapping_id_created_at", lambda db: runs.unfinished(db, mapping_id=mapping_id)),
         "orphaned": ("status", runs.orphaned),
@@ -81,8 +101,24 @@ async def test_runs_are_found_by_indexes(database: Database, explained: Callable
         "latest of a mapping": ("mapping_id_created_at", lambda db: runs.latest_of(db, [mapping_id], 20)),
         "expired": ("finished_at", lambda db: runs.expired(db, RUNS + 1.0, RUNS - 1.0, 5)),
         "active": ("status", run_turns.active),
+        "a freeze that is over": ("frozen", freezes.any_over),
+        "shown lately": ("finished_at", lambda db: runs.unshown(db, ended_after=now - 60)),
+        "undone": ("undo_of", lambda db: runs.undo_candidates(db, [1], ended_after=now - 60, limit=100)),
     }
     for name, (index, query) in asked.items():
         plan = await explained(query)
         assert f"runs_{index}_ix" in plan, f"{name}: {plan}"
         assert not re.search(r"SCAN runs(?! USING)|Seq Scan on runs", plan), f"{name}: {plan}"
+
+
+async def test_rare_rows_are_found_by_indexes(database: Database, explained: Callable[[Query], Awaitable[str]]) -> None:
+    """What processes hold, and which mappings are live, is not looked for among all lists and mappings."""
+    await add_many(database)
+    asked: dict[str, Query] = {
+        "lists_held_by_worker": workers.survey,
+        "mappings_live": lambda db: live_work.pending(db, 0.0, 2.0, 1_000),
+    }
+    for index, query in asked.items():
+        plan = await explained(query)
+        assert f"{index}_ix" in plan, plan
+        assert not re.search(r"SCAN (lists|mappings)(?! USING)|Seq Scan on (lists|mappings)", plan), plan
