@@ -46,6 +46,8 @@ LIST = 1001
 #: Short intervals, so that tests do not wait for updates.
 BRISK = MessagingLimits(
     look=0.25,
+    idle_look=1.0,
+    follow=0.25,
     least_look=0.02,
     gap=0.1,
     edits_a_minute=6000,
