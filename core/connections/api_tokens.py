@@ -2,12 +2,11 @@
 
 import hashlib
 import secrets
-import time
 from collections.abc import Collection
 
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
-from core.store import api_tokens, audit_log
+from core.store import api_tokens, audit_log, clock
 from core.store.api_tokens import ApiToken, Scope
 from core.store.audit_log import AuditAction
 
@@ -79,7 +78,8 @@ async def authenticate(engine: Engine, secret: str) -> ApiToken | None:
     """Return the usable token with this secret, and record its use. None: there is none."""
     async with engine.database.read() as db:
         token = await api_tokens.usable(db, digest_of(secret))
-    if token is not None and api_tokens.is_use_due(token, time.time()):
+        is_use_due = token is not None and api_tokens.is_use_due(token, await clock.now(db))
+    if token is not None and is_use_due:
         async with engine.database.write() as db:
             await api_tokens.record_use(db, token.id)
     return token

@@ -1,7 +1,5 @@
 """Undo: a run that reverts the changes of another run."""
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
@@ -9,7 +7,7 @@ from core.errors import NOT_KEPT, ConflictError, NotFoundError
 from core.models.batch import Phase
 from core.models.run import CancelReason, Run, RunRequest, SyncMode
 from core.runs.submission import enqueue
-from core.store import audit_log, batches, connections, mappings, runs
+from core.store import audit_log, batches, clock, connections, mappings, runs
 from core.store.audit_log import AuditAction
 from core.store.batches import BatchStatus
 
@@ -76,11 +74,14 @@ async def _check(db: AsyncConnection, run: Run, kept_s: float) -> None:
         raise ConflictError(
             f"Run {run.id} has not ended. Wait until it has, or cancel it, and undo it then.", run_id=run.id
         )
-    _check_changes(run, await batches.states_of(db, run.id), kept_s)
+    _check_changes(run, await batches.states_of(db, run.id), await clock.now(db) - kept_s)
 
 
-def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]], kept_s: float) -> None:
-    """Raise ConflictError if a run has changed nothing, or its changes are no longer stored."""
+def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]], kept_since: float) -> None:
+    """Raise ConflictError if a run has changed nothing, or its changes are no longer stored.
+
+    Those of runs that ended before `kept_since` (UTC seconds) may be deleted.
+    """
     counters = run.counters
     has_sent = any(
         status in (BatchStatus.DONE, BatchStatus.SENT) and phase in _SENT_PHASES for phase, status in batch_statuses
@@ -88,6 +89,6 @@ def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]], kep
     may_have_sent = run.requests and any(status is BatchStatus.PLANNED for _, status in batch_statuses)
     if not (has_sent or may_have_sent or counters.added or counters.updated or counters.removed):
         raise ConflictError(f"Run {run.id} changed nothing, so there is nothing to undo.")
-    is_old = run.finished_at is not None and run.finished_at < time.time() - kept_s
+    is_old = run.finished_at is not None and run.finished_at < kept_since
     if is_old or not (has_sent or may_have_sent):
         raise ConflictError(NOT_KEPT.format(run.id), run_id=run.id)

@@ -1,6 +1,5 @@
 """The runs that a person may undo, and the request to undo one."""
 
-import time
 from dataclasses import dataclass
 
 from bot.features.undo.views import UndoCandidate
@@ -10,7 +9,7 @@ from core.connections.permissions import may_start
 from core.errors import InputError
 from core.models.run import Run
 from core.runs import undo
-from core.store import lists, runs
+from core.store import clock, lists, runs
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 
@@ -40,7 +39,7 @@ async def latest(services: Services, actor: Actor) -> list[UndoCandidate]:
     if seen and not mine:
         raise InputError(_refusal(seen[0]))
     async with services.engine.database.read() as db:
-        kept_since = time.time() - services.engine.settings.changes_retention_s
+        kept_since = await clock.now(db) - services.engine.settings.changes_retention_s
         recent = await runs.undo_candidates(db, mine, ended_after=kept_since, limit=MOST_OFFERED)
         names = await lists.names(db, mine)
     return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in recent]
