@@ -4,7 +4,7 @@
 
 Each project has as many mappings as the others. At each number of queued runs, spread over the projects, the campaign
 measures how long it takes to queue one more, to claim one, and to end it, and how soon a project that had no run gets
-its turn. It also measures the statement that finds live audiences with work.
+its turn. It also measures the statement that finds live audiences with work: while none is live, and while many are.
 """
 
 import argparse
@@ -25,14 +25,18 @@ from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 #: Runs that are queued, claimed and ended one by one for each figure.
 MEASURED = 50
+#: Looks for live work for each figure.
+LOOKS = 7
 _COPY_LISTS = """
 INSERT INTO lists (connection_id, list_id, name, list_created_at, revision)
 SELECT :connection, list_id, name, list_created_at, revision FROM lists WHERE connection_id = :first
 """
 
 
-async def measure(url: str, projects: int, count: int, queued: Sequence[int], generator: random.Random) -> None:
-    """Fill the tables, queue runs step by step, and print the figures of each."""
+async def measure(
+    url: str, projects: int, count: int, queued: Sequence[int], live: Sequence[int], generator: random.Random
+) -> None:
+    """Fill the tables, queue runs step by step, and print the figures of each. Then make mappings live."""
     database = Database(url)
     await migrate(database)
     mapping_ids = await _fill(database, projects, count)
@@ -62,7 +66,23 @@ async def measure(url: str, projects: int, count: int, queued: Sequence[int], ge
             f"a run is {figures}; live work found in {live_s * 1000:.0f} ms",
             flush=True,
         )
+    for number in live:
+        await _make_live(database, number)
+        print(f"{number} live mappings without changes: {_spread(await _time_looks(database))}", flush=True)
     await database.close()
+
+
+async def _make_live(database: Database, number: int) -> None:
+    """Make this many mappings live and active."""
+    of_these = "WHERE id IN (SELECT id FROM mappings ORDER BY id LIMIT :number)"
+    async with database.write() as db:
+        await db.execute(text(f"UPDATE mappings SET live = true, state = 'active' {of_these}"), {"number": number})
+    async with database.write() as db:
+        await db.execute(text("ANALYZE"))
+
+
+async def _time_looks(database: Database) -> list[float]:
+    return [await _time_live_work(database) for _ in range(LOOKS)]
 
 
 async def _fill(database: Database, projects: int, count: int) -> list[int]:
@@ -107,11 +127,19 @@ def main() -> None:
     parser.add_argument("--projects", type=int, default=10_000)
     parser.add_argument("--mappings", type=int, default=100_000)
     parser.add_argument("--queued", type=int, nargs="+", default=[1_000, 20_000], help="runs at each measurement")
+    parser.add_argument("--live", type=int, nargs="*", default=[20, 10_000, 100_000], help="live mappings at the end")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with postgresql() as server:
         asyncio.run(
-            measure(new_database(server), given.projects, given.mappings, given.queued, random.Random(given.seed))
+            measure(
+                new_database(server),
+                given.projects,
+                given.mappings,
+                given.queued,
+                given.live,
+                random.Random(given.seed),
+            )
         )
 
 
