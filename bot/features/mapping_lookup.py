@@ -75,18 +75,24 @@ async def named(services: Services, mapping_pairs: Iterable[tuple[Connection, Au
     pairs = [(connection, mapping) for connection, (_, mapping) in zip(connections, of_mapping, strict=True)]
     async with services.engine.database.read() as db:
         names = await lists.names(db, sorted({connection.id for connection, _ in pairs}))
-        return [
-            MappingRef(connection, mapping, list_name(mapping, names), await read_also_fed_by(db, mapping))
-            for connection, mapping in pairs
-        ]
+        feeders = await read_also_fed_by(db, [mapping for _, mapping in pairs])
+    return [
+        MappingRef(connection, mapping, list_name(mapping, names), feeders.get(mapping.id, ()))
+        for connection, mapping in pairs
+    ]
 
 
-async def read_also_fed_by(db: AsyncConnection, mapping: AudienceMapping) -> tuple[str, ...]:
-    """Return the audiences that feed the list of a proposed mapping already."""
-    if mapping.status is not MappingStatus.PROPOSED or mapping.list_id == NO_LIST:
-        return ()
-    of_list = await mappings.of_connection(db, mapping.connection_id, mapping.list_id)
-    return tuple(each.label for each in mappings.other_feeders(of_list, mapping.id))
+async def read_also_fed_by(db: AsyncConnection, of: Iterable[AudienceMapping]) -> dict[int, tuple[str, ...]]:
+    """Return the audiences that feed the lists of these mappings already, by mapping; only of those that are proposed
+    and have a list."""
+    proposed = [each for each in of if each.status is MappingStatus.PROPOSED and each.list_id != NO_LIST]
+    of_lists = await mappings.of_lists(db, {(each.connection_id, each.list_id) for each in proposed})
+    return {
+        each.id: tuple(
+            other.label for other in mappings.other_feeders(of_lists[each.connection_id, each.list_id], each.id)
+        )
+        for each in proposed
+    }
 
 
 def list_name(mapping: AudienceMapping, names: dict[tuple[int, int], str]) -> str:

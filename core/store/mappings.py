@@ -9,7 +9,22 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Row, Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Row,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
@@ -432,6 +447,19 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     if list_id is not None:
         query = query.where(mappings.c.list_id == list_id)
     return [from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+async def of_lists(
+    db: AsyncConnection, lists: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], list[AudienceMapping]]:
+    """Return the mappings to these lists (connection id, list id) by list, oldest first."""
+    of_each: dict[tuple[int, int], list[AudienceMapping]] = {each: [] for each in lists}
+    if of_each:
+        is_of_these = tuple_(mappings.c.connection_id, mappings.c.list_id).in_(list(of_each))
+        query = select(mappings).where(is_of_these).order_by(mappings.c.id)
+        for mapping in map(from_row, (await db.execute(query)).mappings()):
+            of_each[mapping.connection_id, mapping.list_id].append(mapping)
+    return of_each
 
 
 async def with_own_people(db: AsyncConnection) -> dict[int, AudienceMapping]:

@@ -19,7 +19,7 @@ from core.store import clock, slack_messages
 from core.store.database import Database
 from core.store.slack_messages import MessageStatus
 from core.store.tables import file_sources, mappings, schedules
-from tests.bot.slack.harness import Workspace, workspace
+from tests.bot.slack.harness import LIST, Workspace, workspace
 from tests.core.databases import noted_statements
 from tests.core.store.seeds import add_connection, add_mapping
 
@@ -107,7 +107,9 @@ async def _show(bot: Workspace, messages: int) -> None:
     if not messages:
         return
     connection = await bot.connection()
-    proposed = [await bot.mapping(connection, f"P{number}", list_id=1001, active=False) for number in range(messages)]
+    proposed = [
+        await bot.mapping(connection, f"P{number}", list_id=LIST + number, active=False) for number in range(messages)
+    ]
     ends_at = time.monotonic() + 120
     while time.monotonic() < ends_at:
         async with bot.engine.database.read() as db:

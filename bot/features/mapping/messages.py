@@ -29,6 +29,7 @@ class ProposalMessageProvider:
         """Read the proposals. A new one is held back, because its first run often follows at once and replaces it."""
         proposals = await mappings.proposals(snapshot.db)
         now = await clock.now(snapshot.db)
+        feeders = await read_also_fed_by(snapshot.db, proposals)
         subjects = []
         for mapping in proposals:
             if mapping.created_at > now - self._hold_back_s:
@@ -41,7 +42,7 @@ class ProposalMessageProvider:
                 connection,
                 mapping,
                 list_name or ("no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"),
-                await read_also_fed_by(snapshot.db, mapping),
+                feeders.get(mapping.id, ()),
             )
             state = partial(_desired_state, ref, waiting)
             subjects.append(Subject(f"mapping {mapping.id}", keys_of(mapping.id, connection), state))
