@@ -1,9 +1,9 @@
-"""Doubts about batches: a process that was declared dead had claimed them, and may still send them if it wakes up.
+"""Doubts about batches: a process had claimed them when it ended or was declared dead, and they may still arrive.
 
-A paused process keeps its half-sent requests. They may arrive after other runs have changed the list. So the members of
-the batches that the process had claimed count as unconfirmed for each run that plans within DOUBT_S, and for the first
-run after that, which repairs whatever a late request did. A process that wakes up even later reports it before it ends,
-and the doubt begins again.
+A paused process keeps its half-sent requests, and the kernel continues to send what an ended one has written. Such
+requests may arrive after other runs have changed the list. So the members of the batches that the process had claimed
+count as unconfirmed for each run that plans while the doubt lasts, and for the first run after that, which repairs
+whatever a late request did. A process that wakes up even later reports it before it ends, and the doubt begins again.
 
 A file's run compares with the whole ledger, but a live run only with the changes that it delivers. So when the doubt
 about a live mapping ends, these members become pending again, as what they were last (`deliver_again`).
@@ -22,10 +22,11 @@ from core.store import clock
 from core.store.lists import batches_of_list
 from core.store.tables import batch_members, batches, connections, inbox, ledger, mappings, runs
 
-# How long a doubt lasts, in seconds, after a process was declared dead (no server waits longer for the rest of a
-# request), and after the process has woken up (it ends at once).
+# How long a doubt lasts, in seconds, if the process was only silent and may wake (no server waits longer for the rest
+# of a request), and if it has ended: the kernel sends what was written again, for at most 100 seconds (tcp(7),
+# tcp_orphan_retries).
 DOUBT_S = 3600.0
-WOKEN_S = 60.0
+ENDED_S = 120.0
 
 _ENTRIES = {
     "sqlite": "json_each(:entries)",
@@ -53,14 +54,14 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
 
-async def begin(db: AsyncConnection, of_runs: ColumnElement[bool]) -> None:
-    """Begin a doubt about the claimed but unrecorded batches of these runs, whose process was declared dead.
+async def begin(db: AsyncConnection, of_runs: ColumnElement[bool], seconds: float) -> None:
+    """Begin a doubt of this length about the claimed but unrecorded batches of these runs, whose process ended.
 
     Call it before the runs lose their `worker_id`, which is stored as the process that caused the doubt.
     """
     sent = select(runs.c.id).where(of_runs)
     holder = select(runs.c.worker_id).where(runs.c.id == batches.c.run_id).scalar_subquery()
-    until = await clock.now(db) + DOUBT_S
+    until = await clock.now(db) + seconds
     await db.execute(
         update(batches)
         .where(batches.c.status == "sent", batches.c.run_id.in_(sent))
@@ -70,7 +71,7 @@ async def begin(db: AsyncConnection, of_runs: ColumnElement[bool]) -> None:
 
 async def begin_again(db: AsyncConnection, worker_id: str) -> None:
     """Extend the doubts that a process caused: it was declared dead, has woken up, and is about to end."""
-    until = await clock.now(db) + WOKEN_S
+    until = await clock.now(db) + ENDED_S
     await db.execute(update(batches).where(batches.c.doubted_of == worker_id).values(doubted_until=until))
 
 

@@ -1,9 +1,10 @@
 """Workers: the processes that execute runs, and the last heartbeat of each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import PROCESS_DIED, RunStatus
@@ -76,20 +77,19 @@ def _worker(row: Row[Any]) -> Worker:
 async def remove(db: AsyncConnection, worker_id: str) -> None:
     """Delete a process that is ending, and release what it still holds."""
     await db.execute(delete(workers).where(workers.c.id == worker_id))
-    await free_abandoned(db)
+    await _release(db, lambda holder: holder == worker_id, doubts.ENDED_S)
 
 
 async def declare_dead(db: AsyncConnection, worker: Worker, *, may_wake: bool) -> bool:
-    """Delete a process that has ended. Returns False, with nothing changed, if it sent a heartbeat since.
+    """Delete a process that has ended, and release what it holds. Returns False if it sent a heartbeat since.
 
-    With `may_wake` the process was only silent, so the batches that it had claimed are in doubt from now on.
+    The batches that it had claimed are in doubt from now on: for longer with `may_wake`, if it was only silent.
     """
     unchanged = (workers.c.id == worker.id, workers.c.heartbeat_at == worker.heartbeat_at)
     if not (await db.execute(delete(workers).where(*unchanged))).rowcount:
         return False
-    if may_wake:
-        await doubts.begin(db, runs.c.worker_id == worker.id)
-    await free_abandoned(db)
+    seconds = doubts.DOUBT_S if may_wake else doubts.ENDED_S
+    await _release(db, lambda holder: holder == worker.id, seconds)
     return True
 
 
@@ -119,21 +119,34 @@ AND state_change < clock_timestamp() - make_interval(secs => :seconds)
 
 
 async def free_abandoned(db: AsyncConnection) -> None:
-    """Release what unregistered processes hold: unlock their lists, and interrupt their runs for any process to resume.
+    """Release what unregistered processes hold, for any process to resume.
 
-    A process registers before it takes a run or a list, and is deleted only once it has ended.
+    A process registers before it takes a run or a list. If it is not on record although it did not end (the database
+    lost its last commits in a fail-over, or was restored), it may send until its lease is over.
     """
+    await _release(db, _is_unregistered, doubts.DOUBT_S)
+
+
+async def _release(
+    db: AsyncConnection, is_held: Callable[[ColumnElement[str]], ColumnElement[bool]], doubt_s: float
+) -> None:
+    """Interrupt the runs and unlock the lists of some processes. Their unanswered batches are in doubt for `doubt_s`.
+
+    `is_held` makes the condition that a column has the id of one of the processes.
+    """
+    executed = (is_held(runs.c.worker_id), _is_active())
+    await doubts.begin(db, and_(*executed), doubt_s)
     await db.execute(
         update(runs)
-        .where(_is_unregistered(runs.c.worker_id), _is_active())
+        .where(*executed)
         .values(status=RunStatus.INTERRUPTED.value, worker_id=None, error_code=PROCESS_DIED, error=_DIED)
     )
     await db.execute(
         update(lists)
-        .where(_is_unregistered(lists.c.locked_by_worker_id))
+        .where(is_held(lists.c.locked_by_worker_id))
         .values(locked_by_run_id=None, locked_by_worker_id=None)
     )
-    await db.execute(delete(leases).where(_is_unregistered(leases.c.worker)))
+    await db.execute(delete(leases).where(is_held(leases.c.worker)))
 
 
 def _is_unregistered(worker_id: ColumnElement[str]) -> ColumnElement[bool]:

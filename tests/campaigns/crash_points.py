@@ -26,7 +26,7 @@ from typing import Any
 
 from core.identity import ProjectType, UserIdField
 from core.models.run import Run, RunStatus
-from core.store import mappings, runs
+from core.store import doubts, mappings, runs
 from core.store.mappings import RemovalPolicy
 from tests.campaigns.sections import replace_sections
 from tests.core.crashing import Job, crash, job
@@ -39,6 +39,8 @@ from tests.firehosing import Live
 
 DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
 MPID = UserIdField.MPID
+# What a killed process has sent has arrived: its batches are in doubt for the next sync only.
+doubts.ENDED_S = 0.0
 # Modules that each killed process would otherwise import again.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing"])
 #: The names of the databases that are prepared in SQLite: one for each type of Iterable project.

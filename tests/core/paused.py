@@ -92,7 +92,7 @@ async def worker_process(
 def _main(settings: Settings, times: LeaseTimes, sender: Connection, stops_at: int) -> None:
     setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
     worker.RESCUE_INTERVAL_S = live_worker.POLL_INTERVAL_S = 0.1
-    doubts.WOKEN_S = 0.1
+    doubts.ENDED_S = 0.1
     _stop_at(stops_at)
     message = ""
     try:

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from core.identity import ProjectType, UserIdField
-from core.store import connections, runs
+from core.models.batch import decode
+from core.store import connections, doubts, runs
+from core.store.tables import batch_members, batches
 from tests.core.crashing import crash, job
 from tests.core.harness import OTHER_LIST, Member, RunStatus, people, syncing
 
@@ -26,6 +29,8 @@ ONE, OTHER = (
     for kinds, quick in ((("sqlite", "postgresql"), (16,)), (("postgresql", "sqlite"), (19,)))
 )
 
+# While the additions of the second sync are sent.
+AT_ADDITIONS = 35
 MPID = UserIdField.MPID
 FIRST = [Member(n) for n in range(1, 6)] + people(range(10, 20))
 # 1 and 2 get an address (renames), 10 gets another one, 11 and 12 leave, 30 and 31 join, 32 shares an address with 13.
@@ -91,6 +96,30 @@ async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: in
         assert sync.emails() == expected(SECOND)
 
 
+async def test_late_request_of_a_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sync after a late request of a killed process repairs the list, and the one after that sends nothing."""
+    monkeypatch.setattr(doubts, "ENDED_S", 3600.0)
+    async with syncing(tmp_path) as sync:
+        await sync.mirror(FIRST, user_id=MPID)
+        assert await crash(job(sync, sync.mirror_file(SECOND), MPID), AT_ADDITIONS)
+        await sync.engine.presence.reap_dead_workers()
+        async with sync.engine.database.read() as db:
+            stopped = (await runs.latest(db, 1))[0]
+            query = select(batch_members.c.members).join(batches, batches.c.id == batch_members.c.batch_id)
+            claimed = (await db.execute(query.where(batches.c.doubted_until.is_not(None)))).scalars().all()
+        late = {email for members in claimed for email in decode(members).emails if email}
+        assert late - expected(THIRD)
+        assert (await sync.resume(stopped.id)).run.status is RunStatus.SUCCEEDED
+        await sync.mirror(THIRD, user_id=MPID, approved=True)
+        for email in late:  # as if the kernel had delayed what the process wrote before it was killed
+            await sync.subscribe_by_hand(email)
+        async with sync.engine.database.write() as db:
+            await db.execute(update(batches).where(batches.c.doubted_until.is_not(None)).values(doubted_until=1.0))
+        await sync.mirror(THIRD, user_id=MPID, approved=True)
+        assert sync.emails() == expected(THIRD)
+        assert (await sync.mirror(THIRD, user_id=MPID)).run.requests == 0
+
+
 async def test_a_run_that_is_not_killed(tmp_path: Path, database_url: str) -> None:
     """The process of the other tests makes the list equal to the audience if it is not killed."""
     async with syncing(tmp_path, database_url) as sync:
@@ -132,4 +161,5 @@ async def test_crash_around_a_merge(tmp_path: Path, event: int) -> None:
         assert (outcome.run.status, outcome.counts) == (RunStatus.SUCCEEDED, UNDISTURBED)
         assert sync.emails() == expected(SECOND)
         assert "1@placeholder.email" not in sync.iterable.state.project().people.emails.first
+        assert (await sync.mirror(SECOND, user_id=MPID)).run.requests <= 1  # the request that was in doubt
         assert (await sync.mirror(SECOND, user_id=MPID)).run.requests == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, select, text, update
 
 from core import worker_registry
 from core.errors import SettingsError, StorageError
@@ -20,6 +20,7 @@ from core.lease import LeaseLostError, LeaseTimes, elapsed
 from core.store import lists, runs, workers
 from core.store.database import Database
 from core.store.migrate import migrate
+from core.store.tables import batches
 from core.store.tables import workers as table
 from core.worker_registry import WorkerRegistration
 from tests.core.databases import new_postgresql, without
@@ -289,16 +290,20 @@ async def test_lost_lock_file(database: Database, tmp_path: Path) -> None:
 
 
 async def test_unrecorded_processes_release_their_work(database: Database, tmp_path: Path) -> None:
-    """Runs and list locks of a process that is not recorded are released."""
+    """Runs and list locks of a process that is not recorded are released, and what it had claimed is in doubt."""
     own = WorkerRegistration(database, tmp_path, "me")
     async with own.register():
         mapping = await seeds.add_mapping(database)
         run_id = await seeds.add_run(database, mapping, worker="ghost#1")
         async with database.write() as db:
             assert await lists.acquire(db, mapping.connection_id, mapping.list_id, run_id, "ghost#1")
+            batch = {"run_id": run_id, "phase": 0, "sent_size": 1, "counted_size": 1}
+            await db.execute(insert(batches).values([batch | {"status": "sent"}, batch | {"status": "planned"}]))
         assert await own.reap_dead_workers() == []
         async with database.read() as db:
             run, state = await runs.by_id(db, run_id), await lists.get(db, mapping.connection_id, mapping.list_id)
+            doubted = await db.execute(select(batches.c.status).where(batches.c.doubted_until.is_not(None)))
+            assert doubted.scalars().all() == ["sent"]
         assert run is not None
         assert run.is_orphan
         assert run.worker_id is None
