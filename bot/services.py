@@ -37,10 +37,10 @@ class WakeSignal:
         """Signal that something has changed."""
         self._event.set()
 
-    async def wait(self, engine: Engine, seconds: float, idle_s: float) -> None:
+    async def wait(self, engine: Engine, seconds: float, idle_s: float, seen: int) -> None:
         """Wait for the signal, as `Engine.rest`, and reset it."""
         try:
-            await engine.rest(seconds, idle_s, self._event)
+            await engine.rest(seconds, idle_s, seen, self._event)
         finally:
             self._event.clear()
 

@@ -45,9 +45,11 @@ class LogNotifier:
 
     async def run(self) -> None:
         """Poll until the engine is stopping, and then once more. The state at the start is not logged."""
+        seen = self._engine.database.activity.count
         await self._look(is_logging=False)
         while not self._engine.stopping.is_set():
-            await self._wake.wait(self._engine, LOOK_EVERY_S, IDLE_LOOK_EVERY_S)
+            await self._wake.wait(self._engine, LOOK_EVERY_S, IDLE_LOOK_EVERY_S, seen)
+            seen = self._engine.database.activity.count
             await self._look(is_logging=True)
 
     async def _look(self, *, is_logging: bool) -> None:

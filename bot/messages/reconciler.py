@@ -59,8 +59,10 @@ class MessageReconciler:
         waker = asyncio.create_task(self._wake_when_stopping(), name="wake when stopping")
         try:
             while not stopping.is_set():
+                seen = self._engine.database.activity.count
                 is_shown = await self._reconcile_safely()
-                await self._services.wake.wait(self._engine, self._limits.look, self._idle_look(is_shown=is_shown))
+                idle_s = self._idle_look(is_shown=is_shown)
+                await self._services.wake.wait(self._engine, self._limits.look, idle_s, seen)
                 if not stopping.is_set():
                     await asyncio.sleep(self._limits.least_look)  # collects changes that belong together
             await self._finish()

@@ -64,6 +64,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Send what is due until the engine is stopping, and wait for the attempts in progress."""
         while not self._engine.stopping.is_set():
+            seen = self._engine.database.activity.count
             try:
                 await self.start_due()
             except DATABASE_FAULTS:
@@ -72,7 +73,7 @@ class Dispatcher:
                 logger.exception("could not send deliveries")
             # a failed attempt is soon repeated
             idle_s = IDLE_INTERVAL_S if time.monotonic() > self._repeats_at else POLL_INTERVAL_S
-            await self._engine.rest(POLL_INTERVAL_S, idle_s, self._engine.stopping)
+            await self._engine.rest(POLL_INTERVAL_S, idle_s, seen, self._engine.stopping)
         await self.finish()
 
     async def start_due(self) -> int:

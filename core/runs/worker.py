@@ -105,6 +105,7 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
     rescued_at = searched_at = cleaned_at = due_at = thawed_at = -math.inf
     while not engine.stopping.is_set():
         engine.queued.clear()
+        seen = engine.database.activity.count
         claimed: list[str] = []
         try:
             if time.monotonic() - rescued_at >= RESCUE_INTERVAL_S:
@@ -137,7 +138,7 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
             task.add_done_callback(lambda _: engine.due.set())  # its source may have another file
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another run
         wakers = [engine.stopping, engine.queued, *([] if due_work is None else [engine.due])]
-        await engine.rest(POLL_INTERVAL_S, RESCUE_INTERVAL_S, *wakers)
+        await engine.rest(POLL_INTERVAL_S, RESCUE_INTERVAL_S, seen, *wakers)
     if due_work is not None:
         await due_work.finish()
     await asyncio.gather(*tasks)

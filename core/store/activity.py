@@ -27,6 +27,8 @@ class Activity:
         self.is_told = False
         #: Set by a commit of this process, for whoever announces it.
         self.own = asyncio.Event()
+        #: How many commits were noted. A loop compares it with what it was before it looked.
+        self.count = 0
         self._noted_at = time.monotonic()
 
     @property
@@ -36,6 +38,7 @@ class Activity:
 
     def note(self) -> None:
         """Note that any process has committed something."""
+        self.count += 1
         self._noted_at = time.monotonic()
 
     def note_own(self) -> None:
