@@ -24,6 +24,7 @@ from core import network
 from core.connections import offboarding
 from core.engine import Engine
 from core.errors import SyncError
+from core.store.database_errors import DATABASE_FAULTS
 
 # How long the start of the process waits for the first connection, in seconds. After that it connects in the
 # background.
@@ -79,6 +80,8 @@ class SlackConnection:
                 await self._look(say)
             except SlackUnreachableError:
                 continue
+            except DATABASE_FAULTS:
+                logger.warning("could not read the workspace from the database", exc_info=True)
         if self._mode is not SlackMode.SOCKET:
             await stopping.wait()
             return
@@ -91,9 +94,9 @@ class SlackConnection:
         identity = await preflight.fetch_bot_identity(self._client)
         if self._mode is SlackMode.SOCKET:
             await preflight.check_app_token(self._client, self._app_token)
+        await offboarding.restore_workspace(self._engine, identity.team_id)
         self._seen = True
         self._home.team_id = identity.team_id
-        await offboarding.restore_workspace(self._engine, identity.team_id)
         how = "Socket Mode" if self._mode is SlackMode.SOCKET else "HTTP mode"
         say(f'Slack: workspace "{identity.team}" as @{identity.user}, {how}.')
         if identity.missing_scopes:

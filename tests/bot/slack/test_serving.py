@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import text
 
 from bot.serve import serving
 from bot.services import Services
@@ -130,6 +131,25 @@ async def test_slack_is_unreachable_at_first(tmp_path: Path, monkeypatch: pytest
             assert (await slack.marketer.command("/iterable-sync help")).ok
 
     assert sum("Retrying every" in line for line in lines) == 1
+
+
+async def test_database_is_away_when_slack_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of the database while the bot connects ends nothing: the bot connects when the database is back."""
+    monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
+    async with local_slack() as slack:
+        slack.faults.add("server_error", "auth.test")
+        async with _serving(_settings(slack, tmp_path), []) as (engine, _):
+            await slack.wait_for(lambda: len(slack.calls("auth.test")) > 1)
+            async with engine.database.write() as db:
+                await db.execute(text("ALTER TABLE connections RENAME TO away"))
+            slack.faults.clear()
+            await slack.wait_for(lambda: "could not read the workspace" in caplog.text)
+            async with engine.database.write() as db:
+                await db.execute(text("ALTER TABLE away RENAME TO connections"))
+            await slack.wait_connected()
+            assert (await slack.marketer.command("/iterable-sync help")).ok
 
 
 async def test_http_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
