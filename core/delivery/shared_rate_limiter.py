@@ -18,11 +18,11 @@ from core.store.permits import Use
 
 # A window is longer than a second by this share. A request may be delayed on its way by as much, compared with the one
 # a window later.
-MARGIN = 0.02
+MARGIN = 0.015
 # If a request leaves more than LATE_S seconds late, the next reservation tells other processes. If it is more than half
 # of the margin, and no request waits for a slot, this process tells them after the answer.
 LATE_S = 0.002
-VERY_LATE_S = 0.01
+VERY_LATE_S = 0.008
 # A slot that was missed by more than this many seconds (the machine was suspended, say) is exchanged for a new one.
 # After MISSES of them the next slot is used however late it is.
 MISSED_S = 0.5
