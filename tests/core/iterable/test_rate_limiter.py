@@ -30,11 +30,11 @@ def unreachable_database(tmp_path: Path) -> Database:
     return Database(f"sqlite:///{tmp_path}/missing/directory")
 
 
-async def test_slots_are_evenly_spaced(database: Database) -> None:
-    """Slots are an interval apart from the first on, without a burst."""
+async def test_slots_have_a_distance(database: Database) -> None:
+    """Slots keep a distance from the first on, without a burst, also if a busy machine makes up for lost time."""
     limiter = SharedRateLimiter(database, "p", 40)
     times = [slots[0].at for slots in await asyncio.gather(*(use(limiter) for _ in range(12)))]
-    assert least_span(times, 1) > 1 / 40
+    assert least_span(times, 1) > LEAST_INTERVAL / 40 - 0.001
 
 
 async def test_slot_is_never_early(database: Database) -> None:
@@ -138,7 +138,7 @@ async def test_no_limit_is_paced_after_throttling(database: Database) -> None:
     times = [slot.at for slot in await use(limiter, 5)]
     assert limiter.is_paced
     assert times[0] >= resumed - 0.001
-    assert least_span(times, 1) >= LEAST_INTERVAL / FALLBACK_RATE
+    assert least_span(times, 1) > LEAST_INTERVAL / FALLBACK_RATE - 0.001
 
 
 async def test_endpoint_has_its_own_rate(database: Database) -> None:
