@@ -38,7 +38,7 @@ class WakeSignal:
         self._event.set()
 
     async def wait(self, engine: Engine, seconds: float, idle_s: float, seen: int) -> None:
-        """Wait for the signal, as `Engine.rest`, and reset it."""
+        """Wait for the signal, or until the engine is stopping, as `Engine.rest`, and reset it."""
         try:
             await engine.rest(seconds, idle_s, seen, self._event)
         finally:

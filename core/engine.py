@@ -109,17 +109,19 @@ class Engine:
         self.field_types: dict[int, KnownFields] = {}
 
     async def rest(self, seconds: float, idle_s: float, seen: int, *events: asyncio.Event) -> None:
-        """Wait until one of these events is set, for so many seconds at most.
+        """Wait until one of these events is set, or the engine is stopping, for so many seconds at most.
 
         While no process commits anything, wait for up to `idle_s` seconds. `seen` is how many commits were noted
         (`database.activity.count`) before the caller looked for work.
         """
+        wakers = (self.stopping, *events)
         rested = 0.0
         while rested < idle_s:
-            await wait_for_any(min(seconds, idle_s - rested), *events)
+            await wait_for_any(min(seconds, idle_s - rested), *wakers)
             rested += seconds
-            is_quiet = self.database.is_quiet  # which may note a commit
-            if any(event.is_set() for event in events) or not is_quiet or self.database.activity.count != seen:
+            if any(event.is_set() for event in wakers):
+                return
+            if not self.database.is_quiet or self.database.activity.count != seen:
                 return
 
     async def close(self) -> None:

@@ -93,7 +93,7 @@ class _Worker:
             await wait_for_any(LEAST_LOOK_S, stopping)
             wait = min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S
             most = min(IDLE_INTERVAL_S, WATCH_INTERVAL_S) if is_idle else wait
-            await self._engine.rest(wait, most, seen, stopping, self._engine.live_work)
+            await self._engine.rest(wait, most, seen, self._engine.live_work)
         others = list(self._others)
         for task in others:  # they may wait for Iterable's limits for minutes
             task.cancel()

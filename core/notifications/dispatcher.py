@@ -73,7 +73,7 @@ class Dispatcher:
                 logger.exception("could not send deliveries")
             # a failed attempt is soon repeated
             idle_s = IDLE_INTERVAL_S if time.monotonic() > self._repeats_at else POLL_INTERVAL_S
-            await self._engine.rest(POLL_INTERVAL_S, idle_s, seen, self._engine.stopping)
+            await self._engine.rest(POLL_INTERVAL_S, idle_s, seen)
         await self.finish()
 
     async def start_due(self) -> int:

@@ -137,7 +137,7 @@ async def _work(engine: Engine, due_work: DueWork | None) -> None:
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda _: engine.due.set())  # its source may have another file
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another run
-        wakers = [engine.stopping, engine.queued, *([] if due_work is None else [engine.due])]
+        wakers = [engine.queued] if due_work is None else [engine.queued, engine.due]
         await engine.rest(POLL_INTERVAL_S, RESCUE_INTERVAL_S, seen, *wakers)
     if due_work is not None:
         await due_work.finish()

@@ -68,7 +68,7 @@ async def test_loops_rest_until_a_process_commits(tmp_path: Path, database_url: 
     async with process(tmp_path, database_url, "other") as other, process(tmp_path, database_url, "one") as one:
         for writer in (one, other):
             await until_quiet(one.database, clock)
-            resting = asyncio.create_task(one.rest(LOOK_S, LONG_S, one.database.activity.count, one.stopping))
+            resting = asyncio.create_task(one.rest(LOOK_S, LONG_S, one.database.activity.count))
             async with one.database.write(is_news=False) as db:
                 await idempotency_keys.drop_old(db)
             await asyncio.sleep(10 * LOOK_S)
@@ -86,15 +86,16 @@ async def test_commit_during_a_look_ends_the_next_rest(tmp_path: Path, database_
         await add_connection(one.database, one.presence.id)
         clock.at += activity.STAYS_S
         async with asyncio.timeout(30):
-            await one.rest(LOOK_S, LONG_S, seen, one.stopping)
+            await one.rest(LOOK_S, LONG_S, seen)
 
 
-async def test_rest_ends_with_an_event(tmp_path: Path, database_url: str, clock: Clock) -> None:
-    """An event ends a rest, whatever is committed."""
+@pytest.mark.parametrize("event", ["queued", "stopping"])
+async def test_rest_ends_with_an_event(tmp_path: Path, database_url: str, clock: Clock, event: str) -> None:
+    """An event ends a rest, whatever is committed, and so does the end of the process."""
     async with process(tmp_path, database_url, "one") as one:
         await until_quiet(one.database, clock)
         resting = asyncio.create_task(one.rest(LONG_S, LONG_S, one.database.activity.count, one.queued))
-        one.queued.set()
+        getattr(one, event).set()
         async with asyncio.timeout(30):
             await resting
 
