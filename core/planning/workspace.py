@@ -66,30 +66,33 @@ async def workspace(
             f"The data directory can't be written ({error.strerror}). Make it writable, free some space, or set "
             "ITERABLE_SYNC_DATA_DIR."
         ) from error
-    con = await asyncio.to_thread(
-        duckdb.connect,
-        # In a file, from which a table can be read again. One in memory is written to disk each time it leaves memory,
-        # and a part of each column can't leave. (In a path, DuckDB takes a question mark for the end of a name.)
-        ":memory:" if is_pattern(directory) else str(directory / "workspace.duckdb"),
-        config={
-            "memory_limit": f"{memory_mb}MB",
-            "threads": 1 if small else THREADS,
-            "force_compression": "uncompressed",  # to choose another one costs more than everything else
-            "fsync_mode": "NONE",  # no one reads the file after a crash
-            # it builds filters from the keys of a join; here most rows match, and each filter costs milliseconds
-            "disabled_optimizers": "join_filter_pushdown",
-            "temp_directory": str(directory / "spill"),
-            # extensions would be downloaded
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
     try:
-        _lock(con, directory, reads)
-        yield con
+        con = await asyncio.to_thread(
+            duckdb.connect,
+            # In a file, from which a table can be read again. One in memory is written to disk each time it leaves
+            # memory, and a part of each column can't leave. (In a path, DuckDB takes a question mark for the end of a
+            # name.)
+            ":memory:" if is_pattern(directory) else str(directory / "workspace.duckdb"),
+            config={
+                "memory_limit": f"{memory_mb}MB",
+                "threads": 1 if small else THREADS,
+                "force_compression": "uncompressed",  # to choose another one costs more than everything else
+                "fsync_mode": "NONE",  # no one reads the file after a crash
+                # it builds filters from the keys of a join; here most rows match, and each filter costs milliseconds
+                "disabled_optimizers": "join_filter_pushdown",
+                "temp_directory": str(directory / "spill"),
+                # extensions would be downloaded
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        try:
+            _lock(con, directory, reads)
+            yield con
+        finally:
+            con.interrupt()
+            await asyncio.to_thread(con.close)
     finally:
-        con.interrupt()
-        await asyncio.to_thread(con.close)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
