@@ -50,11 +50,15 @@ def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
 
 @contextmanager
 def noted_statements(database: Database, *, with_heartbeats: bool = False) -> Iterator[list[str]]:
-    """Yield the list of the statements that are executed during the block."""
+    """Yield the list of the statements that are executed during the block.
+
+    Heartbeats, and notifications of other processes, go by their own time. They are noted only `with_heartbeats`.
+    """
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
+        if with_heartbeats or "pg_notify" not in statement:
+            statements.append(statement)
 
     engines = [database.engine, *([database._own] if with_heartbeats and database._own is not None else [])]
     for engine in engines:

@@ -152,6 +152,7 @@ async def automated(
         monkeypatch.setattr(time, "time", clock)
         monkeypatch.setattr(stored_clock, "now", clock.now)
         monkeypatch.setattr(stored_clock, "expression", clock.expression)
+        monkeypatch.setattr(stored_clock, "at_start", clock.expression)
         moved = bindparam("moved_time", callable_=clock, type_=Float)
         monkeypatch.setattr(stored_clock, "SERVER_TIME", moved)
         folder = directory / "exports"
