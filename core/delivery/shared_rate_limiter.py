@@ -144,7 +144,7 @@ class SharedRateLimiter:
         async with self._database.write() as connection:
             if math.isinf(self._clock.zero) and not self._database.is_sqlite:
                 for _ in range(CLOCK_READS):
-                    self._compare_clocks(await clock.now(connection))
+                    self._compare_clocks(await clock.now(connection), time.monotonic())
             reservation = await rate_limits.reserve(
                 connection,
                 self._project,
@@ -153,16 +153,16 @@ class SharedRateLimiter:
                 count=count,
                 late=[Use(slot.permit, slot.left_at - self._clock.zero) for slot in late],
             )
-            self._compare_clocks(reservation.now)
+            self._compare_clocks(reservation.now, reservation.monotonic)
         self._late = self._late[len(late) :]
         self._reserved.extend(Slot(self._clock.zero + each.at, each.permit) for each in reservation.slots)
 
-    def _compare_clocks(self, now: float) -> None:
-        """Compute what `time.monotonic` shows when the database's clock shows 0. It has just shown `now`."""
-        if self._database.is_sqlite:  # its clock is this machine's
-            self._clock.zero = time.monotonic() - time.time()
+    def _compare_clocks(self, now: float, monotonic: float) -> None:
+        """Compute what `time.monotonic` shows when the database's clock shows 0, from what both have just shown."""
+        if self._database.is_sqlite:  # its clock is this machine's, and no answer takes time
+            self._clock.zero = monotonic - now
         else:
-            self._clock.compare(now, time.monotonic())
+            self._clock.compare(now, monotonic)
 
     async def _throttle(self, pause: float) -> None:
         async with self._database.write() as connection:

@@ -36,10 +36,11 @@ HORIZON_S = 900.0
 
 
 class Reservation(NamedTuple):
-    """The slots of the next requests, and when they were reserved."""
+    """The slots of the next requests, when they were reserved, and what `time.monotonic` showed then."""
 
     slots: list[Use]
     now: float
+    monotonic: float
 
 
 async def reserve(
@@ -66,7 +67,7 @@ async def reserve(
     slots = permits.take(count, max(stored.now, resumes_at), since=resumes_at)
     # a time of a 429 in the future would delay the recovery
     await _change(connection, project, used_at=permits.to_json(), throttled_at=stored.throttled_at)
-    return Reservation(slots, stored.now)
+    return Reservation(slots, stored.now, stored.monotonic)
 
 
 async def slow_down(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
@@ -104,6 +105,7 @@ class _Stored(NamedTuple):
     slowdown: float
     throttled_at: float | None
     now: float
+    monotonic: float
 
 
 async def _read(connection: AsyncConnection, project: str, now: float | None) -> _Stored:
@@ -115,11 +117,12 @@ async def _read(connection: AsyncConnection, project: str, now: float | None) ->
     if row is None:
         await connection.execute(_CREATE, of_project)
         row = (await connection.execute(query, of_project)).one()
+    monotonic = time.monotonic()
     if now is None:
         now = time.time() if is_sqlite else float(row.now)
     throttled_at = None if row.throttled_at is None else min(row.throttled_at, now)
     slowdown = slowdown_left(row.slowdown, throttled_at, now)
-    return _Stored(row.used_at, row.resumes_at, slowdown, throttled_at, now)
+    return _Stored(row.used_at, row.resumes_at, slowdown, throttled_at, now, monotonic)
 
 
 async def _change(connection: AsyncConnection, project: str, **values: Any) -> None:
