@@ -8,10 +8,11 @@ from bot.features.home import publisher
 from bot.features.status.phrases import live_line
 from core.iterable import InvalidApiKeyError
 from core.models.run import RunRequest
+from core.runs import commands
 from core.store import alerts, mappings
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST
-from tests.bot.slack.harness import MAYA, TEAM, Workspace, audience, workspace
+from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, queue_run, until
 
 
@@ -60,7 +61,7 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         first, second = await bot.mapping(connection), await bot.mapping(connection, "Lapsed", list_id=1002)
         (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
         request = RunRequest(path=str(tmp_path / "audience.csv"))
-        run_id = await queue_run(bot.engine, connection, first, request, started_by=MAYA)
+        run_id = await commands.start(bot.engine, first, request, by=MAYA, channel=MARKETING, team_id=TEAM)
         failed = await queue_run(
             bot.engine, connection, second, RunRequest(path=str(tmp_path / "none.csv")), started_by=MAYA
         )
