@@ -56,7 +56,6 @@ class MessageReconciler:
     async def run(self) -> None:
         """Reconcile until the engine is stopping, then show the last state."""
         stopping = self._engine.stopping
-        waker = asyncio.create_task(self._wake_when_stopping(), name="wake when stopping")
         try:
             while not stopping.is_set():
                 seen = self._engine.database.activity.count
@@ -67,7 +66,6 @@ class MessageReconciler:
                     await asyncio.sleep(self._limits.least_look)  # collects changes that belong together
             await self._finish()
         finally:
-            waker.cancel()
             await self._close()
 
     def _idle_look(self, *, is_shown: bool) -> float:
@@ -187,10 +185,6 @@ class MessageReconciler:
         await to_the_end(write())
 
     # -- stopping ---------------------------------------------------------------------------------
-
-    async def _wake_when_stopping(self) -> None:
-        await self._engine.stopping.wait()
-        self._services.wake()
 
     async def _finish(self) -> None:
         """Show the last state, as far as Slack takes it in time. Runs of this process get time to stop before that."""

@@ -8,10 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store import clock
 from core.store.mappings import MappingStatus
 from core.store.rate_limits import slowdown_left
-from core.store.run_totals import RunTotals
+from core.store.run_totals import OUTCOMES, RunTotals
 from core.store.tables import connections, inbox, mappings, rate_limits
-
-_OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ async def read(db: AsyncConnection, of_runs: RunTotals) -> Metrics:
     waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(
         runs=of_runs.by_status,
-        members={name: totals[name] for name in _OUTCOMES},
+        members={name: totals[name] for name in OUTCOMES},
         requests={
             "answered": totals["requests"] - totals["retries"] - totals["throttled"],
             "retried": totals["retries"],

@@ -8,20 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import deleted_runs, runs
 
-_COUNTED = [
-    runs.c[name]
-    for name in (
-        "added",
-        "updated",
-        "removed",
-        "unchanged",
-        "duplicates",
-        "rejected",
-        "requests",
-        "retries",
-        "throttled",
-    )
-]
+#: The outcomes of members, as runs count them.
+OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
+_COUNTED = [runs.c[name] for name in (*OUTCOMES, "requests", "retries", "throttled")]
 _SUMS = select(*(func.coalesce(func.sum(column), 0).label(column.key) for column in _COUNTED))
 _ADD_NAME = text("INSERT INTO deleted_runs (name, number) VALUES (:its_name, 0) ON CONFLICT (name) DO NOTHING")
 _ADD = text("UPDATE deleted_runs SET number = number + :more WHERE name = :its_name")

@@ -318,9 +318,9 @@ async def test_thousands_of_plain_members_need_no_workspace(tmp_path: Path) -> N
     ledger: dict[tuple[bool, str], LedgerRow] = {
         (each % 2 > 0, str(each)): (f"p{each // 2}@example.com", f"c{each}", True) for each in members
     }
-    nobody: frozenset[str] = frozenset()
+    none: frozenset[str] = frozenset()
     settings_ = (UserIdField.CUSTOMER_ID, ProjectType.HYBRID, SyncMode.DELTA, RemovalPolicy.REMOVE)
-    plain = Situation(changes, ledger, *settings_, nobody, nobody, nobody, False, {}, None, is_quoted=False)
+    plain = Situation(changes, ledger, *settings_, none, none, none, False, {}, None, is_quoted=False)
     database = Database(new_sqlite(tmp_path / "data"))
     try:
         planner = Planner(database, tmp_path)

@@ -100,8 +100,8 @@ async def test_rest_ends_with_an_event(tmp_path: Path, database_url: str, clock:
             await resting
 
 
-async def test_nobody_rests_who_is_not_told(postgresql_server: str, clock: Clock) -> None:
-    """A process that is not notified, because a pooler is in between, does not rely on silence."""
+async def test_process_without_notifications_does_not_rest(postgresql_server: str, clock: Clock) -> None:
+    """Behind a pooler, a process gets no notifications. So it never takes the database for quiet."""
     database = Database(postgresql_server)
     clock.at += activity.STAYS_S
     assert not database.is_quiet
