@@ -142,7 +142,7 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
             figures.samples.append(processes[0].sample(processes))
             figures.records = storage.records()
             figures.judge_growth()
-            if errors := unexpected({each.data_dir for each in processes}, figures.outages):
+            if errors := unexpected(processes, figures.outages):
                 figures.wrong.append(f"{errors} unexpected errors, in error.log")
             expected = {
                 SHARED: files[0].emails | files[1].emails,

@@ -22,8 +22,6 @@ SAMPLE_EVERY_S = 60.0
 SUPERVISE_EVERY_S = 1.0
 # How often a process is asked whether it is ready, in seconds.
 LOOK_EVERY_S = 0.1
-# A process that was started less than so many seconds ago may not have opened the database yet.
-STARTING_S = 30.0
 # The longest time for all processes to become ready, in seconds.
 PATIENCE_S = 300.0
 
@@ -75,8 +73,7 @@ class Disturbances:
         """Stop the database's server at its interval, and measure how soon all processes are ready again."""
         while await self._wait(OUTAGE_EVERY_S):
             for process in self._processes:
-                if time.monotonic() - process.started_at < STARTING_S:
-                    process.may_end = True
+                process.may_end = process.may_end or not process.was_ready
             stopped_at = time.time()
             await asyncio.to_thread(storage.stop)
             await asyncio.sleep(OUTAGE_S)
@@ -94,8 +91,9 @@ class Disturbances:
                 if process.may_end:
                     self._figures.restarts += 1
                 else:
-                    self._figures.wrong.append("a process ended by itself")
-                    print(self._figures.wrong[-1], flush=True)
+                    last = (process.log.splitlines() or ["without a line"])[-1]
+                    self._figures.wrong.append(f"a process ended by itself, and its log ends: {last}")
+                    print(time.ctime(), self._figures.wrong[-1], flush=True)
                 process.start()
 
     async def _wait(self, seconds: float) -> bool:

@@ -1,6 +1,5 @@
 """A process of the soak: `iterable-sync serve`, which can be killed, paused and restarted."""
 
-import math
 import os
 import re
 import signal
@@ -18,7 +17,7 @@ from tests.campaigns.soak.storage import Storage
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-for-the-whole-soak"
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\S+", re.M)
-# Connections may be broken for so many seconds after the database is back.
+# Connections may be broken for so many seconds after the database is back, or the process was paused.
 SETTLING_S = 30.0
 
 
@@ -42,9 +41,11 @@ class Serve:
         self.is_paused = False
         #: Whether the process may end by itself: it was started without a database, or paused until it counted as dead.
         self.may_end = False
-        self.started_at = -math.inf
+        #: When the process continued after each pause (Unix time).
+        self.woken_at: list[float] = []
         self._storage = storage
         self._log = data_dir.parent / f"serve-{port}.log"
+        self._log_begins_at = 0
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SLACK_", "ITERABLE_"))},
             "ITERABLE_SYNC_ITERABLE_URL": iterable_url,
@@ -62,7 +63,7 @@ class Serve:
     def start(self) -> None:
         """Start the process."""
         self.is_paused, self.may_end = False, self._storage.is_away
-        self.started_at = time.monotonic()
+        self._log_begins_at = self._log.stat().st_size if self._log.exists() else 0
         command = [sys.executable, "-m", "tests.campaigns.hurried", "serve"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
@@ -78,6 +79,16 @@ class Serve:
         """Whether the process ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
+    @property
+    def log(self) -> str:
+        """What the process has logged since its last start."""
+        return self._log.read_bytes()[self._log_begins_at :].decode()
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether the process has been ready since its last start, so it has opened the database."""
+        return "\nReady." in self.log
+
     def pause(self) -> None:
         """Pause the process (SIGSTOP), whatever it is doing."""
         assert self._process is not None
@@ -88,6 +99,7 @@ class Serve:
         """Let the process continue, as if no time had passed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+        self.woken_at.append(time.time())
         self.is_paused = False
 
     def sample(self, all_processes: list["Serve"]) -> Sample:
@@ -100,16 +112,21 @@ class Serve:
         return Sample(memory / 1024, files, sizes.parts, sizes.history)
 
 
-def unexpected(data_dirs: set[Path], outages: Sequence[tuple[float, float]]) -> int:
-    """The number of errors in the two log files for them, except those while the database was away.
+def unexpected(processes: Sequence[Serve], outages: Sequence[tuple[float, float]]) -> int:
+    """The number of errors in the log files for them, except those while the database was away or after a pause.
 
-    `outages` are times of beginning and end, in Unix time. Each error begins with its time.
+    The database ends the sessions of a process that is paused within a transaction. `outages` are times of beginning
+    and end, in Unix time. Each error begins with its time.
     """
-    logs = [each / name for each in data_dirs for name in ("error.log", "error.log.1")]
-    times = [
-        datetime.fromisoformat(text).timestamp()
-        for each in logs
-        if each.exists()
-        for text in _TIME.findall(each.read_text(encoding="utf-8"))
-    ]
-    return sum(not any(began - 1.0 <= at <= ended + SETTLING_S for began, ended in outages) for at in times)
+    errors = 0
+    for data_dir in {each.data_dir for each in processes}:
+        woken_at = [at for each in processes if each.data_dir == data_dir for at in each.woken_at]
+        periods = [*outages, *((at, at) for at in woken_at)]
+        logs = [path for name in ("error.log", "error.log.1") if (path := data_dir / name).exists()]
+        times = [
+            datetime.fromisoformat(text) for each in logs for text in _TIME.findall(each.read_text(encoding="utf-8"))
+        ]
+        errors += sum(
+            not any(began - 1.0 <= at.timestamp() <= ended + SETTLING_S for began, ended in periods) for at in times
+        )
+    return errors
