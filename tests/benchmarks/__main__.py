@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -117,27 +118,29 @@ def cost(bench: Bench) -> None:
 
 
 def small(bench: Bench) -> None:
-    """The CPU of a small run in a process that is open already."""
-    for members, target in SMALL_TARGETS.items():
-        file, data_dir = str(bench.audience(members)), bench.data_dir(f"small-{members}")
-        figures = bench.measure("small", "--file", file, "--data-dir", data_dir, "--turns", str(SMALL_RUNS))
-        measured = f"{figures['least_s'] * 1000:.0f} ms ({figures['median_s'] * 1000:.0f})"
-        _print_figure(f"CPU of a run of {members:,}, the least of {SMALL_RUNS} (median)", measured, target)
+    """The CPU of a small run in a process that is open already, without PostgreSQL's."""
+    for kind, members in itertools.product(("SQLite", "PostgreSQL"), SMALL_TARGETS):
+        label = f"{kind}: CPU of a run of {members:,}"
+        options = ["--file", str(bench.audience(members)), "--turns", str(SMALL_RUNS)]
+        _print_cpu(bench, "small", kind, label, SMALL_TARGETS[members], options)
 
 
 def rounds(bench: Bench) -> None:
     """The CPU of a delivery of live changes in a process that is open already, without PostgreSQL's."""
-    with postgresql() as server:
-        for kind in ("SQLite", "PostgreSQL"):
-            for audiences, changes in ROUNDS:
-                options = ["--audiences", str(audiences), "--members", str(changes), "--turns", str(SMALL_RUNS)]
-                options += ["--database-url", new_database(server)] if kind == "PostgreSQL" else []
-                figures = bench.measure(
-                    "live", "--data-dir", bench.data_dir(f"rounds-{kind}-{audiences}-{changes}"), *options
-                )
-                measured = f"{figures['least_s'] * 1000:.1f} ms ({figures['median_s'] * 1000:.1f})"
-                label = f"{kind}: CPU of {changes} changes to each of {audiences}"
-                _print_figure(label, measured, "<= 30 ms")
+    for kind, (audiences, changes) in itertools.product(("SQLite", "PostgreSQL"), ROUNDS):
+        label = f"{kind}: CPU of {changes} changes to each of {audiences}"
+        options = ["--audiences", str(audiences), "--members", str(changes), "--turns", str(SMALL_RUNS)]
+        _print_cpu(bench, "live", kind, label, "<= 30 ms", options)
+
+
+def _print_cpu(bench: Bench, name: str, kind: str, label: str, target: str, options: list[str]) -> None:
+    """Measure on a new database of this kind, and print the least and the median."""
+    with postgresql() if kind == "PostgreSQL" else contextlib.nullcontext() as server:
+        database = ["--database-url", new_database(server)] if server else []
+        data_dir = bench.data_dir(label.translate(str.maketrans(" :,", "---")))
+        figures = bench.measure(name, "--data-dir", data_dir, *options, *database)
+        measured = f"{figures['least_s'] * 1000:.1f} ms ({figures['median_s'] * 1000:.1f})"
+        _print_figure(f"{label}, the least of {SMALL_RUNS} (median)", measured, target)
 
 
 def addresses(bench: Bench) -> None:

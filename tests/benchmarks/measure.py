@@ -163,7 +163,9 @@ def main() -> None:
         figures = read(arguments.file)
     elif arguments.what == "small":
         figures = asyncio.run(
-            small_runs.measure(arguments.url, arguments.file, arguments.data_dir, runs=arguments.turns)
+            small_runs.measure(
+                arguments.url, arguments.file, arguments.data_dir, arguments.database_url, runs=arguments.turns
+            )
         )
     elif arguments.what == "live":
         figures = asyncio.run(

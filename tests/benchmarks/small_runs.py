@@ -21,15 +21,17 @@ from sandbox.iterable import DEFAULT_KEY
 WARM_UP = 3
 
 
-async def measure(url: str, file: str, data_dir: str, *, runs: int) -> dict[str, float]:
+async def measure(url: str, file: str, data_dir: str, database_url: str, *, runs: int) -> dict[str, float]:
     """Sync an audience for the first time, to so many new lists of the local Iterable at `url`.
 
-    Returns the least and the median CPU of a run in this process (seconds), from its claim to its recorded end.
+    Without `database_url`, the database is SQLite's. Returns the least and the median CPU of a run in this process
+    (seconds), from its claim to its recorded end.
     """
     settings = Settings(
         ITERABLE_API_KEY=SecretStr(DEFAULT_KEY),
         iterable_url=url,
         data_dir=Path(data_dir),
+        database_url=SecretStr(database_url) if database_url else None,
         _env_file=None,  # type: ignore[call-arg]
     )
     async with open_engine(settings, "benchmark") as engine:
