@@ -79,7 +79,7 @@ async def load_applied_changes(con: Workspace, database: Database, undone: str) 
         after = sent[-1][0]
     if not after:
         raise InputError(NOT_KEPT.format(undone))
-    async with database.read() as db:
+    async with database.read_rows() as db:
         async for member_keys in rejections.profiles_of(db, undone, REJECTIONS_A_READ):
             await run(con, insert, con, "rejected_by_undone_run", [(key,) for key in member_keys])
 

@@ -136,7 +136,7 @@ async def load_digests(con: Workspace, database: Database, mapping_id: int, *, o
         keys = f"SELECT member_key FROM ledger WHERE mapping_id = {mapping_id:d} LIMIT {MOST_LOOKED_UP + 1}"
         known = [key for (key,) in con.execute(keys).fetchall()]
         profiles = known if len(known) <= MOST_LOOKED_UP else None
-    async with database.read() as db:
+    async with database.read_rows() as db:
         async for rows in ledger.field_digests(db, mapping_id, _CHUNK, profiles):
             await run(con, insert, con, "ledger_digests", [tuple(row) for row in rows])
 

@@ -60,7 +60,7 @@ async def load_exclusions(
         await run(con, con.execute, _FROM_FILE, {"with_customer_ids": field is UserIdField.CUSTOMER_ID})
         con.execute("DROP TABLE source")
     if exclusions.mapping_ids:
-        async with database.read() as db:
+        async with database.read_rows() as db:
             async for rows in ledger.rows_of(db, exclusions.mapping_ids, LEDGER_CHUNK):
                 people = [row[1:4] for row in rows if not row[1].startswith(FORMER_IDENTITY_PREFIX)]
                 await run(con, insert, con, "excluded_people", people)

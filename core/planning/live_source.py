@@ -91,7 +91,7 @@ async def load_newer_changes(
     """
     con.execute(create("newer_changes"))
     if is_live:
-        async with database.read() as db:
+        async with database.read_rows() as db:
             async for rows in inbox.newer(db, mapping_id, since_ms, _CHUNK):
                 await run(con, insert, con, "newer_changes", [(*row, False, None) for row in rows])
 

@@ -52,7 +52,7 @@ async def plan_small_file(
     kept = without_erased(rows, erased)
     members = map_few(kept, field, project_type, with_removals=mode is SyncMode.DELTA)
     last_known: dict[str, str] = {}
-    async with database.read() as db:
+    async with database.read_rows() as db:
         if project_type is ProjectType.EMAIL and (keys := members.without_email):  # in others a user id is precise
             last_known = dict(await last_known_emails.find(db, mapping_id, keys))
         if mode is SyncMode.MIRROR:

@@ -149,7 +149,7 @@ async def run(con: Workspace, work: Callable[P, T], *args: P.args, **named: P.kw
 async def load_ledger(con: Workspace, database: Database, mapping_ids: Sequence[int]) -> None:
     """Copy the ledger of these mappings into the table `ledger`."""
     con.execute(create("ledger"))
-    async with database.read() as db:
+    async with database.read_rows() as db:
         if isinstance(con, SmallWorkspace):
             async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
                 insert(con, "ledger", rows)

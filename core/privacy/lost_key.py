@@ -32,7 +32,7 @@ class LostSecrets:
 
 async def find_lost(engine: Engine, more: Sequence[Column[Any]] = ()) -> LostSecrets:
     """Return what can't be decrypted. `more` are columns with encrypted text in other tables. Nothing is changed."""
-    async with engine.database.read() as db:
+    async with engine.database.read_rows() as db:
         return (await _find(db, engine, more))[0]
 
 

@@ -26,6 +26,6 @@ async def lift_suppression(engine: Engine, run: Run, rejected_by: str) -> None:
 
 async def _rejected_permanently(engine: Engine, run_id: str) -> list[list[Rejection]]:
     """Return the rejections of a run for forgotten people, which are permanent, in chunks."""
-    async with engine.database.read() as db:
+    async with engine.database.read_rows() as db:
         rejected = [rejection async for rejection in rejections.of_run(db, run_id, FailureReason.FORGOTTEN)]
     return [rejected[start : start + CHUNK_SIZE] for start in range(0, len(rejected), CHUNK_SIZE)]

@@ -68,7 +68,7 @@ async def write_rejections(engine: Engine, run: Run, path: Path, write: Writer) 
         def append(page: Sequence[Rejection]) -> int:
             return file.write(_rejections(run, page, write))
 
-        async with engine.database.read() as db:
+        async with engine.database.read_rows() as db:
             async for page in rejections.pages_of(db, run.id, REJECTIONS_A_GROUP):
                 count += await asyncio.to_thread(append, page)
     return count
@@ -141,7 +141,7 @@ async def _rejected(engine: Engine, run_id: str) -> list[_Reasons]:
     """
     pages = []
     of_iterable = [reason.value for reason in FailureReason]
-    async with engine.database.read() as db:
+    async with engine.database.read_rows() as db:
         async for rows in rejections.with_reasons(db, run_id, of_iterable, ROWS_A_GROUP):
             reasons = pa.array([reason for _, reason in rows], pa.string()).dictionary_encode()
             pages.append(_Reasons(pa.array([key for key, _ in rows], pa.string()), reasons))

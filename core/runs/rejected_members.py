@@ -27,7 +27,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
     run_id = address.removeprefix(f"{REJECTED_SCHEME}:")
     path = directory / f"rejected-{run_id}.csv"
     run = await require_run(engine, run_id)
-    async with engine.database.read() as db, engine.database.read() as lookup_db:
+    async with engine.database.read_rows() as db, engine.database.read() as lookup_db:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("mpid", "email", "customer_id"))

@@ -118,7 +118,7 @@ async def _touch(database: Database, mapping_ids: Sequence[int], generator: rand
 
 async def _read(database: Database, mapping_id: int) -> tuple[float, int]:
     began = time.monotonic()
-    async with database.read() as db:
+    async with database.read_rows() as db:
         size = sum([len(piece) async for piece in lines_of(db, mapping_id, LINES)])
     return time.monotonic() - began, size
 

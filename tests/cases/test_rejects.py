@@ -16,7 +16,7 @@ async def test_rejects_go_through_a_spreadsheet_and_back(tmp_path: Path, sync: S
     path = tmp_path / "people.csv"
     path.write_text(f"mpid,email,customer_id\n{MPID},-josé,1234567890123456789\n-{MPID},ann@@example.com,00123\n")
     outcome = await sync.run(path)
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         await write(tmp_path / "rejects.csv", rejections.of_run(db, outcome.run.id))
 
     content = (tmp_path / "rejects.csv").read_bytes()

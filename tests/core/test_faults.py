@@ -186,7 +186,7 @@ async def test_bad_members_are_found_among_the_others(sync: Sync) -> None:
     outcome = await sync.mirror([*people(range(10, 80)), *bad])
     assert outcome.counts == {"members": 73, "added": 70, "rejected": 3}
     assert outcome.rejected == {"iterable_invalid_data": 3}
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         named = {rejection.member_key async for rejection in rejections.of_run(db, outcome.run.id)}
     assert named == {"3", "4", "90"}
     assert sync.emails() == addresses(range(10, 80))
@@ -283,7 +283,7 @@ async def test_unattributed_failures(sync: Sync) -> None:
         outcome = await sync.mirror([*people(range(10)), nameless])
         assert outcome.counts == {"members": 11, "added": 10, "rejected": 1}
         assert outcome.rejected == {"iterable_unattributed": 1}
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         assert [rejection.member_key async for rejection in rejections.of_run(db, outcome.run.id)] == [None]
     sync.iterable.faults.set([])
     corrected = [*people(range(10)), person(99)]

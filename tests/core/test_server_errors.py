@@ -41,7 +41,7 @@ async def test_one_member_of_the_only_batch(sync: Sync, place: int) -> None:
     assert outcome.rejected == {"iterable_error": 1}
     assert outcome.counts == {"members": 20, "added": 19, "rejected": 1}
     assert sync.emails() == {f"p{n}@example.com" for n in range(20) if n != place}
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         rejected = [each async for each in rejections.of_run(db, outcome.run.id)]
     assert [(each.email, each.words) for each in rejected] == [
         (crashing_address(place), "An error has occurred: failed to create user ...")
@@ -98,7 +98,7 @@ async def test_rename_of_one_placeholder(sync: Sync) -> None:
     assert outcome.counts == {"members": 4, "updated": 2, "unchanged": 1, "rejected": 1}
     placeholders = {"2@placeholder.email", "4@placeholder.email"}
     assert sync.emails() == {"p1@example.com", "p3@example.com", *placeholders}
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         rejected = [each async for each in rejections.of_run(db, outcome.run.id)]
     assert [(each.email, each.words) for each in rejected] == [(crashing_address(2), "An error has occurred: ...")]
     after[1] = Member(2, "p2@example.com")

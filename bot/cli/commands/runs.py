@@ -272,7 +272,7 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
         if csv is not None and by_reason:
             members = sum(by_reason.values())
             await record_rejections_taken(engine, run_id, members, by=COMMAND_LINE, team_id=None)
-            async with engine.database.read() as db:
+            async with engine.database.read_rows() as db:
                 await write(csv, rejections.of_run(db, run_id))
     terminal = session.terminal
     if not by_reason and run.counters.rejected:

@@ -138,7 +138,7 @@ async def _written(engine: Engine, run_id: str) -> AsyncIterator[tuple[BinaryIO,
         rows = csv.writer(text, quoting=csv.QUOTE_ALL)
         rows.writerow(CSV_HEADER)
         chunk: list[Rejection] = []
-        async with engine.database.read() as db:
+        async with engine.database.read_rows() as db:
             async for each in rejections.of_run(db, run_id):
                 chunk.append(each)
                 if len(chunk) == CHUNK_ROWS:

@@ -81,7 +81,7 @@ async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
         for number in range(2, 6):
             await service.mparticle.add(VIPS, person(number), person(-number, email="no address"))
             await service.settled()
-        async with service.engine.database.read() as db:
+        async with service.engine.database.read_rows() as db:
             (run,) = await runs.latest(db, 10)
             rejected = [rejection async for rejection in rejections.of_run(db, run.id)]
         assert run.id == (await service.status()).run_id

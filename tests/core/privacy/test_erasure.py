@@ -81,7 +81,7 @@ async def test_no_table_contains_the_person(tmp_path: Path, database_url: str) -
             assert trace not in data
         for trace in ("p41@example.com", "c43"):
             assert trace in data
-        async with service.engine.database.read() as db:
+        async with service.engine.database.read_rows() as db:
             run_id = (await service.status()).run_id
             assert run_id is not None
             run = await runs.by_id(db, run_id)

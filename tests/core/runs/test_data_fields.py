@@ -283,7 +283,7 @@ async def test_an_erasure_deletes_values_and_digests(sync: Sync) -> None:
     )
     subject = erasure.ErasureSubject(stamp=1, request=None, email=["a@example.com"])
     await erase(sync, subject)
-    async with sync.engine.database.read() as db:
+    async with sync.engine.database.read_rows() as db:
         (batch,) = await batches.open_batches(db, waiting.run.id, BatchStatus.PLANNED, limit=5, vault=sync.engine.vault)
         digests = [row async for rows in ledger.field_digests(db, waiting.run.mapping_id, 5) for row in rows]
     assert batch.data_fields is not None

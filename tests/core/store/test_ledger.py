@@ -22,7 +22,7 @@ Rows = dict[str, tuple[str | None, str | None, bool]]
 async def rows(database: Database, mapping_id: int, chunk: int = 1000) -> Rows:
     """The ledger's rows of a mapping."""
     by_key: Rows = {}
-    async with database.read() as db:
+    async with database.read_rows() as db:
         async for chunk_rows in ledger.rows_of(db, [mapping_id], chunk):
             for _, profile, email, user_id, is_confirmed in chunk_rows:
                 by_key[profile] = (email, user_id, bool(is_confirmed))
@@ -223,7 +223,7 @@ async def test_rows_of_several_mappings(database: Database) -> None:
     other = await add_mapping(database, one.connection_id)
     await put(database, one.id, ["1", "a@example.com", None])
     await put(database, other.id, ["1", "b@example.com", None])
-    async with database.read() as db:
+    async with database.read_rows() as db:
         all_rows = [tuple(row) async for chunk in ledger.rows_of(db, [one.id, other.id], 10) for row in chunk]
         assert sorted(row[0] for row in all_rows) == [one.id, other.id]
         assert [row async for row in ledger.rows_of(db, [], 10)] == []

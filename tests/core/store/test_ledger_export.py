@@ -27,7 +27,7 @@ async def test_connection_that_breaks_is_a_passing_error(database: Database, dat
 
     async def read_all(*, ends_connections: bool) -> int:
         count = 0
-        async with database.read() as db:
+        async with database.read_rows() as db:
             async for piece in lines_of(db, mapping.id, 10):
                 count += len(piece.splitlines())
                 if ends_connections:

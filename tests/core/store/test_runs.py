@@ -254,7 +254,7 @@ async def test_rejections_are_kept_in_order(database: Database) -> None:
         await rejections.add(db, run_id, [])
         await rejections.add(db, run_id, stored[:1])
         await rejections.add(db, run_id, stored[1:])
-    async with database.read() as db:
+    async with database.read_rows() as db:
         assert [rejection async for rejection in rejections.of_run(db, run_id)] == stored
         counts = await rejections.by_reason(db, run_id)
     assert list(counts.items()) == [("no_email", 2), ("invalid_email", 1), ("iterable_unattributed", 1)]
