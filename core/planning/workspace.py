@@ -113,6 +113,7 @@ def _lock(con: "duckdb.DuckDBPyConnection", directory: Path, reads: Sequence[Pat
     con.execute(f"SET allowed_directories = [{', '.join(literal(str(folder)) for folder in folders)}]")
     con.execute(f"SET allowed_paths = [{', '.join(literal(str(path)) for path in paths if path not in folders)}]")
     con.execute("SET enable_external_access = false")
+    con.execute("SET TimeZone = 'UTC'")  # a date without a time zone must not depend on this machine's
     con.execute("SET enable_progress_bar = false")  # on standard output, after two seconds
     con.execute("SET lock_configuration = true")
 

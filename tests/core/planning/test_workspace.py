@@ -69,3 +69,9 @@ async def test_ledger_is_loaded_unchanged(database: Database, tmp_path: Path, mo
     async with workspace(tmp_path / "data", "run", 100) as con:
         await load_ledger(con, database, [one.id, other.id])
         assert sorted(con.execute("SELECT * FROM ledger").fetchall()) == sorted(expected)
+
+
+async def test_dates_without_a_time_zone_are_in_utc(tmp_path: Path) -> None:
+    """The time zone of the machine does not decide which moment a date in a file is."""
+    async with workspace(tmp_path / "data", "run", 100) as con:
+        assert con.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
