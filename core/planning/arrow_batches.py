@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from core.models.batch import Phase
 from core.planning.drafts import SEPARATORS, draft
-from core.planning.field_batches import bounds_by_size, fields_of_batches
+from core.planning.field_batches import bounds_of_rows, fields_of_batches
 from core.store.batches import Draft
 
 _JOINED = ("role", "member_key", "email", "user_id", "more")
@@ -30,7 +30,7 @@ def drafts_of_chunks(
         rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
         # a batch ends before the leading entry that would be one too many
         if with_fields:
-            bounds = bounds_by_size(rows)
+            bounds = bounds_of_rows(rows)
         else:
             bounds = [0, *pc.indices_nonzero(rows["leads"])[most::most].to_pylist()]
         yield from _cut(phase, rows, bounds)

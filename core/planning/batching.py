@@ -4,9 +4,20 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from core.identity import PLACEHOLDER_DOMAIN
-from core.models.batch import BATCH_SIZE, COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, encode
-from core.planning.drafts import drafts_of_rows
+from core.models.batch import (
+    BATCH_SIZE,
+    COUNTED,
+    FORMER_IDENTITY_PREFIX,
+    BatchFields,
+    FieldsOfMember,
+    Operation,
+    Phase,
+    encode,
+)
+from core.planning.drafts import bounds_by_size, drafts_of_rows
 from core.planning.schema import columns_of
 from core.planning.small_workspace import SmallWorkspace
 from core.planning.workspace import Workspace
@@ -198,22 +209,47 @@ def iter_drafts(con: Workspace, phase: Phase, *, with_fields: bool = False) -> I
     yield from drafts_of_chunks(phase, chunks, BATCH_SIZE, with_fields=with_fields)
 
 
-def drafts_of_entries(phase: Phase, ordered: Sequence[tuple[str, bool, str, tuple[Any, ...]]]) -> Iterator[Draft]:
+def drafts_of_entries(
+    phase: Phase,
+    ordered: Sequence[tuple[str, bool, str, tuple[Any, ...]]],
+    fields: BatchFields | None = None,
+) -> Iterator[Draft]:
     """Yield the batches of few entries that are in their order.
 
     Each is a place, whether it is a duplicate of an entry before it, a member key, and the values of a BatchEntry.
+    `fields` are the data fields of members; None: none are sent.
     """
-    leading = [place for place, (_, follows, _, _) in enumerate(ordered) if not follows]
-    for low, high in pairwise([0, *leading[BATCH_SIZE::BATCH_SIZE], len(ordered)]):
+    if phase not in (Phase.UPDATE, Phase.ADD):
+        fields = None
+    if fields is None:
+        leading = [place for place, (_, follows, _, _) in enumerate(ordered) if not follows]
+        bounds = [0, *leading[BATCH_SIZE::BATCH_SIZE]]
+    else:
+        sizes = [0 if follows else _size(entry, fields.get(key)) for _, follows, key, entry in ordered]
+        bounds = bounds_by_size([not follows for _, follows, _, _ in ordered], sizes)
+    for low, high in pairwise([*bounds, len(ordered)]):
         if low < high:
             entries = [entry for _, _, _, entry in ordered[low:high]]
             roles = [entry[0] for entry in entries]
+            of_batch = {
+                key: of_member
+                for _, follows, key, _ in (ordered[low:high] if fields else ())
+                if not follows and fields is not None and (of_member := fields.get(key)) is not None
+            }
             yield Draft(
                 phase=phase,
                 sent_size=len(roles) - roles.count(Operation.DUPLICATE.value),
                 counted_size=sum(map(roles.count, COUNTED)),
                 members=encode(entries),
+                data_fields=of_batch or None,
             )
+
+
+def _size(entry: tuple[Any, ...], fields: FieldsOfMember | None) -> int:
+    """Return how many bytes an entry has as JSON, as `core.planning.field_batches` counts them."""
+    _, key, email, user_id, _ = entry
+    pair = 0 if fields is None else len(orjson.dumps({key: fields[:2]})) - len("{}")
+    return len(orjson.dumps(email)) + len(orjson.dumps(user_id)) + pair
 
 
 def _slices(

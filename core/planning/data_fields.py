@@ -110,12 +110,14 @@ def _load_values(
     con.execute("DROP TABLE typed_fields")
     con.execute(_REJECT.format(customer_id=_CUSTOMER_ID[field]), {"reason": FailureReason.INVALID_DATA.value})
     con.execute(_FORGET_REJECTED)
-    return _notes(settings, names, types)
+    return notes_of(settings, types)
 
 
-def _notes(settings: FieldSettings, names: Sequence[str], types: Sequence[FieldType]) -> tuple[str, ...]:
+def notes_of(settings: FieldSettings, types: Sequence[FieldType]) -> tuple[str, ...]:
+    """Return what a plan says about its data fields. `types` are those of the mapping's choices, in their order."""
     sent = f"Data fields sent: {fields_text(settings.choices)}."
-    new = [f"{name} ({kind.words})" for name, kind in zip(names, types, strict=True) if name not in settings.types]
+    typed = zip(settings.choices.values(), types, strict=True)
+    new = [f"{name} ({kind.words})" for name, kind in typed if name not in settings.types]
     if not new:
         return (sent,)
     return sent, f"New in Iterable, with the type that the first value gives for good: {', '.join(new)}."

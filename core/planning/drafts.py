@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from core.models.batch import BatchFields, Phase
+from core.models.batch import BATCH_SIZE, BatchFields, Phase
 from core.store.batches import Draft
 
 #: Between the values of a column, by column: role, member key, email, user id, more values.
 SEPARATORS = ("", ",", ",", ",", "],[")
+#: Bytes of the members in a request with data fields. Iterable accepts 4 MB in all.
+MOST_BYTES = 3_900_000
+# Bytes of a member without the values: {"email":,"userId":,"dataFields":},
+_AROUND = 40
 
 
 def draft(phase: Phase, columns: Sequence[str], sent: int, counted: int, fields: BatchFields | None = None) -> Draft:
@@ -31,3 +35,22 @@ def drafts_of_rows(phase: Phase, rows: Sequence[Sequence[Any]], most: int) -> It
             roles, counts, leads, *values = zip(*rows[low:high], strict=True)
             joined = [separator.join(column) for separator, column in zip(SEPARATORS, (roles, *values), strict=True)]
             yield draft(phase, joined, sum(leads), sum(counts))
+
+
+def bounds_by_size(leads: Sequence[bool], lengths: Sequence[int]) -> list[int]:
+    """Return where batches with data fields begin: 0, and each leading entry that does not fit into the batch before.
+
+    `leads` is whether each entry leads, and `lengths` how many bytes its values have. Entries that are not sent stay
+    with the one before.
+    """
+    bounds, members, size = [0], 0, 0
+    for place, (is_leading, of_values) in enumerate(zip(leads, lengths, strict=True)):
+        if not is_leading:
+            continue
+        length = of_values + _AROUND
+        if members and (members == BATCH_SIZE or size + length > MOST_BYTES):
+            bounds.append(place)
+            members, size = 0, 0
+        members += 1
+        size += length
+    return bounds

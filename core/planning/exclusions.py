@@ -1,7 +1,7 @@
 """Exclusions in planning: people who are kept off the list. They count as rejected, and leave the list if they are on
 it.
 
-Only DuckDB plans runs of mappings with exclusions.
+DuckDB plans runs of mappings with exclusions, except few live changes (core/planning/small_exclusions.py).
 """
 
 from collections.abc import Sequence

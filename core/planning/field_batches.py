@@ -7,31 +7,15 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.models.batch import BATCH_SIZE, BatchFields, FieldsOfMember
-
-#: Bytes of the members in a request. Iterable accepts 4 MB in all.
-MOST_BYTES = 3_900_000
-# Bytes of a member without the values: {"email":,"userId":,"dataFields":},
-_AROUND = 40
+from core.models.batch import BatchFields, FieldsOfMember
+from core.planning.drafts import bounds_by_size
 
 
-def bounds_by_size(rows: pa.Table) -> list[int]:
-    """Return where batches begin in these rows: 0, and each leading entry that does not fit into the batch before.
-
-    Entries that are not sent stay with the one before.
-    """
-    lengths = [pc.fill_null(pc.binary_length(rows[name]), 0).to_pylist() for name in ("email", "user_id", "fields")]
-    bounds, members, size = [0], 0, 0
-    for place, (leads, *of_row) in enumerate(zip(rows["leads"].to_pylist(), *lengths, strict=True)):
-        if not leads:
-            continue
-        length = sum(of_row) + _AROUND
-        if members and (members == BATCH_SIZE or size + length > MOST_BYTES):
-            bounds.append(place)
-            members, size = 0, 0
-        members += 1
-        size += length
-    return bounds
+def bounds_of_rows(rows: pa.Table) -> list[int]:
+    """Return where batches begin in these rows, by `bounds_by_size`."""
+    lengths = (pc.fill_null(pc.binary_length(rows[name]), 0) for name in ("email", "user_id", "fields"))
+    emails, user_ids, fields = lengths
+    return bounds_by_size(rows["leads"].to_pylist(), pc.add(pc.add(emails, user_ids), fields).to_pylist())
 
 
 def fields_of_batches(column: pa.ChunkedArray, bounds: Sequence[int]) -> Iterator[BatchFields | None]:

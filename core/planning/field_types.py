@@ -5,10 +5,11 @@ CSV file becomes a number if the field is a number, and stays text if the field 
 project gets the type that most of its values have; text of a format without types counts as what all of it can be read
 as.
 
-The values come from `source_fields` (core/sources/field_columns.py describes them).
+The values come from `source_fields` (core/sources/field_columns.py describes them). Those of few members are read in
+Python (core/planning/small_fields.py), with the same result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,15 @@ _SPELLINGS = {
     "number": FieldType.DOUBLE,
     "map": FieldType.OBJECT,
 }
-_INTEGER = "-?(0|[1-9][0-9]{0,17})"
-_NUMBER = r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?"
+# The patterns mean the same in RE2 and Python.
+INTEGER = "-?(0|[1-9][0-9]{0,17})"
+NUMBER = r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?"
 _TIME = r"[0-2][0-9]:[0-5][0-9](:[0-6][0-9](\.[0-9]+)?)?(Z|[-+][0-2][0-9](:?[0-5][0-9])?)?"
-_DATE = f"[0-9]{{4}}-[01][0-9]-[0-3][0-9]([T ]{_TIME})?"
-# Below this, every whole number is an exact floating-point number.
-_EXACT = 1 << 53
+DATE = f"[0-9]{{4}}-[01][0-9]-[0-3][0-9]([T ]{_TIME})?"
+#: What is not in the phone number that is sent.
+NOT_IN_MOBILE = "[^0-9+]"
+#: Below this, every whole number is an exact floating-point number.
+EXACT = 1 << 53
 
 
 def named(name: str) -> FieldType:
@@ -82,15 +86,15 @@ def types_of(
     `names` are the names of the fields in Iterable, keyed by those in the source, in the order of the columns; `known`
     are the types in the project, by name. Without `infer`, text without a type is a string in a new field.
     """
-    types = []
-    for index, name in enumerate(names.values()):
-        if name in known:
-            types.append(named(known[name]))
-        elif name == PHONE_NUMBER:
-            types.append(FieldType.STRING)
-        else:
-            types.append(_inferred(con, f"f{index}", infer=infer))
-    return types
+    fixed = (fixed_type(name, known) for name in names.values())
+    return [kind or _inferred(con, f"f{index}", infer=infer) for index, kind in enumerate(fixed)]
+
+
+def fixed_type(name: str, known: Mapping[str, str]) -> FieldType | None:
+    """Return the type of a field in Iterable, whatever its values are; None if they decide. `known` is as above."""
+    if name in known:
+        return named(known[name])
+    return FieldType.STRING if name == PHONE_NUMBER else None
 
 
 def value_of(column: str, source: str, kind: FieldType) -> tuple[str, str]:
@@ -99,15 +103,25 @@ def value_of(column: str, source: str, kind: FieldType) -> tuple[str, str]:
     `source` is the name in the source.
     """
     text = f"substr({column}, 2)"
-    if source.casefold() == MOBILE.casefold():
-        text = f"regexp_replace({text}, '[^0-9+]', '', 'g')"
+    if is_mobile(source):
+        text = f"if({column}[1] = 'j', {text}, regexp_replace({text}, '{NOT_IN_MOBILE}', '', 'g'))"
     nothing = "false"
-    if kind not in (FieldType.STRING, FieldType.OTHER, FieldType.OBJECT):
+    if has_null_words(kind):
         nothing = f"({column}[1] IN ('t', 's') AND lower(trim({text})) IN ({', '.join(map(literal, NULL_WORDS))}))"
     cases = _CASES[kind].replace("{kind}", f"{column}[1]").replace("{text}", text)
     value = f"CASE WHEN {column} = 'n' THEN 'null' WHEN {nothing} OR {text} = '' THEN NULL {cases} END"
     has_value = f"{column} NOT IN ('n', 'l') AND NOT {nothing} AND {text} <> ''"
     return value, f"({has_value} AND ({value}) IS NULL) OR {column} = 'l'"
+
+
+def is_mobile(source: str) -> bool:
+    """Return whether a name in the source is that of mParticle's phone number."""
+    return source.casefold() == MOBILE.casefold()
+
+
+def has_null_words(kind: FieldType) -> bool:
+    """Return whether a word that means "no value" is no value of this type: it would be one as text."""
+    return kind not in (FieldType.STRING, FieldType.OTHER, FieldType.OBJECT)
 
 
 def clash_words(kind: FieldType) -> str:
@@ -119,16 +133,16 @@ _IS_TEXT = "{kind} IN ('t', 's')"
 _IS_ARRAY = "{kind} = 'j' AND json_type({text}) = 'ARRAY' THEN {text}"
 _CASES = {
     FieldType.STRING: f"WHEN {{kind}} IN ('t', 's', 'd') THEN to_json({{text}})::VARCHAR WHEN {_IS_ARRAY}",
-    FieldType.LONG: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{_INTEGER}') THEN trim({{text}}) "
+    FieldType.LONG: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{INTEGER}') THEN trim({{text}}) "
     "WHEN {kind} = 'j' AND json_type({text}) IN ('BIGINT', 'UBIGINT') THEN {text} "
     "WHEN {kind} = 'j' AND json_type({text}) = 'DOUBLE' AND TRY_CAST({text} AS DOUBLE) = "
-    f"trunc(TRY_CAST({{text}} AS DOUBLE)) AND abs(TRY_CAST({{text}} AS DOUBLE)) < {_EXACT} "
+    f"trunc(TRY_CAST({{text}} AS DOUBLE)) AND abs(TRY_CAST({{text}} AS DOUBLE)) < {EXACT} "
     f"THEN TRY_CAST({{text}} AS DOUBLE)::BIGINT::VARCHAR WHEN {_IS_ARRAY}",
-    FieldType.DOUBLE: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{_NUMBER}') THEN trim({{text}}) "
+    FieldType.DOUBLE: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{NUMBER}') THEN trim({{text}}) "
     f"WHEN {{kind}} = 'j' AND json_type({{text}}) IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {{text}} WHEN {_IS_ARRAY}",
     FieldType.BOOLEAN: f"WHEN {_IS_TEXT} AND lower(trim({{text}})) IN ('true', 'false') THEN lower(trim({{text}})) "
     f"WHEN {{kind}} = 'j' AND json_type({{text}}) = 'BOOLEAN' THEN {{text}} WHEN {_IS_ARRAY}",
-    FieldType.DATE: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{_DATE}') "
+    FieldType.DATE: f"WHEN {_IS_TEXT} AND regexp_full_match(trim({{text}}), '{DATE}') "
     f"THEN to_json(strftime(make_timestamp(1000 * {milliseconds_of_text('trim({text})')}), "
     f"'%Y-%m-%d %H:%M:%S +00:00'))::VARCHAR WHEN {{kind}} = 'd' THEN to_json({{text}})::VARCHAR WHEN {_IS_ARRAY}",
     FieldType.OBJECT: "WHEN {kind} = 'j' AND json_type({text}) IN ('OBJECT', 'ARRAY') THEN {text}",
@@ -155,18 +169,8 @@ FROM (SELECT *, lower(text) IN ({words}) AS is_word, CASE WHEN kind = 'j' THEN j
 def _inferred(con: "duckdb.DuckDBPyConnection", column: str, *, infer: bool) -> FieldType:
     """Return the type that most values of a column have."""
     words = ", ".join(map(literal, NULL_WORDS))
-    sql = _COUNTS.format(integer=_INTEGER, number=_NUMBER, date=_DATE, words=words, column=column, table=TABLE)
+    sql = _COUNTS.format(integer=INTEGER, number=NUMBER, date=DATE, words=words, column=column, table=TABLE)
     texts, integers, numbers, booleans, dates, *typed = con.execute(sql).fetchall()[0]
-    strings, typed_dates, longs, doubles, truths, objects, arrays = typed
-    counts = {
-        FieldType.STRING: strings,
-        FieldType.DATE: typed_dates,
-        FieldType.LONG: 0 if doubles else longs,
-        FieldType.DOUBLE: longs + doubles if doubles else 0,
-        FieldType.BOOLEAN: truths,
-        FieldType.OBJECT: objects,
-        FieldType.OTHER: arrays,
-    }
     of_text = FieldType.STRING
     if infer and texts:
         readings = (
@@ -176,6 +180,24 @@ def _inferred(con: "duckdb.DuckDBPyConnection", column: str, *, infer: bool) -> 
             (FieldType.DATE, dates),
         )
         of_text = next((kind for kind, count in readings if count == texts), FieldType.STRING)
+    return most_common(texts, of_text, typed)
+
+
+def most_common(texts: int, of_text: FieldType, typed: Sequence[int]) -> FieldType:
+    """Return the type that most values have: of so many texts without a type, which are `of_text`, and of others.
+
+    `typed` are the numbers of strings, dates, whole numbers, other numbers, truth values, objects and arrays.
+    """
+    strings, dates, longs, doubles, truths, objects, arrays = typed
+    counts = {
+        FieldType.STRING: strings,
+        FieldType.DATE: dates,
+        FieldType.LONG: 0 if doubles else longs,
+        FieldType.DOUBLE: longs + doubles if doubles else 0,
+        FieldType.BOOLEAN: truths,
+        FieldType.OBJECT: objects,
+        FieldType.OTHER: arrays,
+    }
     if of_text is FieldType.LONG and doubles:
         of_text = FieldType.DOUBLE
     counts[of_text] += texts

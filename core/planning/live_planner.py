@@ -1,6 +1,6 @@
 """Planning a few live changes in memory. The caller reads what it needs from the database, and stores its result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,17 +9,20 @@ from core.identity import ProjectType, UserIdField
 from core.iterable import FailureReason
 from core.models.batch import Phase
 from core.models.run import Run, RunPlan, SyncMode
+from core.planning.data_fields import FieldSettings
 from core.planning.ledger_lookup import LedgerLookup
 from core.planning.live_source import live_source, mpid_of
 from core.planning.plan_storage import work_of
 from core.planning.run_source import sync_mode
-from core.planning.small_diff import DiffSettings, compare
+from core.planning.small_diff import DiffSettings, FieldDigests, compare
+from core.planning.small_exclusions import ExcludedPeople
+from core.planning.small_fields import SmallValues, add_fields
 from core.planning.small_rejections import map_few, reject_forgotten, reject_suppressed
 from core.store.batches import Draft
 from core.store.erasures import SuppressionList
 from core.store.ledger import Entry
 from core.store.mappings import AudienceMapping, RemovalPolicy
-from core.store.rejections import Rejection
+from core.store.rejections import EXCLUDED, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +64,40 @@ class LiveChange(Protocol):
         """Bits of core.store.inbox: the identities that are present only as hashes."""
 
 
+@dataclass(frozen=True, slots=True)
+class LiveFields:
+    """The data fields of live changes: their settings, and the attributes of changes by member key."""
+
+    settings: FieldSettings
+    values: SmallValues
+
+
 class LivePlanning:
     """The planning of up to SMALL_MEMBERS live changes of a run.
 
-    It happens in three steps, so that the caller reads from the database for several mappings at once: the last known
-    emails of `without_email`, then the rows of the ledger for `lookup()`, then `plan()`.
+    It happens in steps, so that the caller reads from the database for several mappings at once: the last known emails
+    of `without_email`, then the rows of the ledger for `lookup()`, then `plan()`. Before that come the digests of
+    `digests_needed` if data fields are sent, and who is excluded of `identities` if anyone is.
     """
 
-    def __init__(self, planned: Run, target: AudienceMapping, changes: Sequence[LiveChange]) -> None:
-        """Take the run, its mapping and the changes. The run has no approved plan and sends no data fields."""
+    def __init__(
+        self,
+        planned: Run,
+        target: AudienceMapping,
+        changes: Sequence[LiveChange],
+        fields: LiveFields | None = None,
+    ) -> None:
+        """Take the run, its mapping and the changes. The run has no approved plan. Without `fields`, none are sent."""
         self._planned = planned
         self._target = target
-        self._source = live_source(len(changes), has_fields=False)
+        self._fields = fields
+        self._source = live_source(len(changes), has_fields=fields is not None)
         self._mode = sync_mode(planned, target, self._source)
         # no leavers are computed for a mapping that keeps them
         self._diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else self._mode
-        self._joined = sum(change.is_member for change in changes)
+        joined = {change.member_key for change in changes if change.is_member}
+        self._joined = len(joined)
+        self._values = {} if fields is None else {key: of for key, of in fields.values.items() if key in joined}
         # the rule looks at the mpid only if that is sent
         mpid = mpid_of if planned.user_id_field is UserIdField.MPID else _no_mpid
         rows = (
@@ -100,13 +121,25 @@ class LivePlanning:
         identities = self._members.identities(self._last_known)
         return LedgerLookup(identities, self._target.id, mapping_ids, self._planned.project_type)
 
+    def digests_needed(self, ledger_rows: Sequence[Entry]) -> list[str]:
+        """Return the member keys whose digests of data fields the plan compares: those that the ledger has."""
+        if self._fields is None:
+            return []
+        return [key for mapping_id, key, *_ in ledger_rows if mapping_id == self._target.id]
+
+    def identities(self, ledger_rows: Sequence[Entry]) -> list[tuple[str, str | None, str | None]]:
+        """Return the identities of which the plan has to know whether they are excluded."""
+        return [*self._members.identities({}), *(row[1:4] for row in ledger_rows if row[0] == self._target.id)]
+
     def plan(
         self,
         ledger_rows: Sequence[Entry],
         suppressed: SuppressionList | None,
         forgotten: tuple[Path | None, Path | None] | None,
+        digests: Mapping[str, str] | None = None,
+        excluded: ExcludedPeople | None = None,
     ) -> LivePlan:
-        """Return the plan. The last two are as for `plan_run`."""
+        """Return the plan. `suppressed` and `forgotten` are as for `plan_run`, the others as for `compare`."""
         members, planned, target = self._members, self._planned, self._target
         field = planned.user_id_field
         if forgotten is not None:
@@ -114,7 +147,12 @@ class LivePlanning:
         if suppressed is not None:
             reject_suppressed(members, ledger_rows, target.id, field, suppressed)
         settings = DiffSettings(target.id, field, planned.project_type, self._diff_mode)
-        diff = compare(members, ledger_rows, self._last_known, settings)
+        notes: tuple[str, ...] = ()
+        before = None
+        if self._fields is not None:
+            notes = add_fields(members, self._values, self._fields.settings, field)
+            before = FieldDigests(self._fields.settings.salt, digests or {})
+        diff = compare(members, ledger_rows, self._last_known, settings, before, excluded)
         rejected = members.ordered_rejections
         requests = work_of(diff.drafts).requests
         plan = RunPlan(
@@ -123,9 +161,12 @@ class LivePlanning:
             audience_id=target.audience_id,
             audience_name=target.audience_name,
             rows_read=self._source.rows,
+            notes=notes,
+            fields={} if self._fields is None else dict(self._fields.settings.choices),
             members=self._joined,
             rejected=len(rejected),
             forgotten=sum(each.reason == FailureReason.FORGOTTEN for each in rejected),
+            excluded=sum(each.reason == EXCLUDED for each in rejected),
             settings=target.settings_digest,
             requests=requests,
             seconds=requests / planned.rate if planned.rate else 0.0,

@@ -59,16 +59,27 @@ def work_of(drafts: Sequence[Draft]) -> Work:
     return _with(Work(0, 0), drafts)
 
 
-async def add_plan(database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]) -> None:
-    """Store the rejections of a run and the drafts of its batches in one transaction."""
+async def add_plan(
+    database: Database,
+    run_id: str,
+    rejected: Sequence[Rejection],
+    drafts: Sequence[Draft],
+    vault: Vault | None = None,
+) -> None:
+    """Store the rejections of a run and the drafts of its batches in one transaction.
+
+    `vault` encrypts their data fields; None: the run sends none.
+    """
     if rejected or drafts:
-        await to_the_end(_add_plan(database, run_id, rejected, drafts))
+        await to_the_end(_add_plan(database, run_id, rejected, drafts, vault))
 
 
-async def _add_plan(database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft]) -> None:
+async def _add_plan(
+    database: Database, run_id: str, rejected: Sequence[Rejection], drafts: Sequence[Draft], vault: Vault | None
+) -> None:
     async with database.write() as db:
         await rejections.add(db, run_id, rejected)
-        await batches.add_drafts(db, run_id, drafts)
+        await batches.add_drafts(db, run_id, drafts, vault)
 
 
 async def store_rejections(con: Workspace, database: Database, run_id: str, *, with_words: bool = False) -> None:

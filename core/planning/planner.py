@@ -20,12 +20,13 @@ from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, c
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger, look_up
-from core.planning.live_planner import LivePlan, LivePlanning
+from core.planning.live_planner import LiveFields, LivePlan, LivePlanning
 from core.planning.live_source import restore_newer
 from core.planning.member_account import IdentityProblems, identity_problems
 from core.planning.plan_storage import Work, add_plan, discard_drafts, store_plan, work_of
 from core.planning.removal_limits import DELETED, removal_note
 from core.planning.run_source import open_source, read_small_file, sync_mode
+from core.planning.small_exclusions import find_excluded
 from core.planning.small_planner import plan_small_file
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import reject_erased, reject_forgotten, reject_suppressed
@@ -33,7 +34,7 @@ from core.planning.whole_ledger import load_whole_ledger
 from core.planning.workspace import run, scalar
 from core.sources import Source
 from core.sources.small_files import SmallAudience
-from core.store import approvals, batches, inbox, last_known_emails, ledger, lists, mappings, runs
+from core.store import approvals, batches, inbox, last_known_emails, ledger, lists, live_attributes, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
@@ -84,8 +85,12 @@ async def plan_run(
         sizes = {} if live else await ledger.sizes(db, mapping_ids)
     if is_planned_again:
         await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
-    is_light = live and not merges and fields is None and exclusions is None and not had_approval(planned)
-    if is_light and (few := await _plan_few(database, planned, target, mapping_ids, suppressed, forgotten)) is not None:
+    is_light = live and not merges and not had_approval(planned) and not (exclusions is not None and exclusions.files)
+    if (
+        is_light
+        and (few := await _plan_few(database, planned, target, mapping_ids, suppressed, forgotten, fields, exclusions))
+        is not None
+    ):
         guards = tuple(check_project_type(target, planned.project_type))
         return with_open_guards(planned, PlanResult(few.plan, few.mode, revision), guards, None)
     list_size, in_duckdb = sum(sizes.values()), fields is not None or exclusions is not None
@@ -317,20 +322,35 @@ async def _plan_few(
     mapping_ids: list[int],
     suppressed: SuppressionList | None,
     forgotten: tuple[Path | None, Path | None] | None,
+    fields: FieldSettings | None,
+    exclusions: ExclusionSettings | None,
 ) -> LivePlan | None:
-    """Plan the live changes of a run in memory, and store its drafts. Returns None if that is not possible."""
+    """Plan the live changes of a run in memory, and store its drafts. Returns None if that is not possible.
+
+    The exclusions have no files.
+    """
     if planned.request.full:
         return None
     async with database.read() as db:
         if await inbox.claimed_count(db, planned.id) > small_workspace.SMALL_MEMBERS:
             return None
-        planning = LivePlanning(planned, target, await inbox.claimed_by(db, planned.id))
+        of_fields = None if fields is None else await _live_fields(db, planned, fields)
+        planning = LivePlanning(planned, target, await inbox.claimed_by(db, planned.id), of_fields)
         keys = planning.without_email
         lookup = planning.lookup(mapping_ids, await last_known_emails.find(db, target.id, keys) if keys else ())
         await look_up(db, [lookup])
-    few = planning.plan(lookup.rows, suppressed, forgotten)
-    await add_plan(database, planned.id, few.rejections, few.drafts)
+        rows = lookup.rows
+        known = planning.digests_needed(rows)
+        digests = await ledger.digests_of(db, target.id, known) if known else {}
+        excluded = None if exclusions is None else await find_excluded(db, exclusions, planning.identities(rows))
+    few = planning.plan(rows, suppressed, forgotten, digests, excluded)
+    await add_plan(database, planned.id, few.rejections, few.drafts, None if fields is None else fields.vault)
     return few
+
+
+async def _live_fields(db: AsyncConnection, planned: Run, fields: FieldSettings) -> LiveFields:
+    sealed = await inbox.attributes_claimed_by(db, planned.id)
+    return LiveFields(fields, {key: live_attributes.opened(fields.vault, token) for key, token in sealed})
 
 
 def _removal_note(source: Source, mode: SyncMode, before: DeltaHistory, left: int, *, is_live: bool) -> str:

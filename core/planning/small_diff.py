@@ -1,13 +1,13 @@
 """The diff of few members, in Python: who changes on the list, and the batches that say so.
 
 The rules are those of core/planning/diff.py and core/planning/batching.py, which plan large audiences in DuckDB. A
-property test compares both. Here no data fields are sent and no one is excluded, no plan was approved before, no users
-are merged, and every member counts.
+property test compares both. Here no plan was approved before, no users are merged, and every member counts.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -19,14 +19,15 @@ from core.identity import (
     UserIdField,
     placeholder_email,
 )
-from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
+from core.models.batch import FORMER_IDENTITY_PREFIX, FieldsOfMember, Operation, Phase
 from core.models.run import SyncMode
 from core.planning.batching import drafts_of_entries
 from core.planning.diff import DiffCounts
 from core.planning.member_account import IdentityProblems
+from core.planning.small_exclusions import ExcludedPeople
 from core.store.batches import Draft
 from core.store.ledger import Entry
-from core.store.rejections import Rejection
+from core.store.rejections import EXCLUDED, Rejection
 
 
 @dataclass(slots=True)
@@ -44,11 +45,15 @@ class Leaver:
 
 @dataclass(slots=True)
 class Members:
-    """Few members by their keys: who should be on the list, who has left, and who can't be synced."""
+    """Few members by their keys: who should be on the list, who has left, and who can't be synced.
+
+    `fields` are the data fields of the first, as the JSON that is sent.
+    """
 
     desired: dict[str, Subscriber]
     leavers: dict[str, Leaver]
     rejected: list[Rejection]
+    fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def without_email(self) -> list[str]:
@@ -83,6 +88,14 @@ class DiffSettings:
     project_type: ProjectType
     mode: SyncMode
     has_mpid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDigests:
+    """What tells whose data fields have changed: `salt` keys the digests; `sent` are the last ones, by member key."""
+
+    salt: str
+    sent: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +196,30 @@ _Keys = dict[str | None, set[str]]
 
 
 def compare(
-    members: Members, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
+    members: Members,
+    ledger: Sequence[Entry],
+    last_known: Mapping[str, str],
+    settings: DiffSettings,
+    digests: FieldDigests | None = None,
+    excluded: ExcludedPeople | None = None,
 ) -> SmallDiff:
     """Compare members with the rows of the ledger that matter: in a mirror all of the list.
 
-    `last_known` are emails of leavers by member key. Adds to the leavers and to the rejected members.
+    `last_known` are emails of leavers by member key. `digests` is None if no data fields are sent, `excluded` if the
+    mapping excludes no one. Adds to the leavers and to the rejected members.
     """
-    return _Diff(members, ledger, last_known, settings).compared()
+    return _Diff(members, ledger, last_known, settings, digests, excluded).compared()
 
 
 class _Diff:
     def __init__(
-        self, members: Members, ledger: Sequence[Entry], last_known: Mapping[str, str], settings: DiffSettings
+        self,
+        members: Members,
+        ledger: Sequence[Entry],
+        last_known: Mapping[str, str],
+        settings: DiffSettings,
+        digests: FieldDigests | None,
+        excluded: ExcludedPeople | None,
     ) -> None:
         self._settings = settings
         self._rules = _Rules(settings.project_type)
@@ -203,12 +228,20 @@ class _Diff:
         self._last_known = last_known
         self._rejected = members.rejected
         self._keys = self._ledger_keys(members) if ledger else {}
-        self._desired = _renamed(members.desired, self._keys)
+        self._desired: dict[str, Subscriber] = _renamed(members.desired, self._keys)
         self._leavers = _renamed(members.leavers, self._keys)
         renames = settings.field is UserIdField.MPID
         self._has_renames = renames and settings.project_type is ProjectType.EMAIL
+        self._fields = None if digests is None else self._with_digests(members, digests.salt)
+        self._sent_before = {} if digests is None else digests.sent
+        self._changed = {
+            key for key, fields in (self._fields or {}).items() if fields.digest != self._sent_before.get(key)
+        }
+        self._excluded = excluded
 
     def compared(self) -> SmallDiff:
+        if self._excluded is not None:
+            self._exclude(self._excluded)
         self._add_leavers()
         members = {
             key: self._member(key, identity, known)
@@ -221,15 +254,35 @@ class _Diff:
         candidates = self._candidates(members)
         self._find_keepers(candidates)
         self._order_removals(candidates)
-        batches = _Batches(self._rules, members, candidates)
+        batches = _Batches(self._rules, members, candidates, self._sent_before)
         return SmallDiff(
             counts=self._counts(members, candidates),
             drafts=[
-                draft for phase in Phase for draft in drafts_of_entries(phase, sorted(batches.rows(phase), key=_ORDER))
+                draft
+                for phase in Phase
+                for draft in drafts_of_entries(phase, sorted(batches.rows(phase), key=_ORDER), self._fields)
             ],
             replaced=sum(each.position == 1 and not each.is_leaver for each in candidates),
             problems=self._problems(members),
         )
+
+    def _with_digests(self, members: Members, salt: str) -> dict[str, FieldsOfMember]:
+        return {
+            key: FieldsOfMember(hashlib.sha256(f"{salt}{key}\n{fields}".encode()).hexdigest()[:32], fields)
+            for key, fields in _renamed(members.fields, self._keys).items()
+        }
+
+    def _exclude(self, people: ExcludedPeople) -> None:
+        """Reject excluded members. Who is on the list and excluded leaves it, whether or not the source has them."""
+        by_customer_id = self._settings.field is UserIdField.CUSTOMER_ID
+        excluded = {key: identity for key, identity in self._desired.items() if people.has(key, *identity)}
+        for key, (email, user_id) in excluded.items():
+            del self._desired[key]
+            self._rejected.append(Rejection(key, email, user_id if by_customer_id else None, EXCLUDED))
+        for key, (identity, _) in self._own.items():
+            is_known = key in self._desired or key in self._leavers or key.startswith(FORMER_IDENTITY_PREFIX)
+            if not is_known and (key in excluded or people.has(key, *identity)):
+                self._leavers[key] = Leaver(identity)
 
     def _ledger_keys(self, members: Members) -> dict[str, str]:
         """Return the keys under which the ledger knows members that have no mpid."""
@@ -271,7 +324,8 @@ class _Diff:
     def _member(self, key: str, identity: Subscriber, known: _Known) -> _Member:
         email, user_id = known.identity
         is_same = (identity.email is None or email == identity.email) and user_id == identity.user_id
-        member = _Member(key, identity, known, is_unchanged=known.is_confirmed and is_same)
+        is_unchanged = known.is_confirmed and is_same and key not in self._changed
+        member = _Member(key, identity, known, is_unchanged)
         if self._has_renames:
             placeholder = placeholder_email(key)
             had_placeholder = not known.is_confirmed if email is None else email == placeholder
@@ -342,6 +396,8 @@ class _Diff:
 
     def _is_retained(self, member: _Member, by_other_mapping: Mapping[str | None, list[Subscriber]]) -> bool:
         email, user_id = member.identity
+        if member.key in self._changed:  # who is on the list because of another mapping gets the fields of this one
+            return False
         if not any(
             email in (None, other.email) and user_id in (None, other.user_id)
             for other in by_other_mapping.get(self._rules.subscriber_key(member.identity), ())
@@ -486,18 +542,28 @@ class _Diff:
 class _Batches:
     """The entries of each phase, as core/planning/batching.py has them."""
 
-    def __init__(self, rules: _Rules, members: dict[str, _Member], candidates: Sequence[_Candidate]) -> None:
+    def __init__(
+        self,
+        rules: _Rules,
+        members: dict[str, _Member],
+        candidates: Sequence[_Candidate],
+        sent_before: Mapping[str, str],
+    ) -> None:
         self._rules = rules
         self._candidates = candidates
         self._by_outcome: dict[str, list[_Member]] = defaultdict(list)
         for member in members.values():
             self._by_outcome[member.outcome].append(member)
-        # duplicates that the ledger does not record as on the list under the identity of the member sent for them
+        # duplicates that the ledger does not record as on the list under the identity of the member sent for them, and
+        # those whose own data fields no longer count, because those of that member are sent
         self._unrecorded = [
-            (member, members[member.primary])
+            (member, primary)
             for member in members.values()
             if member.primary is not None
-            and member.known != _Known(members[member.primary].identity, is_confirmed=True)
+            and (
+                member.known != _Known((primary := members[member.primary]).identity, is_confirmed=True)
+                or (member.key in sent_before and primary.outcome in ("add", "update"))
+            )
         ]
 
     def rows(self, phase: Phase) -> Iterable[_Row]:

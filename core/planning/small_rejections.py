@@ -115,7 +115,7 @@ def reject_suppressed(
         key
         for key, (email, user_id) in members.desired.items()
         if key not in known
-        and erasures.digest(suppressed.salt, KIND, f"{key}\n{email or ''}\n{_customer_id(user_id, field) or ''}")
+        and erasures.digest(suppressed.salt, KIND, f"{key}\n{email or ''}\n{customer_id_of(user_id, field) or ''}")
         in digests
     ]
     _reject(members, keys, field)
@@ -130,7 +130,8 @@ def _profile(mpid: int | None, email: str | None, customer_id: str | None, hashe
     return Profile(mpid, email, customer_id, bool(hashed & EMAIL_HASHED), bool(hashed & CUSTOMER_ID_HASHED))
 
 
-def _customer_id(user_id: str | None, field: UserIdField) -> str | None:
+def customer_id_of(user_id: str | None, field: UserIdField) -> str | None:
+    """Return the customer id of a member with this user id; None if the user id is an mpid."""
     return user_id if field is UserIdField.CUSTOMER_ID else None
 
 
@@ -141,4 +142,4 @@ def _digest(value: str) -> bytes:
 def _reject(members: Members, member_keys: Collection[str], field: UserIdField) -> None:
     for key in member_keys:
         email, user_id = members.desired.pop(key)
-        members.rejected.append(Rejection(key, email, _customer_id(user_id, field), _FORGOTTEN))
+        members.rejected.append(Rejection(key, email, customer_id_of(user_id, field), _FORGOTTEN))

@@ -180,7 +180,9 @@ def _ends_with(text: str | None, end: str) -> bool | None:
 
 def lower(text: str | None) -> str | None:
     """As in DuckDB: each character by itself, and one for each (Python has two for the Turkish capital I)."""
-    return None if text is None else "".join(character.lower()[0] for character in text)
+    if text is None or text.isascii():
+        return None if text is None else text.lower()
+    return "".join(character.lower()[0] for character in text)
 
 
 def trim(text: str | None) -> str | None:

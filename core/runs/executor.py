@@ -392,8 +392,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
-        needs_duckdb = fields is not None or excluded is not None  # see core/planning/run_source.py
-        if not is_small or needs_duckdb:
+        if not is_small or (excluded is not None and excluded.files):  # the others are planned without DuckDB
             size = await asyncio.to_thread(size_of, [] if request.live else fetched)
             await stack.enter_async_context(engine.planning_slots.hold(size))
         return await with_enough_memory(

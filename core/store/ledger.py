@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import bindparam, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import ProjectType
@@ -322,6 +322,19 @@ async def field_digests(
     result = await db.stream(query.execution_options(yield_per=chunk))
     async for rows in result.partitions():
         yield rows
+
+
+_DIGESTS = select(ledger.c.member_key, ledger.c.fields_digest).where(
+    ledger.c.mapping_id == bindparam("mapping_id"),
+    ledger.c.member_key.in_(bindparam("member_keys", expanding=True)),
+    ledger.c.fields_digest.is_not(None),
+)
+
+
+async def digests_of(db: AsyncConnection, mapping_id: int, member_keys: Sequence[str]) -> dict[str, str]:
+    """Return the digests of the data fields that were sent last to few members of a mapping, by member key."""
+    rows = await db.execute(_DIGESTS, {"mapping_id": mapping_id, "member_keys": member_keys})
+    return {key: digest for key, digest in rows}  # noqa: C416  # rows, not pairs
 
 
 async def _run(db: AsyncConnection, statement: str, entries: Sequence[BatchEntry], **values: Any) -> None:

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from core.planning import field_batches
-from core.planning.field_batches import bounds_by_size
+from core.planning import drafts
+from core.planning.field_batches import bounds_of_rows
 
 #: Bytes of a member that `rows` makes: its email, user id and fields, and what is around them in a request.
 BYTES = 100
@@ -29,18 +29,18 @@ def rows(leads: list[bool]) -> pa.Table:
 )
 def test_bytes_of_a_batch(monkeypatch: pytest.MonkeyPatch, most_bytes: int, bounds: list[int]) -> None:
     """A batch has as many members as fit exactly, and one that fits nowhere has a batch of its own."""
-    monkeypatch.setattr(field_batches, "MOST_BYTES", most_bytes)
-    assert bounds_by_size(rows([True] * 5)) == bounds
+    monkeypatch.setattr(drafts, "MOST_BYTES", most_bytes)
+    assert bounds_of_rows(rows([True] * 5)) == bounds
 
 
 def test_members_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small members are, a batch has at most BATCH_SIZE of them."""
-    monkeypatch.setattr(field_batches, "BATCH_SIZE", 2)
-    assert bounds_by_size(rows([True] * 5)) == [0, 2, 4]
-    assert bounds_by_size(rows([True] * 4)) == [0, 2]
+    monkeypatch.setattr(drafts, "BATCH_SIZE", 2)
+    assert bounds_of_rows(rows([True] * 5)) == [0, 2, 4]
+    assert bounds_of_rows(rows([True] * 4)) == [0, 2]
 
 
 def test_duplicates_stay_with_their_member(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries that are not sent take no room, and belong to the batch of the one before."""
-    monkeypatch.setattr(field_batches, "MOST_BYTES", 2 * BYTES)
-    assert bounds_by_size(rows([True, False, False, True, False, True, False])) == [0, 5]
+    monkeypatch.setattr(drafts, "MOST_BYTES", 2 * BYTES)
+    assert bounds_of_rows(rows([True, False, False, True, False, True, False])) == [0, 5]

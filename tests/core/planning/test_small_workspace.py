@@ -5,8 +5,10 @@ SQLite and DuckDB do it with the same statements.
 
 import asyncio
 import json
+import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,23 +17,28 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.exclusions import digest_of_address
 from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
 from core.models.batch import BatchEntry, decode
+from core.models.data_fields import MOBILE
 from core.models.run import Run, RunRequest, SyncMode
 from core.planning import partitioned_join, plan_run, publish_plan, small_workspace
 from core.planning.approval_rules import PlanResult, had_approval
+from core.planning.data_fields import FieldSettings
+from core.planning.exclusions import ExclusionSettings
 from core.planning.small_workspace import SmallWorkspace
 from core.settings import WORK
-from core.store import approvals, connections, erasures, lists, mappings, runs, tables
+from core.store import approvals, connections, erasures, field_values, lists, mappings, runs, tables
 from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import RemovalPolicy
 from core.store.suppressions import KIND
+from core.vault import Vault
 from tests.core.databases import new_sqlite
 from tests.core.harness import LIST, WALKS
 
@@ -72,6 +79,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class LiveFields:
+    """The values of members by key, the types of the fields in Iterable, and whose values were sent before."""
+
+    values: dict[str, dict[str, str]]
+    types: dict[str, str]
+    sent_before: dict[str, str]
+    """Members of the ledger by key, with the JSON that they were sent."""
+
+
+@dataclass(frozen=True)
 class Situation:
     """What is planned: the changes, what the ledger has, and the settings."""
 
@@ -92,6 +109,43 @@ class Situation:
     """The ledger when the run is planned again after its plan was approved; None: it is planned once."""
     is_quoted: bool = True
     """Whether the file has quotation marks, so that DuckDB reads it."""
+    fields: LiveFields | None = None
+    """The data fields that are sent with live changes; None: none are."""
+    exclusions: ExclusionSettings | None = None
+    """Who is kept off the list. People of the other mapping are, if it has any `mapping_ids`."""
+
+
+VAULT = Vault(["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="])
+CHOICES = {"Plan": "plan", MOBILE: "phoneNumber", "Born": "born"}
+LIVE_VALUES = st.dictionaries(
+    st.sampled_from([*CHOICES]),
+    st.sampled_from(["tgold", "t7", "t+1 (5)", "t2020-01-02", "tnull", 'j["a"]', "l", "n", "t \u00c4"]),
+)
+LIVE_FIELDS = st.builds(
+    LiveFields,
+    st.dictionaries(KEYS, LIVE_VALUES, max_size=8),
+    st.dictionaries(st.sampled_from(["plan", "born"]), st.sampled_from(["string", "long", "date", "?"])),
+    st.dictionaries(KEYS, st.sampled_from(['{"plan":"gold"}', '{"born":null}']), max_size=4),
+)
+EXCLUSIONS = st.builds(
+    ExclusionSettings,
+    st.just("salt"),
+    st.lists(NUMBERS.map("p{}@example.com".format).map(partial(digest_of_address, "salt")), max_size=2),
+    st.lists(st.sampled_from(["exämple.com", "com", "ample.com", "placeholder.email"]), max_size=1),
+    st.sampled_from([(), (1,)]),
+)
+
+
+def live_situations() -> st.SearchStrategy[Situation]:
+    """Situations of live changes with data fields, exclusions, or both. No plan was approved before."""
+    return st.builds(
+        lambda situation, fields, exclusions: replace(
+            situation, mode=None, later=None, merges=False, fields=fields, exclusions=exclusions
+        ),
+        situations(),
+        st.one_of(st.none(), LIVE_FIELDS, LIVE_FIELDS),
+        st.one_of(st.none(), EXCLUSIONS, EXCLUSIONS),
+    )
 
 
 def situations() -> st.SearchStrategy[Situation]:
@@ -142,13 +196,17 @@ class Planner:
                     tables.batches.c.sent_size,
                     tables.batches.c.counted_size,
                     tables.batch_members.c.members,
+                    tables.batches.c.id,
                 )
                 .join(tables.batch_members, tables.batch_members.c.batch_id == tables.batches.c.id)
                 .where(tables.batches.c.run_id == run.id, tables.batches.c.status == BatchStatus.DRAFT.value)
                 .order_by(tables.batches.c.id)
             )
-            rows = await db.execute(query)
-            stored = [(*row[:3], self._comparable(decode(row.members).entries, run)) for row in rows]
+            rows = (await db.execute(query)).all()
+            fields = await field_values.of_batches(db, VAULT, [row.id for row in rows])
+            stored = [
+                (*row[:3], self._comparable(decode(row.members).entries, run), fields.get(row.id)) for row in rows
+            ]
             rejected = select(tables.rejections).where(tables.rejections.c.run_id == run.id)
             rejections = Counter(tuple(row[2:]) for row in await db.execute(rejected))
         numbers = result.plan.model_dump(exclude={"source_at", "source_digest"})
@@ -164,7 +222,17 @@ class Planner:
             SuppressionList("salt", [erasures.digest("salt", KIND, identity) for identity in situation.suppressed]),
             forgotten=(forgotten, forgotten),
             merges=situation.merges,
+            fields=self._field_settings(situation),
+            exclusions=self._excluded(situation, run),
         )
+
+    def _field_settings(self, situation: Situation) -> FieldSettings | None:
+        return None if situation.fields is None else FieldSettings("salt", VAULT, CHOICES, situation.fields.types)
+
+    def _excluded(self, situation: Situation, run: Run) -> ExclusionSettings | None:
+        """Exclusions with the other mapping of the list, by its id."""
+        chosen = situation.exclusions
+        return None if chosen is None else replace(chosen, mapping_ids=[run.mapping_id + 1 for _ in chosen.mapping_ids])
 
     async def _approved(self, run: Run, result: PlanResult, later: dict[tuple[bool, str], LedgerRow]) -> Run:
         """Approve a plan, and discard it, because the ledger has changed."""
@@ -245,9 +313,13 @@ class Planner:
             await runs.change(db, run_id, project_type=situation.project_type)
             await self._fill_ledger(db, (ids[0], ids[1]), situation.ledger)
             if is_live:
-                await db.execute(
-                    insert(tables.inbox), [self._waiting(ids[0], run_id, each) for each in situation.changes]
-                )
+                values = {} if situation.fields is None else situation.fields.values
+                waiting = [
+                    self._waiting(ids[0], run_id, each) | {"sealed_fields": self._sealed(values.get(each.key))}
+                    for each in situation.changes
+                ]
+                await db.execute(insert(tables.inbox), waiting)
+                await self._note_sent(db, ids[0], situation.fields)
             elif situation.newer:
                 await mappings.change(db, ids[0], is_live=True)
                 later = [Change(key, joins, None, None, 0) for key, joins in situation.newer.items()]
@@ -256,6 +328,16 @@ class Planner:
             stored = await runs.by_id(db, run_id)
         assert stored is not None
         return stored
+
+    def _sealed(self, values: dict[str, str] | None) -> str | None:
+        return VAULT.encrypt(json.dumps(values)).decode() if values else None
+
+    async def _note_sent(self, db: AsyncConnection, mapping_id: int, fields: LiveFields | None) -> None:
+        """Store the digests of the data fields that were sent before."""
+        for key, sent in ({} if fields is None else fields.sent_before).items():
+            digest = sha256(f"salt{key}\n{sent}".encode()).hexdigest()[:32]
+            of_member = (tables.ledger.c.mapping_id == mapping_id, tables.ledger.c.member_key == key)
+            await db.execute(update(tables.ledger).where(*of_member).values(fields_digest=digest))
 
     def _waiting(self, mapping_id: int, run_id: str | None, change: Change) -> dict[str, Any]:
         return {
@@ -284,6 +366,33 @@ class Planner:
             lines.append(",".join(f'"{value}"' if situation.is_quoted else value for value in values))
         path.write_text("\n".join(lines) + "\n")
         return path
+
+
+def test_live_changes_are_planned_in_python_as_in_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With data fields and exclusions, the plan, the batches with their values, and the rejections are the same.
+
+    Python needs no workspace, so DuckDB does not start.
+    """
+    with asyncio.Runner() as runner:
+        database = Database(new_sqlite(tmp_path / "data"))
+        planner = Planner(database, tmp_path)
+        work = tmp_path / WORK
+
+        @settings(max_examples=5 * WALKS, suppress_health_check=list(HealthCheck), deadline=None)
+        @given(live_situations())
+        def check(situation: Situation) -> None:
+            monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", 1_000)
+            shutil.rmtree(work, ignore_errors=True)
+            work.touch()  # in the place of the directory of workspaces
+            small = runner.run(planner.planned(situation))
+            work.unlink()
+            monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", -1)
+            assert small == runner.run(planner.planned(situation))
+
+        try:
+            check()
+        finally:
+            runner.run(database.close())
 
 
 def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
