@@ -84,6 +84,15 @@ async def settings_for(engine: Engine, run: Run, *, max_age_s: float) -> FieldSe
     return FieldSettings(stored.salt, stored.vault, check_fields(chosen), types)
 
 
+def known_settings(engine: Engine, connection: Connection, fields: DataFields, salt: str) -> FieldSettings | None:
+    """Return what planning has to know to send data fields, if this process knows it without asking Iterable.
+
+    `salt` keys the digests. The types of the fields are not older than FRESH_S.
+    """
+    types = _known_types(engine, connection, FRESH_S)
+    return None if types is None else FieldSettings(salt, engine.vault, check_fields(fields), types)
+
+
 async def stored_fields(engine: Engine) -> StoredFields:
     """Return how this installation stores data fields."""
     async with engine.database.read() as db:
@@ -94,10 +103,16 @@ async def stored_fields(engine: Engine) -> StoredFields:
     return StoredFields(salt, engine.vault)
 
 
-async def _types(engine: Engine, connection: Connection, max_age_s: float) -> dict[str, str]:
+def _known_types(engine: Engine, connection: Connection, max_age_s: float) -> dict[str, str] | None:
     known = engine.field_types.get(connection.id)
     if known is not None and known.project == connection.rate_limit_key and time.monotonic() - known.at <= max_age_s:
         return known.types
+    return None
+
+
+async def _types(engine: Engine, connection: Connection, max_age_s: float) -> dict[str, str]:
+    if (known := _known_types(engine, connection, max_age_s)) is not None:
+        return known
     async with engine.client(connection) as client:
         types = await client.field_types()
     engine.field_types[connection.id] = KnownFields(connection.rate_limit_key, types, time.monotonic())

@@ -179,10 +179,15 @@ async def exclusions_of(
         return
     files = values_of(chosen, ExclusionKind.FILE)
     async with fetch_files(files, directory, engine.fetchers, allowed) as paths:
-        yield ExclusionSettings(
-            salt=salt,
-            digests=values_of(chosen, ExclusionKind.ADDRESS),
-            domains=values_of(chosen, ExclusionKind.DOMAIN),
-            mapping_ids=[int(each) for each in values_of(chosen, ExclusionKind.MAPPING)],
-            files=paths,
-        )
+        yield exclusion_settings(chosen, salt, paths)
+
+
+def exclusion_settings(chosen: Sequence[Exclusion], salt: str, files: Sequence[Path] = ()) -> ExclusionSettings:
+    """Return what planning has to know to apply exclusions. `files` are the local paths of theirs."""
+    return ExclusionSettings(
+        salt=salt,
+        digests=values_of(chosen, ExclusionKind.ADDRESS),
+        domains=values_of(chosen, ExclusionKind.DOMAIN),
+        mapping_ids=[int(each) for each in values_of(chosen, ExclusionKind.MAPPING)],
+        files=files,
+    )

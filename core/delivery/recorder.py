@@ -115,9 +115,7 @@ class Recorder:
     async def _update_ledger(self, db: AsyncConnection, record: _PendingRecord) -> None:
         """Record in the ledger what a batch has changed."""
         run, batch = self._run, record.batch
-        digests = None
-        if batch.data_fields:
-            digests = {member_key: of_member.digest for member_key, of_member in batch.data_fields.items()}
+        digests = batches.digests_of(batch)
         if record.outcome is None and batch.phase is not Phase.REMOVE:
             await ledger.put_batches(db, run.mapping_id, [batch.columns], certain=True, digests=digests)
             return

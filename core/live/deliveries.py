@@ -28,8 +28,8 @@ from core.runs import executor
 from core.runs.list_lock import ListHold, keep_list_lock
 from core.runs.list_people import CHECK_EVERY_S
 from core.runs.outcome import record_outcome
-from core.store import inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
-from core.store.batches import Batch
+from core.store import field_values, inbox, ledger, ledger_rows, list_checks, live_mappings, live_runs, runs
+from core.store.batches import Batch, digests_of
 from core.store.database import postponing
 from core.store.database_errors import DATABASE_FAULTS
 from core.store.ledger import Entry
@@ -247,8 +247,12 @@ async def _update_ledger(db: AsyncConnection, ends: Sequence[_End]) -> None:
     """Record what the batches have changed, the removals of a mapping first, as `core.delivery.recorder` does."""
     removed: list[Entry] = []
     on_list: list[Entry] = []
+    with_fields: list[tuple[int, Batch]] = []
     for end in ends:
         for batch in sorted(end.delivery.batches, key=lambda batch: batch.phase):
+            if batch.data_fields:
+                with_fields.append((end.run.mapping_id, batch))
+                continue
             columns = batch.columns
             rows = zip(columns.member_keys, columns.emails, columns.user_ids, strict=True)
             entries = removed if batch.phase is Phase.REMOVE else on_list
@@ -257,3 +261,8 @@ async def _update_ledger(db: AsyncConnection, ends: Sequence[_End]) -> None:
         await ledger_rows.delete_matching(db, removed)
     if on_list:
         await ledger_rows.put(db, on_list)
+    for mapping_id, batch in with_fields:
+        digests = digests_of(batch)
+        await ledger.put_batches(db, mapping_id, [batch.columns], certain=True, digests=digests)
+    if with_fields:
+        await field_values.drop(db, [batch.id for _, batch in with_fields])

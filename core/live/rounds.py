@@ -1,8 +1,9 @@
 """Rounds: the changes of several live mappings are planned together, with one read and one write before they are sent.
 
 A statement and a commit cost more than the planning of a few changes, so mappings share them. What is unusual about a
-mapping is left to the general path (core/live/micro_batch.py): more than SMALL_MEMBERS changes, data fields,
-exclusions, another run that comes first, a request without an answer, or a change of a profile's address.
+mapping is left to the general path (core/live/micro_batch.py): more than SMALL_MEMBERS changes, data fields of which
+this process does not know the types, excluded files, another run that comes first, a request without an answer, or a
+change of a profile's address.
 
 The planning reads the ledger before the list is locked. The write, which locks it, notices whether a run has changed
 the ledger in between. From that write on the batches count as sent, so a crash leaves what a crash of the general path
@@ -18,17 +19,21 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import telemetry
+from core.connections import data_fields
+from core.connections.exclusions import exclusion_settings
 from core.connections.forgotten import FRESH_S
 from core.connections.lists import is_just_created
 from core.engine import Engine
 from core.iterable import FailureReason
 from core.live.micro_batch import REQUEST, can_deliver, deliverable, delivery_filter
 from core.models.batch import Phase
+from core.models.exclusions import ExclusionKind
 from core.models.run import Run, RunCounters, RunPhase, RunStatus, SyncMode, digest_of
 from core.planning.ledger_lookup import LedgerLookup, look_up
-from core.planning.live_planner import LivePlan, LivePlanning
+from core.planning.live_planner import LiveFields, LivePlan, LivePlanning
+from core.planning.small_exclusions import find_excluded
 from core.planning.small_workspace import SMALL_MEMBERS
-from core.store import last_known_emails, live_rounds, live_runs, runs, suppressions
+from core.store import last_known_emails, ledger, live_attributes, live_rounds, live_runs, runs, salts, suppressions
 from core.store.batches import Batch
 from core.store.connections import Connection
 from core.store.erasures import SuppressionList
@@ -203,7 +208,9 @@ def _is_usual(engine: Engine, state: RoundState) -> bool:
     mapping, connection = state.mapping, state.connection
     if state.is_taken or state.is_blocked or not can_deliver(mapping):
         return False
-    if mapping.fields or mapping.exclusions or is_new_list(mapping.list_id) or connection.key_rejected_at is not None:
+    if is_new_list(mapping.list_id) or connection.key_rejected_at is not None:
+        return False
+    if any(each.kind is ExclusionKind.FILE for each in mapping.exclusions):
         return False
     is_known = connection.project_type is not None and mapping.project_type is connection.project_type
     return is_known and files_of(engine.settings.data_dir, connection).age_s <= FRESH_S
@@ -253,23 +260,53 @@ async def _plan(
     planned: list[_Planned] = []
     plannings: list[LivePlanning] = []
     lookups: list[LedgerLookup] = []
+    usual: list[_Candidate] = []
+    salt_of_fields = await _salt(engine, db, salts.DATA_FIELDS, any(each.state.mapping.fields for each in candidates))
+    has_exclusions = any(each.state.mapping.exclusions for each in candidates)
+    salt_of_exclusions = await _salt(engine, db, salts.EXCLUSIONS, has_exclusions)
     for each in candidates:
-        planning = LivePlanning(each.run, each.state.mapping, each.changes)
+        mapping = each.state.mapping
+        fields = _live_fields(engine, each, salt_of_fields) if mapping.fields else None
+        if (mapping.fields and fields is None) or (mapping.exclusions and salt_of_exclusions is None):
+            begun.others.append(each.work)
+            continue
+        usual.append(each)
+        planning = LivePlanning(each.run, mapping, each.changes, fields)
         keys = planning.without_email
         emails = await last_known_emails.find(db, each.run.mapping_id, keys) if keys else ()
         lookups.append(planning.lookup(each.state.mapping_ids, emails))
         plannings.append(planning)
     await look_up(db, lookups)
-    for each, planning, lookup in zip(candidates, plannings, lookups, strict=True):
+    for each, planning, lookup in zip(usual, plannings, lookups, strict=True):
         files = files_of(engine.settings.data_dir, each.connection)
-        forgotten = (files.emails, files.user_ids)
-        live_plan = planning.plan(lookup.rows, suppressed.get(each.connection.id), forgotten)
+        forgotten, rows, mapping = (files.emails, files.user_ids), lookup.rows, each.state.mapping
+        known = planning.digests_needed(rows)
+        digests = await ledger.digests_of(db, mapping.id, known) if known else {}
+        excluded = None
+        if mapping.exclusions and salt_of_exclusions is not None:
+            chosen = exclusion_settings(mapping.exclusions, salt_of_exclusions)
+            excluded = await find_excluded(db, chosen, planning.identities(rows))
+        live_plan = planning.plan(rows, suppressed.get(each.connection.id), forgotten, digests, excluded)
         if _is_plain(live_plan):
             planned.append(_Planned(each, live_plan))
         else:
             begun.others.append(each.work)
         await asyncio.sleep(0)  # so that others get their turn
     return planned
+
+
+async def _salt(engine: Engine, db: AsyncConnection, name: str, is_needed: bool) -> str | None:
+    return await salts.find(db, engine.vault, name) if is_needed else None
+
+
+def _live_fields(engine: Engine, candidate: _Candidate, salt: str | None) -> LiveFields | None:
+    """Return the data fields of a mapping's changes; None if Iterable has to be asked for the types of the fields."""
+    fields = candidate.state.mapping.fields
+    known = None if salt is None else data_fields.known_settings(engine, candidate.connection, fields, salt)
+    if known is None:
+        return None
+    sealed = {each.member_key: each.sealed_fields for each in candidate.changes if each.sealed_fields is not None}
+    return LiveFields(known, {key: live_attributes.opened(engine.vault, token) for key, token in sealed.items()})
 
 
 def _is_plain(live_plan: LivePlan) -> bool:
@@ -321,5 +358,5 @@ async def _store(engine: Engine, planned: Sequence[_Planned]) -> dict[str, tuple
             assert run.ledger_revision is not None
             run = run.model_copy(update={"ledger_revision": run.ledger_revision + 1})
             new.append(NewRun(run, live_plan.drafts, live_plan.rejections))
-        batches = await live_runs.add(db, new)
+        batches = await live_runs.add(db, new, engine.vault)
     return {each.run.id: (each.run, of_run) for each, of_run in zip(new, batches, strict=True)}

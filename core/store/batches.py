@@ -66,6 +66,13 @@ class Batch(Draft):
         return self.columns.entries
 
 
+def digests_of(draft: Draft) -> dict[str, str] | None:
+    """Return the digests of the data fields in a batch, by member key; None if it has no data fields."""
+    if not draft.data_fields:
+        return None
+    return {member_key: of_member.digest for member_key, of_member in draft.data_fields.items()}
+
+
 async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft], vault: Vault | None = None) -> None:
     """Store batches of a plan in progress. `vault` encrypts their data fields, if they have any."""
     if not drafts:

@@ -126,7 +126,10 @@ async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[Roun
 
 
 class WaitingChange(NamedTuple):
-    """A change that no run carries yet, and since when it waits (UTC seconds)."""
+    """A change that no run carries yet, and since when it waits (UTC seconds).
+
+    `sealed_fields` are its attributes, encrypted, if it has any (core/store/live_attributes.py).
+    """
 
     mapping_id: int
     member_key: str
@@ -135,6 +138,7 @@ class WaitingChange(NamedTuple):
     customer_id: str | None
     hashed_fields: int
     pending_since: float
+    sealed_fields: str | None = None
 
 
 def _waiting() -> Select[Any]:

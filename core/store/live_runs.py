@@ -22,13 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunCounters, RunPhase, RunStatus, StopReason
-from core.store import alerts, clock, rejections
+from core.store import alerts, clock, field_values, rejections
 from core.store.batches import Batch, BatchStatus, Draft
 from core.store.database import postponing
 from core.store.rejections import Rejection
 from core.store.runs import is_logged
 from core.store.tables import batch_members, batches, lists, runs
 from core.store.tables import rejections as rejections_table
+from core.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ _INSERT_MEMBERS = insert(batch_members)
 _SENT = BatchStatus.SENT.value
 
 
-async def add(db: AsyncConnection, new: Sequence[NewRun]) -> list[list[Batch]]:
+async def add(db: AsyncConnection, new: Sequence[NewRun], vault: Vault) -> list[list[Batch]]:
     """Store runs that are about to send, with their batches, which are marked as sent. Returns the batches of each.
 
-    Their lists are held, and their plans are at the revision before that.
+    Their lists are held, and their plans are at the revision before that. `vault` encrypts data fields.
     """
     if not new:
         return []
@@ -90,13 +91,15 @@ async def add(db: AsyncConnection, new: Sequence[NewRun]) -> list[list[Batch]]:
         ]
         ids = (await db.execute(_INSERT_BATCHES, rows)).scalars().all()
         for (run_id, draft), batch_id in zip(drafts, ids, strict=True):
-            batch = Batch(draft.phase, draft.sent_size, draft.counted_size, draft.members, id=batch_id)
-            stored[run_id].append(batch)
+            values = (draft.phase, draft.sent_size, draft.counted_size, draft.members, draft.data_fields)
+            stored[run_id].append(Batch(*values, id=batch_id))
         members = [
             {"batch_id": batch_id, "members": draft.members} for (_, draft), batch_id in zip(drafts, ids, strict=True)
         ]
         with postponing(db):
             await db.execute(_INSERT_MEMBERS, members)
+        of_drafts = {batch_id: draft.data_fields for (_, draft), batch_id in zip(drafts, ids, strict=True)}
+        await field_values.add(db, vault, {batch_id: fields for batch_id, fields in of_drafts.items() if fields})
     for each in new:
         await rejections.add(db, each.run.id, each.rejections)
     return [stored[each.run.id] for each in new]

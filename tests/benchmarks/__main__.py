@@ -127,9 +127,10 @@ def small(bench: Bench) -> None:
 
 def rounds(bench: Bench) -> None:
     """The CPU of a delivery of live changes in a process that is open already, without PostgreSQL's."""
-    for kind, (audiences, changes) in itertools.product(("SQLite", "PostgreSQL"), ROUNDS):
-        label = f"{kind}: CPU of {changes} changes to each of {audiences}"
+    for kind, (audiences, changes), with_fields in itertools.product(("SQLite", "PostgreSQL"), ROUNDS, (False, True)):
+        label = f"{kind}: CPU of {changes} changes to each of {audiences}{', with fields' * with_fields}"
         options = ["--audiences", str(audiences), "--members", str(changes), "--turns", str(SMALL_RUNS)]
+        options += ["--with-fields"] if with_fields else []
         _print_cpu(bench, "live", kind, label, "<= 30 ms", options)
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import aiohttp
 from pydantic import SecretStr
 
+from core.connections import data_fields
+from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.engine import Engine, open_engine
-from core.live import micro_batch
+from core.live import decisions, micro_batch
 from core.live.deliveries import Deliveries
 from core.live.rounds import begin_round, plan_round
 from core.settings import FirehoseApproval, Settings
-from core.store import connections, inbox, live_mappings, live_work
+from core.store import connections, inbox, live_attributes, live_mappings, live_work
 from core.store.inbox import Change
 from sandbox.iterable import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile
@@ -25,10 +27,11 @@ WARM_UP = 5
 
 
 async def measure(
-    url: str, data_dir: str, database_url: str, *, audiences: int, changes: int, runs: int
+    url: str, data_dir: str, database_url: str, *, audiences: int, changes: int, runs: int, with_fields: bool = False
 ) -> dict[str, float]:
     """Deliver `changes` new people to each of so many audiences, `runs` times, to the local Iterable at `url`.
 
+    `with_fields`: each with a value of a data field, and each mapping excludes an address and a domain.
     Returns the least and the median CPU of a delivery to one audience in this process (seconds), from the look at the
     pending changes to the recorded end.
     """
@@ -43,17 +46,18 @@ async def measure(
         _env_file=None,  # type: ignore[call-arg]
     )
     async with open_engine(settings, "benchmark") as engine:
-        await _with_audiences(engine, url, audiences)
+        await _with_audiences(engine, url, audiences, with_fields=with_fields)
         sending = Deliveries(engine)
         try:
-            measured = [await _cpu_of_round(engine, sending, turn, changes) for turn in range(WARM_UP + runs)]
+            turns = range(WARM_UP + runs)
+            measured = [await _cpu_of_round(engine, sending, turn, changes, with_fields) for turn in turns]
         finally:
             await sending.close()
     each = [seconds / audiences for seconds in measured[WARM_UP:]]
     return {"least_s": min(each), "median_s": statistics.median(each)}
 
 
-async def _with_audiences(engine: Engine, url: str, count: int) -> None:
+async def _with_audiences(engine: Engine, url: str, count: int, *, with_fields: bool = False) -> None:
     """Create audiences with a list and a member each, and deliver that: the first run learns what is needed."""
     lists = [await _new_list(url, number) for number in range(count)]
     async with serving(engine) as base_url:
@@ -66,6 +70,11 @@ async def _with_audiences(engine: Engine, url: str, count: int) -> None:
         mappings = await live_mappings.everyone(db)
         for connection in await connections.everyone(db):
             await connections.change(db, connection.id, requests_per_second=0)
+    for mapping in mappings if with_fields else ():
+        await data_fields.choose(engine, mapping.id, {"Plan": "plan"}, by="U1", team_id=None)
+        excluded = ExclusionInput(["someone@example.com"], ["rival.example.com"])
+        await change_exclusions(engine, mapping.id, add=excluded, by="U1", team_id=None, allowed=None)
+        await decisions.approve(engine, mapping.id, list_id=mapping.list_id, by="U1")
     for mapping in mappings:
         run_id = await micro_batch.create_micro_batch(engine, mapping)
         assert run_id is not None
@@ -78,15 +87,18 @@ async def _new_list(url: str, number: int) -> int:
         return int((await answer.json())["listId"])
 
 
-async def _cpu_of_round(engine: Engine, sending: Deliveries, turn: int, changes: int) -> float:
+async def _cpu_of_round(engine: Engine, sending: Deliveries, turn: int, changes: int, with_fields: bool) -> float:
     async with engine.database.write() as db:
         ids = [mapping.id for mapping in await live_mappings.everyone(db)]
         people = range(1_000_000 + turn * changes, 1_000_000 + (turn + 1) * changes)
         stamp = time.time_ns() // 1_000_000
-        await inbox.put(
-            db,
-            [Change(id_, str(n), True, stamp, f"p{n}@example.com", f"customer-{n}") for id_ in ids for n in people],
-        )
+        attributes = {"Plan": "tgold"} if with_fields else None
+        arrived = [
+            Change(id_, str(n), True, stamp, f"p{n}@example.com", f"customer-{n}", attributes=attributes)
+            for id_ in ids
+            for n in people
+        ]
+        await inbox.put(db, await live_attributes.put(db, arrived, engine.vault))
     before = _cpu()
     async with engine.database.read() as db:
         plan = await plan_round(engine, db, await live_work.pending(db, time.time(), 0.0, 1))

@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=0)
     parser.add_argument("--audiences", type=int, default=1)
     parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--with-fields", action="store_true")
     arguments = parser.parse_args()
     gc.set_threshold(collector.THRESHOLD)
     if arguments.what == "bare":
@@ -176,6 +177,7 @@ def main() -> None:
                 audiences=arguments.audiences,
                 changes=arguments.members,
                 runs=arguments.turns,
+                with_fields=arguments.with_fields,
             )
         )
     elif arguments.what == "acknowledge":

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
+from core.connections import data_fields
+from core.connections.exclusions import ExclusionInput, change_exclusions
 from core.identity import UserIdField
-from core.live import micro_batch
+from core.live import decisions, micro_batch
 from core.live.deliveries import Deliveries
 from core.live.rounds import Delivery, begin_round, plan_round
 from core.models.run import RunStatus, StopReason
-from core.store import inbox, live_mappings, live_rounds, live_work, runs, tables
+from core.store import inbox, live_attributes, live_mappings, live_rounds, live_work, runs, tables
 from core.store.inbox import Change
 from core.store.mappings import AudienceMapping
 from sandbox.iterable import Fault
@@ -67,7 +69,26 @@ async def deliver(service: Live, deliveries: Sequence[Delivery]) -> None:
         await sending.close()
 
 
-def changes_of(generator: random.Random, mapping_id: int) -> list[Change]:
+async def make_special(service: Live, mappings: Sequence[AudienceMapping], excluded: AudienceMapping) -> None:
+    """Give mappings data fields and exclusions, the people of another mapping among these, and approve them."""
+    service.iterable.state.project().data_fields["age"] = "long"
+    people = ExclusionInput(["p3@example.com"], ["rival.example.com"], [], [excluded.id])
+    for mapping in mappings:
+        await data_fields.choose(service.engine, mapping.id, {"Plan": "plan", "age": "age"}, by="U1", team_id=None)
+        await change_exclusions(service.engine, mapping.id, add=people, by="U1", team_id=None, allowed=None)
+        await decisions.approve(service.engine, mapping.id, list_id=mapping.list_id, by="U1")
+
+
+def attributes_of(generator: random.Random) -> dict[str, str] | None:
+    """Values of data fields, some of which their field can't take."""
+    values = {
+        "Plan": generator.choice(["tgold", "tlead", "n", None]),
+        "age": generator.choice(["t7", "t8", "tx", None]),
+    }
+    return {name: value for name, value in values.items() if value is not None} or None
+
+
+def changes_of(generator: random.Random, mapping_id: int, *, with_fields: bool = False) -> list[Change]:
     """A few changes of people who share identities, with and without addresses, and of hashed ones."""
     return [
         Change(
@@ -78,6 +99,7 @@ def changes_of(generator: random.Random, mapping_id: int) -> list[Change]:
             generator.choice([f"p{number}@example.com", f"P{number % 5}@example.com", None, "no address"]),
             generator.choice([f"c{number}", f"c{number % 5}", None]),
             generator.choice([0, 0, 0, 1]),
+            attributes_of(generator) if with_fields else None,
         )
         for number in generator.sample(range(12), generator.randint(1, 6))
     ]
@@ -86,7 +108,7 @@ def changes_of(generator: random.Random, mapping_id: int) -> list[Change]:
 async def put(service: Live, changes: Sequence[Change]) -> None:
     """Store changes as the intake does."""
     async with service.engine.database.write() as db:
-        await inbox.put(db, changes)
+        await inbox.put(db, await live_attributes.put(db, changes, service.engine.vault))
 
 
 async def state_of(service: Live, mapping: AudienceMapping) -> Any:
@@ -130,14 +152,22 @@ async def state_of(service: Live, mapping: AudienceMapping) -> Any:
         }
 
 
-async def test_rounds_do_the_same(tmp_path: Path, database_url: str) -> None:
-    """A round stores and sends exactly what a run of its own would, for changes of all kinds."""
+@pytest.mark.parametrize("is_special", [False, True])
+async def test_rounds_do_the_same(tmp_path: Path, database_url: str, is_special: bool) -> None:
+    """A round stores and sends exactly what a run of its own would, for changes of all kinds.
+
+    Special mappings have data fields and exclusions.
+    """
     async with firehosing(tmp_path, database_url, **AT_ONCE) as service:
-        alone, *others = await with_audiences(service, 3)
+        alone, *others, excluded = await with_audiences(service, 4)
+        if is_special:
+            await put(service, [Change(excluded.id, "4", True, 1, "p4@example.com")])
+            await deliver_alone(service, excluded)
+            await make_special(service, (alone, *others), excluded)
         rounds = 0
         for seed in range(6):
             for mapping in (alone, *others):
-                await put(service, changes_of(random.Random(seed), mapping.id))
+                await put(service, changes_of(random.Random(seed), mapping.id, with_fields=is_special))
             await deliver_alone(service, alone)
             deliveries = await begin(service, others)
             rounds += len(deliveries) > 0
@@ -149,6 +179,8 @@ async def test_rounds_do_the_same(tmp_path: Path, database_url: str) -> None:
             for mapping in others:
                 assert await state_of(service, mapping) == expected, seed
         assert rounds > 3
+        async with service.engine.database.read() as db:
+            assert (await db.execute(select(tables.field_values))).all() == []
 
 
 @pytest.mark.extended
