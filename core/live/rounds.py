@@ -1,9 +1,9 @@
 """Rounds: the changes of several live mappings are planned together, with one read and one write before they are sent.
 
 A statement and a commit cost more than the planning of a few changes, so mappings share them. What is unusual about a
-mapping is left to the general path (core/live/micro_batch.py): more than SMALL_MEMBERS changes, data fields of which
-this process does not know the types, excluded files, another run that comes first, a request without an answer, or a
-change of a profile's address.
+mapping is left to the general path (core/live/micro_batch.py): more than SMALL_MEMBERS changes, data fields whose types
+this process has not read yet, excluded files, another run that comes first, a request without an answer, or a change of
+a profile's address.
 
 The planning reads the ledger before the list is locked. The write, which locks it, notices whether a run has changed
 the ledger in between. From that write on the batches count as sent, so a crash leaves what a crash of the general path

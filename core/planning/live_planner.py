@@ -128,7 +128,7 @@ class LivePlanning:
         return [key for mapping_id, key, *_ in ledger_rows if mapping_id == self._target.id]
 
     def identities(self, ledger_rows: Sequence[Entry]) -> list[tuple[str, str | None, str | None]]:
-        """Return the identities of which the plan has to know whether they are excluded."""
+        """Return the identities that the plan compares with the excluded people."""
         return [*self._members.identities({}), *(row[1:4] for row in ledger_rows if row[0] == self._target.id)]
 
     def plan(

@@ -61,8 +61,8 @@ async def find_excluded(
         addresses = frozenset(address for _, email, _ in wanted if (address := lower(email)) is not None)
         ids = frozenset(user_id for _, _, user_id in wanted if user_id is not None)
         of_each = [dict.fromkeys(settings.mapping_ids, values) for values in (member_keys, addresses, ids)]
-        found = await ledger_rows.find(db, *of_each)
-        people = [row[1:4] for row in found if not row[1].startswith(FORMER_IDENTITY_PREFIX)]
+        rows = await ledger_rows.find(db, *of_each)
+        people = [row[1:4] for row in rows if not row[1].startswith(FORMER_IDENTITY_PREFIX)]
         keys.update(key for key, _, _ in people)
         emails.update(email for _, email, _ in people if email is not None)
         user_ids.update(user_id for _, _, user_id in people if user_id is not None)

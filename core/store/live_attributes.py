@@ -96,6 +96,6 @@ def _row(change: Change, vault: Vault) -> dict[str, object]:
         "email": change.email,
         "customer_id": change.customer_id,
         "hashed": change.hashed_fields,
-        "fields": None if attributes is None else vault.encrypt(orjson.dumps(attributes).decode()).decode(),
+        "fields": None if attributes is None else vault.encrypt_value(orjson.dumps(attributes).decode()).decode(),
         "now": time.time(),
     }

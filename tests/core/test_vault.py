@@ -36,7 +36,45 @@ def test_rotation() -> None:
     assert Vault([new]).decrypt(both.encrypt(SECRET)) == SECRET
 
 
-@pytest.mark.parametrize("token", [Vault([new_key()]).encrypt(SECRET), b"", b"damaged"])
+def test_values_have_one_data_key() -> None:
+    """Values differ even if they are equal, can be read by another process, and share the key that comes with them."""
+    key = new_key()
+    vault = Vault([key])
+    first, second = vault.encrypt_value(SECRET), vault.encrypt_value(SECRET)
+    assert first != second
+    assert first.split(b".")[:2] == second.split(b".")[:2]
+    assert SECRET.encode() not in first
+    assert Vault([key]).decrypt(first) == vault.decrypt(second) == SECRET
+    assert Vault([key]).encrypt_value(SECRET).split(b".")[1] != first.split(b".")[1]
+
+
+def test_rotation_of_values() -> None:
+    """Of a value only the data key is encrypted again, with the newest key: once."""
+    old, new = new_key(), new_key()
+    both, value = Vault([new, old]), Vault([old]).encrypt_value(SECRET)
+    rotated = both.rotate(value)
+    assert Vault([new]).decrypt(rotated) == SECRET
+    assert rotated.split(b".")[2] == value.split(b".")[2]
+    assert both.rotate(rotated) == rotated
+    assert Vault([new]).can_decrypt(rotated)
+    assert not Vault([new]).can_decrypt(value)
+    with pytest.raises(SettingsError, match="Append the former key"):
+        Vault([new]).rotate(value)
+
+
+def test_a_changed_value_is_refused() -> None:
+    """No part of a value can be changed, left out, or taken from another data key."""
+    key = new_key()
+    mark, data_key, sealed = Vault([key]).encrypt_value(SECRET).split(b".")
+    other = Vault([key]).encrypt_value(SECRET).split(b".")[1]
+    flipped = (b"A" if sealed[:1] != b"A" else b"B") + sealed[1:]
+    for parts in ((mark, data_key, flipped), (mark, other, sealed), (mark, data_key, b""), (mark, data_key), (mark,)):
+        assert not Vault([key]).can_decrypt(b".".join(parts))
+
+
+@pytest.mark.parametrize(
+    "token", [Vault([new_key()]).encrypt(SECRET), Vault([new_key()]).encrypt_value(SECRET), b"", b"damaged"]
+)
 def test_wrong_key(token: bytes) -> None:
     """An error for a secret that can't be decrypted says what to do, and does not show the key."""
     own_key = new_key()

@@ -80,7 +80,7 @@ async def make_special(service: Live, mappings: Sequence[AudienceMapping], exclu
 
 
 def attributes_of(generator: random.Random) -> dict[str, str] | None:
-    """Values of data fields, some of which their field can't take."""
+    """Values of data fields. A field can not take each of them."""
     values = {
         "Plan": generator.choice(["tgold", "tlead", "n", None]),
         "age": generator.choice(["t7", "t8", "tx", None]),

@@ -137,7 +137,7 @@ def test_dates(text: str, written: str | None) -> None:
 
 
 def test_json_is_written_as_by_duckdb() -> None:
-    """Text is quoted, and numbers are told apart, as DuckDB does."""
+    """Text has the same escapes, and numbers the same types."""
     assert quoted('\x1f\\u001f"\n') == '"\\u001F\\\\u001f\\"\\n"'
     assert [json_type(text) for text in ("1", "-1", "1.0", str(2**64), "[]", "{}", "true")] == [
         *("UBIGINT", "BIGINT", "DOUBLE", "DOUBLE", "ARRAY", "OBJECT", "BOOLEAN")
