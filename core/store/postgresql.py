@@ -79,6 +79,7 @@ def open_engine(address: str, connections: int = POOL_SIZE) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
     )
+    event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "handle_error", _on_error)
     return engine
 
@@ -86,6 +87,12 @@ def open_engine(address: str, connections: int = POOL_SIZE) -> AsyncEngine:
 def connection_arguments(address: str) -> dict[str, Any]:
     """Return the arguments with which psycopg connects. Raises SettingsError if the address is invalid."""
     return {**_KEEPALIVE, **connection_parameters(address), "prepare_threshold": None}
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    from core.store.server_cursors import ServerCursor
+
+    connection.driver_connection.server_cursor_factory = ServerCursor
 
 
 def _on_error(context: ExceptionContext) -> None:

@@ -1,11 +1,15 @@
 """PostgreSQL: addresses in platforms' forms, roles without CREATE, and several servers."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from sqlalchemy import Select, func, select
+from sqlalchemy.exc import OperationalError
 
 from core.engine import open_engine
 from core.errors import SettingsError
@@ -14,6 +18,7 @@ from core.store.database import Database
 from core.store.migrate import migrate
 from core.store.postgresql import connection_parameters
 from tests.core.databases import new_postgresql, without
+from tests.core.test_storage_postgresql import terminate
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,31 @@ async def test_several_servers(url: str) -> None:
     several = f"postgres://postgres@{quote('/nowhere', safe='')},{quote(directory, safe='')}/{_name(url)}"
     database = Database(several)
     await migrate(database)
+    await database.close()
+
+
+async def _read_a_part(database: Database, numbers: Select[Any], fail: Callable[[], object]) -> None:
+    async with database.read_rows() as db:
+        async for _ in (await db.stream(numbers)).partitions():
+            fail()
+
+
+@pytest.mark.parametrize("is_terminated", [False, True], ids=["reader fails", "connection breaks"])
+async def test_stream_that_is_not_read_to_its_end(postgresql_server: str, url: str, *, is_terminated: bool) -> None:
+    """A stream that a failure leaves unread causes no warning, and the next one is read."""
+    database = Database(url)
+    numbers = select(func.generate_series(1, 100)).execution_options(yield_per=10)
+
+    def fail() -> None:
+        if not is_terminated:
+            raise ZeroDivisionError
+        terminate(postgresql_server, url)
+
+    with pytest.raises(OperationalError if is_terminated else ZeroDivisionError):
+        await _read_a_part(database, numbers, fail)
+    gc.collect()  # a warning is a failure
+    async with database.read_rows() as db:
+        assert len([row async for row in await db.stream(numbers)]) == 100
     await database.close()
 
 
