@@ -1,55 +1,47 @@
-"""An outage of PostgreSQL under several `serve` processes: each is ready again afterwards, and none ends."""
+"""An outage of PostgreSQL under several `serve` processes: each is ready again afterwards, and no run fails."""
 
-import contextlib
+import asyncio
+import random
 import signal
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.bot.cli.commands import Commands, LocalIterable, until
+from core.models.run import RunStatus
+from tests.bot.cli.commands import LocalIterable, until
+from tests.bot.cli.serving import serving
+from tests.bot.cli.work import SUBSCRIBE, Load, Work
 from tests.core.databases import new_postgresql, postgresql, start, stop
 
 #: The time in which a process has to be ready after the database is back, in seconds.
 READY_AGAIN_S = 10.0
-
-
-def is_ready(address: str) -> bool:
-    """Return whether a process says that it is ready."""
-    try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError as error:
-        if error.code != 503:
-            raise
-        return False
+#: Runs of three requests each, half a second apart.
+LOAD = Load(projects=2, lists_of_project=2, members=3_000, people=3_000, rate=2.0)
 
 
 @pytest.mark.extended
 @pytest.mark.parametrize(("processes", "seconds"), [(1, 2), (3, 45)], ids=["short", "long"])
-def test_ready_again_after_an_outage(tmp_path: Path, iterable: LocalIterable, processes: int, seconds: int) -> None:
-    """Each process is ready within ten seconds after the outage, and ends normally on SIGTERM."""
-    with postgresql() as server, contextlib.ExitStack() as stack:
-        settings = {"ITERABLE_SYNC_PORT": "0", "ITERABLE_SYNC_DATABASE_URL": new_postgresql(server)}
-        commands, addresses = [], []
-        for number in range(processes):
-            directory = tmp_path / str(number)
-            directory.mkdir()
-            commands.append(stack.enter_context(Commands(directory, iterable, settings).started("serve")))
-        for command in commands:
-            until(lambda command=command: "Ready" in command.out.read_text())  # type: ignore[misc]
-            shown = command.out.read_text().splitlines()
-            addresses.append(next(line.split()[2] for line in shown if line.startswith("HTTP server")))
-        assert all(is_ready(address) for address in addresses)
-        stop(server)
-        until(lambda: not any(is_ready(address) for address in addresses))
-        time.sleep(seconds)  # the outage
-        start(server)
-        until(lambda: all(is_ready(address) for address in addresses), READY_AGAIN_S)
-        for command in commands:
-            command.process.send_signal(signal.SIGTERM)
-        for command in commands:
-            result = command.ended()
-            assert result.code == 0, result.err
+def test_outage_with_runs_in_flight(tmp_path: Path, iterable: LocalIterable, processes: int, seconds: int) -> None:
+    """Each process is ready within ten seconds after the outage, its runs succeed, and it ends normally on SIGTERM."""
+    with postgresql() as server:
+        work = Work(tmp_path, new_postgresql(server), iterable, LOAD, random.Random(1))
+        asyncio.run(work.add_lists())
+        with serving(tmp_path, iterable, work.environment, processes) as servers:
+            asyncio.run(work.offer())
+            until(lambda: iterable.requests(SUBSCRIBE) > 0)
+            stop(server)
+            until(lambda: not any(each.is_ready() for each in servers))
+            sent = iterable.requests(SUBSCRIBE)
+            time.sleep(seconds)  # the outage
+            start(server)
+            until(lambda: all(each.is_ready() for each in servers), READY_AGAIN_S)
+            assert sent < LOAD.runs * LOAD.members / 1_000
+            ended = asyncio.run(work.ended())
+            assert [run.status for run in ended] == [RunStatus.SUCCEEDED] * LOAD.runs
+            assert work.wrong_lists() == 0
+            for each in servers:
+                each.command.process.send_signal(signal.SIGTERM)
+            for each in servers:
+                result = each.command.ended()
+                assert result.code == 0, result.err
