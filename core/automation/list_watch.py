@@ -27,17 +27,17 @@ class ListWatch:
         """Take the engine. No I/O."""
         self._engine = engine
         self._missing: set[int] = set()
-        self._checked_at = 0.0
+        self._checked_at = -CHECK_EVERY_S
 
     @property
     def is_due(self) -> bool:
         """Whether this process has not asked recently."""
-        return time.time() - self._checked_at >= CHECK_EVERY_S
+        return time.monotonic() - self._checked_at >= CHECK_EVERY_S
 
     async def look(self) -> None:
         """Ask for the lists."""
         engine = self._engine
-        self._checked_at = time.time()
+        self._checked_at = time.monotonic()
         async with engine.database.read() as db:
             failed = await runs.failed_with(db, LIST_CODES, since=await clock.now(db) - GIVEN_UP_AFTER_S)
         self._missing &= {run.mapping_id for run in failed}
