@@ -69,11 +69,11 @@ def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:
 def message_providers(services: Services, limits: MessagingLimits) -> list[MessageProvider]:
     """Return the providers of all messages that the bot keeps up to date."""
     return [
-        RunMessageProvider(services, approval_messages, limits.clock),
+        RunMessageProvider(services, approval_messages),
         AlertMessageProvider(services),
         ProposalMessageProvider(limits),
         LiveAudienceMessageProvider(limits),
         LiveOfferMessageProvider(),
-        ApproversMessageProvider(limits.clock),
+        ApproversMessageProvider(),
         ReportMessageProvider(),
     ]

@@ -19,7 +19,7 @@ from core.lease import LeaseTimes
 from core.mparticle.tokens import TokenCache
 from core.planning_slots import PlanningSlots
 from core.settings import Settings
-from core.store import unreadable_secrets
+from core.store import clock, unreadable_secrets
 from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
 from core.store.migrate import migrate
@@ -123,6 +123,11 @@ class Engine:
                 return
             if not self.database.is_quiet or self.database.activity.count != seen:
                 return
+
+    async def time(self) -> float:
+        """Return the time by the database's clock (UTC seconds), for what is not read together with rows."""
+        async with self.database.read() as db:
+            return await clock.now(db)
 
     async def close(self) -> None:
         """Cancel the fetches of who is forgotten, and close the connections to Iterable."""

@@ -11,10 +11,6 @@ class QuickClock:
         self._ahead = 0.0
         self.slept: list[float] = []
 
-    def time(self) -> float:
-        """Seconds since 1970."""
-        return time.time() + self._ahead
-
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment."""
         return time.monotonic() + self._ahead

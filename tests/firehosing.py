@@ -15,8 +15,8 @@ from core import live
 from core.engine import Engine, open_engine
 from core.lease import LeaseTimes
 from core.settings import Settings
+from core.store import clock, mappings
 from core.store import live_mappings as store
-from core.store import mappings
 from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
@@ -54,11 +54,9 @@ class Live:
 
     async def status(self, audience: Audience = VIPS) -> store.LiveStatus:
         """The state of an audience's mapping."""
-        import time
-
         mapping = await self.mapping(audience)
         async with self.engine.database.read() as db:
-            return await store.status(db, mapping.id, time.time())
+            return await store.status(db, mapping.id, await clock.now(db))
 
     async def approve(self, audience: Audience = VIPS, list_id: int = LIST) -> None:
         """Approve the mapping of an audience, as a person does in Slack."""

@@ -144,7 +144,9 @@ def _documented(heading: str) -> dict[str, tuple[str, set[str]]]:
 def test_metrics_from_the_database() -> None:
     """The reference has exactly the metrics that come from the database, with their types and labels."""
     one = {"any": 1}
-    stored = Metrics(runs=one, members=one, requests=one, rate=1.0, slowdown=1.0, backlog=1, waiting=1, oldest=None)
+    stored = Metrics(
+        runs=one, members=one, requests=one, rate=1.0, slowdown=1.0, backlog=1, waiting=1, oldest_age_s=0.0
+    )
     assert _documented("From the database") == {
         metric.name: (metric.type, {label for sample in metric.samples for label in sample.labels})
         for metric in _Stored(stored).collect()

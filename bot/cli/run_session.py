@@ -14,7 +14,7 @@ from core.models.run import Run, RunStatus
 from core.reporting.run_report import RunReport
 from core.runs import worker
 from core.runs.lookup import require_run
-from core.store import deliveries, rejections
+from core.store import clock, deliveries, rejections
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCo
     """Print the outcome of a run, and return its exit code."""
     run = await require_run(engine, run_id)
     async with engine.database.read() as db:
-        report = RunReport.of(run, await rejections.by_reason(db, run_id))
+        report = RunReport.of(run, await rejections.by_reason(db, run_id), await clock.now(db))
     terminal = session.terminal
     if terminal.as_json:
         print_json(report)

@@ -35,8 +35,6 @@ class MessagingLimits:
     """How long the last state may take at the end, after all work has stopped."""
     stopping: float = 10.0
     """How long the reconciler waits at the end for running work to stop."""
-    clock: Callable[[], float] = time.time
-    """The clock by which reminders and digests are due."""
 
 
 @dataclass(slots=True)

@@ -1,14 +1,13 @@
 """Without Slack, notifications are logged at INFO; email addresses are never included."""
 
 import logging
-import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.services import WakeSignal
 from core.engine import Engine
 from core.models.run import Run, RunStatus
-from core.store import alerts, live_mappings, runs
+from core.store import alerts, clock, live_mappings, runs
 from core.store.alerts import Alert
 from core.store.database_errors import DATABASE_FAULTS
 from core.store.live_mappings import LiveStatus
@@ -71,7 +70,9 @@ class LogNotifier:
 
     async def _days(self, db: AsyncConnection, audiences: list[AudienceMapping]) -> list[str]:
         """Return the digests of the days that have just ended, by the time zones of the mappings."""
-        now, zones, sentences = time.time(), await live_mappings.time_zones(db) if audiences else {}, []
+        if not audiences:
+            return []
+        now, zones, sentences = await clock.now(db), await live_mappings.time_zones(db), []
         for mapping in audiences:
             zone = zones.get(mapping.id, live_mappings.UTC)
             today, yesterday = live_mappings.day_of(now, zone), live_mappings.day_of(now - _DAY_S, zone)

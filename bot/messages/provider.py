@@ -7,7 +7,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages.desired import DesiredMessage
-from core.store import connections, lists, mappings, slack_messages
+from core.store import clock, connections, lists, mappings, slack_messages
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 from core.store.slack_messages import SlackMessage
@@ -38,6 +38,13 @@ class Snapshot:
         self._read_keys: set[str] = set()
         self._connections: dict[int, Connection] | None = None
         self._list_names: ListNames | None = None
+        self._now: float | None = None
+
+    async def now(self) -> float:
+        """Return the time by the database's clock (UTC seconds), as of the first call."""
+        if self._now is None:
+            self._now = await clock.now(self.db)
+        return self._now
 
     async def connections(self) -> Mapping[int, Connection]:
         """Return all connections by id."""

@@ -23,7 +23,7 @@ from core.store.slack_messages import MessageStatus, SlackMessage, SlackMessageU
 
 logger = logging.getLogger(__name__)
 
-# The longest wait before a retry, in seconds. A longer one means that the clock was set back meanwhile.
+# The longest wait before a retry, in seconds. A longer one means that the database's clock was set back meanwhile.
 LONGEST_WAIT_S = 3600.0
 
 
@@ -85,7 +85,7 @@ class MessagePublisher:
     def may_publish_now(self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate) -> bool:
         """Return whether rate limits allow the request now. If so, the request is deducted from them."""
         method = "chat.update" if update.edits else "chat.postMessage"
-        if stored is not None and 0.0 < stored.retry_at - time.time() < LONGEST_WAIT_S:
+        if stored is not None and 0.0 < stored.retry_at - stored.read_at < LONGEST_WAIT_S:
             return False
         if self._held_until.get((desired.team_id, method), 0.0) > time.monotonic():
             return False
@@ -124,7 +124,7 @@ class MessagePublisher:
             channel=str(answer["channel"]),
             ts=str(answer["ts"]),
             attempts=0,
-            retry_at=0.0,
+            retry_in_s=None,
             error=stored.error if stored is not None and update.plain else None,
         )
         return True
@@ -187,7 +187,7 @@ class MessagePublisher:
             kind=desired.kind.value,
             digest=update.digest,
             attempts=0,
-            retry_at=0.0,
+            retry_in_s=None,
             error=stored.error if update.plain else None,
         )
         return True
@@ -216,12 +216,13 @@ class MessagePublisher:
         return True
 
     def _later(self, desired: DesiredMessage, method: str, attempts: int, failure: SlackFailure) -> SlackMessageUpdate:
-        """Return the number of attempts and the time of the next one. Slack's Retry-After holds for the workspace."""
+        """Return the number of attempts and the wait before the next one. Slack's Retry-After holds for the
+        workspace."""
         wait = min(self.pace.most_back_off, self.pace.back_off * 2.0 ** min(attempts, 10))
         if failure.after is not None:
             wait = max(failure.after, min(wait, self.pace.back_off))
             self._held_until[desired.team_id, method] = time.monotonic() + failure.after
-        return {"attempts": attempts + 1, "retry_at": time.time() + wait}
+        return {"attempts": attempts + 1, "retry_in_s": wait}
 
     async def _save(self, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
         await to_the_end(self._write(key, values))

@@ -50,7 +50,7 @@ class _Stored(Collector):
         backlog.add_metric(["upload"], stored.backlog)
         backlog.add_metric(["approval"], stored.waiting)
         age = GaugeMetricFamily("iterable_sync_backlog_age_seconds", "Age of the oldest change to be uploaded.")
-        age.add_metric([], 0.0 if stored.oldest is None else max(0.0, time.time() - stored.oldest))
+        age.add_metric([], stored.oldest_age_s)
         return [runs, members, requests, pace, slowdown, backlog, age]
 
 

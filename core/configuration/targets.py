@@ -1,7 +1,6 @@
 """The lists and keys of a configuration file, as Iterable knows them: checked before anything is changed."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 
 from core.configuration.items import Item, ItemName
@@ -79,7 +78,7 @@ async def _candidate(engine: Engine, item: Item, entry: ConnectionEntry, stored:
             user_id_field=entry.user_id,
             requests_per_second=entry.rate,
             key_rejected_at=None,
-            created_at=time.time(),
+            created_at=0.0,
         )
     key = engine.api_key(connection) if is_of_environment(item.name.name) else item.secrets["key"]
     encrypted = None if is_of_environment(item.name.name) else engine.vault.encrypt(key)

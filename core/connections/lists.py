@@ -16,7 +16,7 @@ from core.iterable import (
 )
 from core.iterable.retry import INTERACTIVE_RETRY
 from core.models.run import Run
-from core.store import connections, lists, mappings
+from core.store import clock, connections, lists, mappings
 from core.store.connections import Connection
 from core.store.database import to_the_end
 from core.store.mappings import AudienceMapping
@@ -50,20 +50,21 @@ async def is_new_in_iterable(engine: Engine, connection_id: int, list_id: int) -
     async with engine.database.read() as db:
         known = await lists.get(db, connection_id, list_id)
         of_list = await mappings.of_connection(db, connection_id, list_id)
+        now = await clock.now(db)
     created_at = None if known is None else known.list_created_at
-    return any(is_just_created(engine, created_at, mapping) for mapping in of_list)
+    return any(is_just_created(now, created_at, mapping) for mapping in of_list)
 
 
-def is_just_created(engine: Engine, list_created_at: int | None, mapping: AudienceMapping) -> bool:
+def is_just_created(now: float, list_created_at: int | None, mapping: AudienceMapping) -> bool:
     """Return whether the list of a mapping is younger than NEW_LIST_S.
 
-    `list_created_at` is when Iterable says that it was created (ms). If it did not report that, the time of the
-    mapping's approval is used.
+    `now` is by the database's clock (UTC seconds), and `list_created_at` by Iterable's: when the list was created (ms).
+    If Iterable did not report that, the time of the mapping's approval is used.
     """
     created_at = mapping.decided_at or mapping.created_at
     if list_created_at is not None:
         created_at = list_created_at / 1000
-    return engine.clock.time() - created_at < NEW_LIST_S
+    return now - created_at < NEW_LIST_S
 
 
 async def _record_refused_key(engine: Engine, connection: Connection) -> None:

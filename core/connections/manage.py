@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -111,7 +110,7 @@ async def connect(
         user_id_field=user_id_field,
         requests_per_second=requests_per_second,
         key_rejected_at=None,
-        created_at=time.time(),
+        created_at=0.0,
     )
     project_lists = await fetch_lists(engine, candidate)
     project_type = await fetch_project_type(engine, candidate)

@@ -13,7 +13,8 @@ _FORMS = 'such as "2h", "17:00", "tomorrow 9:00", "monday" or "2026-12-31 17:00"
 
 
 def parse_until(text: str, now: datetime) -> float:
-    """Return the time that a text stands for, in UTC seconds. `now` is in the person's time zone.
+    """Return the time that a text stands for, in UTC seconds. `now` is the time by the database's clock, in
+    the person's time zone.
 
     A day without a time is its beginning. A weekday is the next one after today, and a time without a day is the next
     one. Raises ValidationError if the text can't be read or the time is over.

@@ -1,7 +1,6 @@
 """Intake: a Firehose message is on disk before it is answered, and counts once even if it is delivered repeatedly."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.firehose import attributes, erasure_requests
 from core.firehose.group_commit import GroupCommit
-from core.firehose.ingest_clock import IngestClock
 from core.firehose.member import Member, member_from_profile
 from core.firehose.module_registration import registration
 from core.firehose.router import RouteCache, Router
@@ -36,7 +34,8 @@ from core.store.mappings import ENDED, AudienceMapping, LiveOffer
 
 # Changes in one transaction. A message with more is written in chunks.
 PIECE = 5_000
-# How far a time stamp may be ahead of our clock, in seconds. A change from the future would win over all later changes.
+# How far mParticle's time stamp may be ahead of the database's clock, in seconds. A change from the future would win
+# over all later changes.
 AHEAD_S = 300.0
 # Profiles between two turns of the event loop: a few milliseconds.
 PROFILES_A_TURN = 200
@@ -63,7 +62,6 @@ class FirehoseIngest:
         self._engine = engine
         self._groups = GroupCommit(self._write)
         self._routes = RouteCache()
-        self._clock = IngestClock()
 
     async def handle(self, request: Request, domain: str = "") -> dict[str, Any]:
         """Store a message and return its answer as JSON. `domain` is the host name at which mParticle sent it.
@@ -113,10 +111,7 @@ class FirehoseIngest:
         if profiles > PIECE:  # a message with very many profiles, alone in its group
             await self._write_pieces(group)
         async with self._engine.database.write() as db:
-            await self._clock.load(db)
-            checked = await processed_messages.deduplicate(
-                db, [str(request.id) for request in group], self._clock.now()
-            )
+            checked = await processed_messages.deduplicate(db, [str(request.id) for request in group])
             if checked.any_refused or not all(isinstance(r, AudienceMembershipChangeRequest) for r in group):
                 self._routes.forget()
             new, router = checked.new, Router(db, self._engine, self._routes)
@@ -125,12 +120,16 @@ class FirehoseIngest:
             for request in group:
                 if str(request.id) in new:
                     new.discard(str(request.id))
-                    await self._take(db, router, request, collected)
+                    await self._take(db, router, request, collected, checked.at)
                 connection = await self._connection(router, request)
                 refused.append(
                     checked.any_refused and connection is not None and connection.key_rejected_at is not None
                 )
-            await self._store(db, router, collected, with_changes=profiles <= PIECE, check_erasures=checked.any_erased)
+            if profiles <= PIECE:
+                await self._store(db, collected, check_erasures=checked.any_erased)
+            if collected.received or collected.ignored:
+                zones = await router.time_zones()
+                await live_mappings.count(db, checked.now, collected.received, collected.ignored, zones)
         return refused
 
     async def _connection(self, router: Router, request: _Written) -> Connection | None:
@@ -143,18 +142,20 @@ class FirehoseIngest:
         """Write the changes in chunks before the messages are marked as processed. Writing them twice does no harm."""
         collected = _Collected()
         async with self._engine.database.write() as db:
-            await self._clock.load(db)
+            at = await processed_messages.time_of_next(db)
             router = Router(db, self._engine, self._routes)
             await router.look_up(_changes_of(group))
             for request in _changes_of(group):
-                await self._take(db, router, request, collected)
+                await self._take(db, router, request, collected, at)
         for begin in range(0, len(collected.changes), PIECE):
             chunk = _Collected(collected.changes[begin : begin + PIECE], collected.members[begin : begin + PIECE])
             async with self._engine.database.write() as db:
-                router = Router(db, self._engine, self._routes)
-                await self._store(db, router, chunk, with_changes=True, check_erasures=await erasures.any_erased(db))
+                await self._store(db, chunk, check_erasures=await erasures.any_erased(db))
 
-    async def _take(self, db: AsyncConnection, router: Router, request: _Written, collected: _Collected) -> None:
+    async def _take(
+        self, db: AsyncConnection, router: Router, request: _Written, collected: _Collected, at: float
+    ) -> None:
+        """Write a message that is processed at a time (UTC seconds), or collect its changes."""
         match request:
             case AudienceSubscriptionRequest():
                 if not await router.is_uninstalled(request.account):
@@ -162,11 +163,11 @@ class FirehoseIngest:
             case DsrProcessingRequest():
                 # links the account to its connection, so that the connection's data is erased
                 await router.find_connection(request.account)
-                await erasure_requests.accept(db, self._engine.vault, request, self._stamp_of(request))
+                await erasure_requests.accept(db, self._engine.vault, request, _stamp_of(request, at))
             case AudienceMembershipChangeRequest():
                 if await router.is_uninstalled(request.account):
                     return
-                stamp = self._stamp_of(request)
+                stamp = _stamp_of(request, at)
                 for number, profile in enumerate(request.user_profiles):
                     if number % PROFILES_A_TURN == PROFILES_A_TURN - 1:
                         await asyncio.sleep(0)  # so that Slack and health checks get their answers
@@ -209,25 +210,21 @@ class FirehoseIngest:
         )
         collected.members.append(sent)
 
-    async def _store(
-        self, db: AsyncConnection, router: Router, collected: _Collected, *, with_changes: bool, check_erasures: bool
-    ) -> None:
-        """Write the counts, and the changes if `with_changes`.
+    async def _store(self, db: AsyncConnection, collected: _Collected, *, check_erasures: bool) -> None:
+        """Write the changes.
 
         `check_erasures`: people were erased, so changes that are older than the erasure of their member are dropped.
         """
-        if with_changes and collected.changes:
+        if collected.changes:
             changes = collected.changes
             if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
             await inbox.put(db, await live_attributes.put(db, changes, self._engine.vault))
-        if collected.received or collected.ignored:
-            zones = await router.time_zones()
-            await live_mappings.count(db, time.time(), collected.received, collected.ignored, zones)
 
-    def _stamp_of(self, request: _Written) -> int:
-        """Return mParticle's time stamp in milliseconds, at most AHEAD_S ahead of our clock."""
-        return max(-(2**62), min(request.timestamp_ms, int((self._clock.now() + AHEAD_S) * 1000)))
+
+def _stamp_of(request: _Written, at: float) -> int:
+    """Return mParticle's time stamp in milliseconds, at most AHEAD_S after `at` by the database's clock."""
+    return max(-(2**62), min(request.timestamp_ms, int((at + AHEAD_S) * 1000)))
 
 
 def _changes_of(requests: Iterable[_Written]) -> list[AudienceMembershipChangeRequest]:

@@ -6,10 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, and a way to wait."""
-
-    def time(self) -> float:
-        """Return the seconds since 1970."""
+    """The time that passes, and a way to wait."""
 
     def monotonic(self) -> float:
         """Return the seconds since an arbitrary moment. Never goes backwards."""
@@ -20,10 +17,6 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clock."""
-
-    def time(self) -> float:
-        """Return the seconds since 1970."""
-        return time.time()
 
     def monotonic(self) -> float:
         """Return the seconds since an arbitrary moment. Never goes backwards."""

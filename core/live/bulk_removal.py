@@ -5,12 +5,10 @@ into the inbox, which are delivered like any other change. Each chunk advances t
 transaction, so another worker can continue after a crash.
 """
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.store import inbox, live_mappings, mappings
+from core.store import clock, inbox, live_mappings, mappings
 
 #: Rows written in one transaction.
 PIECE = 2_000
@@ -27,12 +25,17 @@ async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
 
 
 async def remove_next_chunk(db: AsyncConnection, mapping_id: int) -> bool:
-    """Remove the next chunk. Returns True while members remain."""
+    """Remove the next chunk. Returns True while members remain.
+
+    The removals have the time of the database's clock as their stamp, which later changes are compared with: those have
+    mParticle's.
+    """
     mapping = await live_mappings.lock(db, mapping_id)
     if mapping is None or mapping.bulk_removal_cursor is None:  # the audience was connected again
         return False
     if mapping.bulk_removal_cursor == BEGINNING and await inbox.drop_waiting(db, mapping_id, PIECE):
         return True
-    after = await inbox.put_removals(db, mapping_id, int(time.time() * 1000), mapping.bulk_removal_cursor, PIECE)
+    stamp = int(await clock.now(db) * 1000)
+    after = await inbox.put_removals(db, mapping_id, stamp, mapping.bulk_removal_cursor, PIECE)
     await mappings.change(db, mapping_id, bulk_removal_cursor=after)
     return after is not None

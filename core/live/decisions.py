@@ -1,13 +1,13 @@
 """Decisions of people about live mappings. Each writes an audit entry."""
 
-import time
+import math
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.live.bulk_removal import BEGINNING, PIECE
-from core.store import audit_log, inbox, live_mappings, mappings
+from core.store import audit_log, clock, inbox, live_mappings, mappings
 from core.store.audit_log import AuditAction
 from core.store.mappings import MappingStatus, RemovalPolicy
 
@@ -51,7 +51,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
     Returns None and drops nothing if the mapping is active, because its changes are being delivered. If the mapping is
     approved during the call, the changes that are not dropped yet are delivered.
     """
-    until = time.time()  # changes that arrive later are kept
+    until = math.inf
     dropped = 0
     while True:
         async with engine.database.write() as db:
@@ -60,6 +60,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
             if is_active and not dropped:
                 return None
             if not dropped:
+                until = await clock.now(db)  # changes that arrive later are kept
                 await inbox.backdate(db, mapping_id, until)
             dropped_now = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += dropped_now
@@ -74,9 +75,9 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None:
             return 0
-        now = time.time()
+        now = await clock.now(db)
         await inbox.backdate(db, mapping_id, now)
-        removal_count = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
+        removal_count = await inbox.removals_that_wait(db, mapping_id, mapping.removals_approved_until)
         await mappings.change(db, mapping_id, removals_approved_until=now)
         await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": removal_count})
     engine.live_work.set()

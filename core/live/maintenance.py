@@ -1,7 +1,7 @@
 """Maintenance of live mappings: backlog alerts, erasures, pausing emptied mappings, deleting expired rows."""
 
 import logging
-import time
+from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,7 @@ from core.privacy import erasure
 from core.store import (
     alert_rules,
     alerts,
+    clock,
     doubts,
     freezes,
     inbox,
@@ -40,7 +41,7 @@ async def run_maintenance(engine: Engine) -> None:
     """Run one maintenance pass."""
     await watch(engine)
     await offboarding.erase_uninstalled(engine)
-    await watch_silence(engine, time.time())
+    await watch_silence(engine, await engine.time())
     await _repair_after_doubts(engine)
 
 
@@ -51,22 +52,25 @@ async def watch(engine: Engine) -> None:
     if await engine.presence.reap_dead_workers(unless_within_s=RECENTLY_S):
         engine.live_work.set()
     await erasure.carry_out_all(engine)
-    before = time.time() - REMEMBER_S
     async with engine.database.read() as db:
-        live = await live_work.upkeep(db, time.time(), int(before * 1000))
+        live = await live_work.upkeep(db, REMEMBER_S)
         waits = any(upkeep.oldest is not None for upkeep in live)
         least = await alert_rules.least_threshold(db, Rule.BACKLOG) if waits else None
-        has_old_ids = await processed_messages.any_before(db, before)
+        has_old_ids = await processed_messages.any_older(db, REMEMBER_S)
     limit = engine.settings.firehose_backlog_alert_s
     limit = limit if least is None else min(limit, least * 60)
+    if any(upkeep.is_approved_ahead for upkeep in live):
+        async with engine.database.write() as db:
+            await mappings.drop_approvals_ahead(db)
     for upkeep in live:
         # the rules of a mapping are read only if its changes wait for longer than the strictest rule allows
-        may_be_late = upkeep.oldest is not None and time.time() - upkeep.oldest > limit
+        may_be_late = upkeep.oldest is not None and upkeep.now - upkeep.oldest > limit
         if can_deliver(upkeep.mapping) and (may_be_late or upkeep.has_backlog_alert):
             await _watch(engine, upkeep.mapping)
         if upkeep.mapping.status is MappingStatus.ACTIVE and upkeep.mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, upkeep.mapping)
-    await _clear(engine, before, [upkeep.mapping.id for upkeep in live if upkeep.has_old], has_old_ids=has_old_ids)
+    expired = {upkeep.mapping.id: upkeep.now - REMEMBER_S for upkeep in live if upkeep.has_old}
+    await _clear(engine, expired, has_old_ids=has_old_ids)
 
 
 async def _repair_after_doubts(engine: Engine) -> None:
@@ -82,11 +86,11 @@ async def _repair_after_doubts(engine: Engine) -> None:
 
 async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
     """Open an alert if changes have been pending for too long, and close it when the backlog is gone."""
-    now = time.time()
     async with engine.database.read() as db:
         rule = (await alert_rules.settings(db, mapping.connection_id, mapping.id)).get(Rule.BACKLOG)
         freeze = await freezes.of_mapping(db, mapping.id)
-        allowed = delivery_filter(mapping, 0.0, None if freeze is None else freeze.holds)
+        now = await clock.now(db)
+        allowed = delivery_filter(mapping, now, 0.0, None if freeze is None else freeze.holds)
         oldest = await inbox.oldest(db, mapping.id, allowed)
         known = await alerts.open_of(db, mapping.connection_id, mapping.id, AlertKind.BACKLOG)
         is_failing = await alerts.is_failing(db, mapping.connection_id, mapping.id)
@@ -128,12 +132,13 @@ async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
             await mappings.change(db, mapping.id, status=MappingStatus.PAUSED, disconnected_at=None)
 
 
-async def _clear(engine: Engine, before: float, mapping_ids: list[int], *, has_old_ids: bool) -> None:
+async def _clear(engine: Engine, expired: Mapping[int, float], *, has_old_ids: bool) -> None:
+    """Delete expired rows. `expired` is the time before which changes have expired, by mapping (UTC seconds)."""
     for _ in range(CLEAR_PIECES if has_old_ids else 0):
         async with engine.database.write() as db:
-            if await processed_messages.clear_old(db, before, CLEAR_ROWS) < CLEAR_ROWS:
+            if await processed_messages.clear_older(db, REMEMBER_S, CLEAR_ROWS) < CLEAR_ROWS:
                 break
-    for mapping_id in mapping_ids:
+    for mapping_id, before in expired.items():
         for _ in range(CLEAR_PIECES):
             async with engine.database.write() as db:
                 if await inbox.clear_old(db, mapping_id, int(before * 1000), CLEAR_ROWS) < CLEAR_ROWS:

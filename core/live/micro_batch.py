@@ -1,7 +1,6 @@
 """Micro-batches: creating a run from inbox changes, executing it, and adding its numbers to the daily run."""
 
 import logging
-import time
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -11,7 +10,7 @@ from core import alerting
 from core.engine import Engine
 from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.runs import executor
-from core.store import connections, freezes, inbox, live_mappings, runs
+from core.store import clock, connections, freezes, inbox, live_mappings, runs
 from core.store.inbox import DeliveryFilter
 from core.store.live_rounds import WaitingChange
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
@@ -75,7 +74,8 @@ async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> 
 
 async def _filter(engine: Engine, db: AsyncConnection, mapping: AudienceMapping) -> DeliveryFilter:
     freeze = await freezes.of_mapping(db, mapping.id)
-    return delivery_filter(mapping, engine.settings.firehose_merge_window_s, None if freeze is None else freeze.holds)
+    frozen = None if freeze is None else freeze.holds
+    return delivery_filter(mapping, await clock.now(db), engine.settings.firehose_merge_window_s, frozen)
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
@@ -128,21 +128,22 @@ def can_deliver(mapping: AudienceMapping) -> bool:
 
 
 def delivery_filter(
-    mapping: AudienceMapping, merge_window_s: float, frozen: FreezeHolds | None = None
+    mapping: AudienceMapping, now: float, merge_window_s: float, frozen: FreezeHolds | None = None
 ) -> DeliveryFilter:
     """Return the filter for a mapping's changes: with RemovalPolicy.ASK, only approved removals are delivered.
 
-    Changes of the kind `frozen` are not.
+    Changes of the kind `frozen` are not. `now` is in UTC seconds by the database's clock.
 
     A removal waits for so many seconds. When mParticle merges two profiles, one leaves and the other joins, and both
     are one person: taken off the list and put back, the person would start journeys again. If the other one joins
-    meanwhile, both are delivered together. In a bulk removal no one joins, so nothing waits.
+    meanwhile, both are delivered together. In a bulk removal no one joins, so nothing waits. A removal from further in
+    the future does not wait either: the database's clock was set back. (One that arrives after `now` was read is not.)
     """
     removals = mapping.removal_policy is not RemovalPolicy.ASK
     if not merge_window_s or mapping.disconnected_at is not None:
-        return DeliveryFilter(removals, mapping.approved_until, frozen=frozen)
-    now = time.time()
-    return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now, frozen)
+        return DeliveryFilter(removals, mapping.removals_approved_until, frozen=frozen)
+    window = (now - merge_window_s, now + merge_window_s)
+    return DeliveryFilter(removals, mapping.removals_approved_until, *window, frozen)
 
 
 def deliverable(changes: Sequence[WaitingChange], allowed: DeliveryFilter) -> list[WaitingChange]:
@@ -175,7 +176,7 @@ def deliverable(changes: Sequence[WaitingChange], allowed: DeliveryFilter) -> li
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run, mapping: AudienceMapping) -> None:
-    day = await live_mappings.day_now(db, run.mapping_id, run.finished_at or time.time())
+    day = await live_mappings.day_now(db, run.mapping_id, run.finished_at or await clock.now(db))
     daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if daily_run_id is None:
         daily_run_id = runs.new_id()

@@ -11,7 +11,6 @@ leaves: a run that is resumed, and batches that are sent again.
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -164,13 +163,12 @@ async def begin_round(engine: Engine, plan: RoundPlan) -> Round:
 
 async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveWork], begun: Round) -> list[_Candidate]:
     """Return the mappings whose changes are ready and few. The others are put into the round."""
-    now = time.time()
     by_id = {work.mapping.id: work for work in works}
     states = {state.mapping.id: state for state in await live_rounds.states(db, by_id.keys())}
     usable = {mapping_id for mapping_id, state in states.items() if _is_usual(engine, state)}
     begun.others += [work for mapping_id, work in by_id.items() if mapping_id not in usable]
     waiting: dict[int, list[WaitingChange]] = defaultdict(list)
-    for change in await live_rounds.waiting(db, usable, now, MOST_READ) if usable else ():
+    for change in await live_rounds.waiting(db, usable, MOST_READ) if usable else ():
         waiting[change.mapping_id].append(change)
     candidates: list[_Candidate] = []
     room = MOST_CHANGES
@@ -184,12 +182,12 @@ async def _candidates(engine: Engine, db: AsyncConnection, works: Sequence[LiveW
         if len(all_changes) > SMALL_MEMBERS:
             begun.others.append(work)
             continue
-        allowed = delivery_filter(state.mapping, engine.settings.firehose_merge_window_s, work.held)
+        allowed = delivery_filter(state.mapping, work.now, engine.settings.firehose_merge_window_s, work.held)
         changes = deliverable(all_changes, allowed)
-        if (wait := _gathers_for(engine, changes, now)) > 0.0:
+        if (wait := _gathers_for(engine, changes, work.now)) > 0.0:
             begun.later[mapping_id] = wait
         else:
-            candidates.append(_Candidate(work, state, changes, _new_run(engine, state, now)))
+            candidates.append(_Candidate(work, state, changes, _new_run(engine, state, work.now)))
             room -= len(changes)
     return candidates
 
@@ -199,7 +197,8 @@ def _gathers_for(engine: Engine, changes: Sequence[WaitingChange], now: float) -
     if not changes:
         return RECHECK_S
     gather_s, waited = engine.settings.firehose_gather_s, now - min(each.pending_since for each in changes)
-    is_ready = len(changes) >= ENOUGH_MEMBERS or not 0.0 <= waited < gather_s  # negative: the clock was put back
+    # far below zero: the clock was put back (a change may have arrived since `now` was read)
+    is_ready = len(changes) >= ENOUGH_MEMBERS or not -gather_s < waited < gather_s
     return 0.0 if is_ready else gather_s - waited
 
 
@@ -337,7 +336,7 @@ async def _begin(engine: Engine, planned: Sequence[_Planned], begun: Round) -> N
                 run,
                 candidate.state,
                 batches,
-                is_just_created(engine, candidate.state.list_created_at, candidate.state.mapping),
+                is_just_created(candidate.work.now, candidate.state.list_created_at, candidate.state.mapping),
                 any(rejection.reason == FailureReason.FORGOTTEN for rejection in each.live_plan.rejections),
             )
         )

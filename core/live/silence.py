@@ -34,7 +34,7 @@ def unusual_after(days: Sequence[Traffic]) -> float | None:
 async def watch_silence(engine: Engine, now: float) -> None:
     """Open an alert if a busy audience has been silent for far longer than usual, and close it when changes come.
 
-    `now` is in UTC seconds.
+    `now` is in UTC seconds by the database's clock.
     """
     async with engine.database.read() as db:
         live = await live_mappings.everyone(db)

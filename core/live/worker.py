@@ -111,9 +111,9 @@ class _Worker:
         """Start deliveries for mappings with enough pending changes, and resume runs that have not ended. The work that
         has waited longest comes first. Returns after how many seconds to look again.
         """
-        gather_s, now = self._engine.settings.firehose_gather_s, time.time()
+        gather_s = self._engine.settings.firehose_gather_s
         async with self._engine.database.read() as db:
-            pending = await live_work.pending(db, now, gather_s, ENOUGH_MEMBERS)
+            pending = await live_work.pending(db, gather_s, ENOUGH_MEMBERS)
             idle = [work for work in pending if work.mapping.id not in self._tasks]
             has_runs = any(work.has_run for work in idle)
             unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)} if has_runs else {}
@@ -126,7 +126,7 @@ class _Worker:
                 delay = self._not_before.get(mapping.id, 0.0) - time.monotonic()
                 if not is_alone:
                     again_in = self._again_at.get(mapping.id, 0.0) - time.monotonic()
-                    delay = max(delay, again_in, _gathers_for(work, now, gather_s))
+                    delay = max(delay, again_in, _gathers_for(work, gather_s))
                 if delay > 0.0:
                     wait = min(wait, delay)
                 elif is_alone:
@@ -207,8 +207,7 @@ class _Worker:
 
     async def _has_to_wait(self, run: Run) -> bool:
         """Return whether it is too early to try a failed run again. Then it is looked at again after a while."""
-        async with self._engine.database.read() as db:
-            now = await clock.now(db)
+        now = await self._engine.time()
         has_to_wait = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
         if has_to_wait:  # a person may resume it sooner
             self._not_before[run.mapping_id] = time.monotonic() + POLL_INTERVAL_S
@@ -277,9 +276,9 @@ def _waiting_since(work: LiveWork, run: Run | None) -> tuple[float, int]:
     return (work.oldest or 0.0) if run is None else run.created_at, work.mapping.id
 
 
-def _gathers_for(work: LiveWork, now: float, gather_s: float) -> float:
+def _gathers_for(work: LiveWork, gather_s: float) -> float:
     """Return for how many more seconds the changes of a mapping are gathered; 0 if they are ready."""
-    waited = now - (work.oldest or 0.0)
+    waited = work.now - (work.oldest or 0.0)
     is_ready = work.is_full or not 0.0 <= waited < gather_s  # negative: the clock was put back
     return 0.0 if is_ready else gather_s - waited
 

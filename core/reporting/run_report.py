@@ -1,7 +1,6 @@
 """The report of a run: the same numbers for the terminal, for programs (JSON) and for spreadsheets (CSV)."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Self
@@ -44,8 +43,11 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, run: Run, by_reason: Mapping[str, int], now: float | None = None) -> Self:
-        """Build the report from a run and its number of rejections per reason."""
+    def of(cls, run: Run, by_reason: Mapping[str, int], now: float = 0.0) -> Self:
+        """Build the report from a run and its number of rejections per reason.
+
+        `now` is the time by the database's clock (UTC seconds). Without it, a run that has not ended took no time yet.
+        """
         counters = {**run.counters.model_dump(), "merged": run.merged}
         error = run.error
         if run.plan is not None and run.status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL):
@@ -87,8 +89,8 @@ def _planned(plan: RunPlan) -> dict[str, int]:
     return {**planned, "merged": plan.to_merge}
 
 
-def _duration(run: Run, now: float | None) -> float:
+def _duration(run: Run, now: float) -> float:
     if run.started_at is None:
         return 0.0
-    ended = run.finished_at or (time.time() if now is None else now)
+    ended = run.finished_at or now
     return round(max(0.0, ended - run.started_at - run.approval_wait_s), 3)

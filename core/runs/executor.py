@@ -268,7 +268,8 @@ async def _begin_upload(engine: Engine, db: AsyncConnection, run: Run, state: Li
         waiting_for_run_id=None,
         ledger_revision=revision,
     )
-    return _Upload(run, connection, revision, is_just_created(engine, state.list_created_at, mapping))
+    is_new = is_just_created(await clock.now(db), state.list_created_at, mapping)
+    return _Upload(run, connection, revision, is_new)
 
 
 async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: Run) -> None:

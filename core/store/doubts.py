@@ -9,7 +9,6 @@ A file's run compares with the whole ledger, but a live run only with the change
 about a live mapping ends, these members become pending again, as what they were last (`deliver_again`).
 """
 
-import time
 from collections.abc import Sequence
 
 import orjson
@@ -131,9 +130,8 @@ async def deliver_again(db: AsyncConnection, mapping_id: int) -> None:
     on_list = on_list.join(ledger, ledger.c.mapping_id == mappings.c.id)
     on_list = on_list.where(mappings.c.id == mapping_id, ledger.c.member_key.in_(last))
     known = {row.member_key: row for row in await db.execute(on_list)}
-    now = time.time()  # the clock of the inbox
     for key, is_member in last.items():
-        values: dict[str, object] = {"pending_since": now}
+        values: dict[str, object] = {"pending_since": clock.AT_START}
         if is_member:
             if (row := known.get(key)) is None:  # it was rejected
                 continue

@@ -11,7 +11,7 @@ from core.store.tables import file_sources, report_settings, runs, schedules
 
 async def any_due(db: AsyncConnection) -> bool:
     """Return whether anything is due."""
-    return (await db.execute(_any_due(clock.at_start(db)))).first() is not None
+    return (await db.execute(_any_due(clock.AT_START))).first() is not None
 
 
 def _any_due(now: ColumnElement[Any]) -> CompoundSelect[Any]:

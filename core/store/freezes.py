@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Float,
     Select,
@@ -66,7 +65,7 @@ class Freeze:
     latest: float | None = None
 
 
-def holds(kind: FreezeHolds, now: ColumnElement[Any] | BindParameter[Any]) -> ColumnElement[bool]:
+def holds(kind: FreezeHolds, now: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition, on a row of `mappings`, that changes of this kind wait at `now` (BOTH: any change)."""
     of_mapping = connections.c.id == mappings.c.connection_id
     # SQLAlchemy leaves out a table of the query around it only if that is right around it
@@ -89,17 +88,12 @@ def _is_held(held: ColumnElement[str], kind: FreezeHolds) -> ColumnElement[bool]
     return or_(*(held == each for each in HELD_BY[kind]))
 
 
-def now_parameter() -> BindParameter[Any]:
-    """Return the parameter `now` (UTC seconds) for `holds`."""
-    return bindparam("now", type_=Float)
-
-
 def _concerns(team: ColumnElement[Any]) -> ColumnElement[bool]:
     of_all = and_(freezes.c.mapping_id.is_(None), or_(freezes.c.team_id.is_(None), freezes.c.team_id == team))
     return or_(freezes.c.mapping_id == mappings.c.id, of_all)
 
 
-def _is_near(now: ColumnElement[Any] | BindParameter[Any]) -> tuple[ColumnElement[bool], ...]:
+def _is_near(now: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
     return (
         list_campaigns.c.connection_id == mappings.c.connection_id,
         list_campaigns.c.list_id == mappings.c.list_id,
@@ -109,17 +103,18 @@ def _is_near(now: ColumnElement[Any] | BindParameter[Any]) -> tuple[ColumnElemen
     )
 
 
+_NOW = bindparam("now", type_=Float)
 _OF_THESE = mappings.c.id.in_(bindparam("ids", expanding=True))
 _TEAM = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
 _BY_HAND = (
     select(mappings.c.id, freezes.c.holds, freezes.c.until, freezes.c.created_by, freezes.c.mapping_id)
     .join_from(mappings, freezes, _concerns(_TEAM))
-    .where(_OF_THESE, freezes.c.until > now_parameter())
+    .where(_OF_THESE, freezes.c.until > _NOW)
     .order_by(freezes.c.until)
 )
 _FOR_CAMPAIGN = (
     select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name, list_campaigns.c.start_at)
-    .join_from(mappings, list_campaigns, and_(*_is_near(now_parameter())))
+    .join_from(mappings, list_campaigns, and_(*_is_near(_NOW)))
     .where(_OF_THESE)
     .order_by(list_campaigns.c.start_at)
 )

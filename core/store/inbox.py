@@ -5,16 +5,31 @@ change that arrives late has no effect. A run claims rows by its id; a newer cha
 and is pending for the next run.
 """
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Update, and_, bindparam, delete, false, func, or_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
+from core.store import clock
 from core.store.database import chosen_once, parsed
 from core.store.mappings import FreezeHolds
 from core.store.tables import inbox, ledger
@@ -45,7 +60,10 @@ class Change:
 class DeliveryFilter:
     """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`.
 
-    Removals received after `held_after` and up to `held_until` (UTC seconds) wait for an addition of the same person.
+    That approval counts once its time has come: if it is in the future, the database's clock was set back since, and
+    removals that arrive now are not among those that were approved. Removals received after `held_after` and up to
+    `held_until` wait for an addition of the same person. The times are UTC seconds by the database's clock.
+
     Changes of the kind `frozen` wait; with additions, so does a removal if the same person joins, who would be off the
     list in the meantime.
     """
@@ -68,7 +86,7 @@ _ROWS = {
 _PUT = """
 INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, waiting_since)
 SELECT CAST(value ->> 0 AS bigint), value ->> 1, CAST(value ->> 2 AS boolean), CAST(value ->> 3 AS bigint),
-    value ->> 4, value ->> 5, CAST(value ->> 6 AS integer), :now
+    value ->> 4, value ->> 5, CAST(value ->> 6 AS integer), {now}
 FROM {rows} WHERE true ORDER BY 1, 2
 ON CONFLICT (mapping_id, profile) DO UPDATE SET
     member = excluded.member, stamp = excluded.stamp, email = excluded.email, customer_id = excluded.customer_id,
@@ -92,13 +110,14 @@ async def put(db: AsyncConnection, changes: Sequence[Change]) -> None:
         for c in latest.values()
     ]
     if rows:
-        statement = parsed(_PUT.format(rows=_ROWS[db.dialect.name]))
-        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "now": time.time()})
+        name = db.dialect.name
+        statement = parsed(_PUT.format(rows=_ROWS[name], now=clock.AT_START_TEXT[name]))
+        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), **clock.parameters(db)})
 
 
 _PUT_REMOVALS = """
 INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, waiting_since)
-SELECT mapping_id, profile, :member, :stamp, NULL, NULL, 0, :now FROM ledger
+SELECT mapping_id, profile, :member, :stamp, NULL, NULL, 0, {now} FROM ledger
 WHERE mapping_id = :mapping_id AND profile > :after AND profile <= :last AND NOT profile LIKE :former
 ON CONFLICT (mapping_id, profile) DO UPDATE SET
     member = excluded.member, stamp = excluded.stamp, email = NULL, customer_id = NULL, hashed = 0, fields = NULL,
@@ -111,13 +130,14 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
     `after`.
 
     The first call ("") also turns the rows that an unfinished run has claimed into removals, because that run may still
-    add their members. Returns the last key, or None if there are no more.
+    add their members. `stamp` (ms) is compared with mParticle's stamps. Returns the last key, or None if there are no
+    more.
     """
     if not after:
         await db.execute(
             update(inbox)
             .where(inbox.c.mapping_id == mapping_id, inbox.c.run_id.is_not(None))
-            .values(is_member=False, event_ms=stamp, pending_since=time.time(), run_id=None)
+            .values(is_member=False, event_ms=stamp, pending_since=clock.AT_START, run_id=None)
         )
     next_keys = (
         select(ledger.c.member_key)
@@ -128,13 +148,17 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
     last: str | None = next(reversed((await db.execute(next_keys)).scalars().all()), None)
     if last is not None:
         values = {"mapping_id": mapping_id, "member": False, "stamp": stamp, "after": after, "last": last}
-        await db.execute(text(_PUT_REMOVALS), {**values, "former": f"{FORMER_IDENTITY_PREFIX}%", "now": time.time()})
+        values |= {"former": f"{FORMER_IDENTITY_PREFIX}%", **clock.parameters(db)}
+        await db.execute(text(_PUT_REMOVALS.format(now=clock.AT_START_TEXT[db.dialect.name])), values)
     return last
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The pending changes of a mapping: how many, possibly up to a limit, and since when the oldest is pending."""
+    """The pending changes of a mapping: how many, possibly up to a limit, and since when the oldest is pending.
+
+    Since when a change is pending is by the database's clock.
+    """
 
     size: int
     oldest: float | None
@@ -165,10 +189,12 @@ async def oldest(db: AsyncConnection, mapping_id: int, allowed: DeliveryFilter =
     return pending_since
 
 
-async def removals_that_wait(db: AsyncConnection, mapping_id: int, until: float | None) -> int:
-    """Return how many removals await approval; `until` is the time up to which they are approved."""
+async def removals_that_wait(db: AsyncConnection, mapping_id: int, approved_until: float | None) -> int:
+    """Return how many removals await approval, if those received up to a time are approved (as `DeliveryFilter`)."""
     query = select(func.count()).where(
-        inbox.c.mapping_id == mapping_id, inbox.c.pending_since > (until or 0.0), inbox.c.is_member.is_(False)
+        inbox.c.mapping_id == mapping_id,
+        inbox.c.pending_since > _until(approved_until),
+        inbox.c.is_member.is_(False),
     )
     return int((await db.execute(query)).scalar_one())
 
@@ -263,7 +289,8 @@ async def unclaim(db: AsyncConnection, run_id: str) -> None:
 
 
 async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
-    """Set later times of receipt to `now`: if the clock was set back, a decision must still cover all rows."""
+    """Set later times of receipt to `now`: if the database's clock was set back, a decision must still cover all
+    rows."""
     await db.execute(
         update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.pending_since > now).values(pending_since=now)
     )
@@ -284,7 +311,10 @@ async def drop_waiting(
 
 
 async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
-    """Delete up to `limit` rows of delivered changes older than `before` (ms). Returns how many."""
+    """Delete up to `limit` rows of delivered changes older than `before` (ms). Returns how many.
+
+    mParticle's stamps are compared with the database's clock.
+    """
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_(None), inbox.c.event_ms < before)
     result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
@@ -313,12 +343,19 @@ def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
     if allowed.frozen is FreezeHolds.ADDITIONS:
         condition = and_(condition, ~joins_as_another(mapping_id))
     if not allowed.removals:
-        approved = inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)
+        approved = inbox.c.pending_since <= _until(allowed.removals_approved_until)
         condition = and_(condition, or_(inbox.c.is_member, approved))
     if allowed.held_after is not None:
         is_over = or_(inbox.c.pending_since <= allowed.held_after, inbox.c.pending_since > allowed.held_until)
         condition = and_(condition, or_(inbox.c.is_member, is_over, joins_as_another(mapping_id)))
     return condition
+
+
+def _until(approved_until: float | None) -> ColumnElement[float]:
+    """The time up to which removals are approved; 0 if that is in the future (`DeliveryFilter`)."""
+    if approved_until is None:
+        return literal(0.0)
+    return case((approved_until <= clock.AT_START, approved_until), else_=0.0)
 
 
 def joins_as_another(mapping_id: int | ColumnElement[int]) -> ColumnElement[bool]:

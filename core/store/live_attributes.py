@@ -8,16 +8,16 @@ the ledger and has not left since; for others it is ignored. It gets no time sta
 before it, which arrives later, still counts.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import orjson
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import ledger
+from core.store import clock, ledger
 from core.store.inbox import Change
 from core.store.tables import inbox
 from core.vault import Vault
@@ -26,7 +26,7 @@ from core.vault import Vault
 _LONG_AGO = -(2**62)
 _PUT = """
 INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, fields, waiting_since)
-VALUES (:mapping_id, :profile, :member, :stamp, :email, :customer_id, :hashed, :fields, :now)
+VALUES (:mapping_id, :profile, :member, :stamp, :email, :customer_id, :hashed, :fields, {now})
 ON CONFLICT (mapping_id, profile) DO UPDATE SET
     member = excluded.member, stamp = excluded.stamp, email = excluded.email, customer_id = excluded.customer_id,
     hashed = excluded.hashed, fields = excluded.fields, waiting_since = excluded.waiting_since, run_id = NULL
@@ -46,7 +46,9 @@ async def put(db: AsyncConnection, changes: Sequence[Change], vault: Vault) -> l
     merged = [_merged(known.get(key), of_member[key]) for key in sorted(special)]
     rows = [_row(change, vault) for change in merged if change is not None]
     if rows:
-        await db.execute(text(_PUT), rows)
+        now = clock.parameters(db)
+        statement = text(_PUT.format(now=clock.AT_START_TEXT[db.dialect.name]))
+        await db.execute(statement, [row | now for row in rows])
     return [change for change in changes if (change.mapping_id, change.member_key) not in special]
 
 
@@ -86,7 +88,7 @@ async def _known(db: AsyncConnection, keys: set[tuple[int, str]], vault: Vault) 
     return known
 
 
-def _row(change: Change, vault: Vault) -> dict[str, object]:
+def _row(change: Change, vault: Vault) -> dict[str, Any]:
     attributes = change.attributes or None
     return {
         "mapping_id": change.mapping_id,
@@ -97,5 +99,4 @@ def _row(change: Change, vault: Vault) -> dict[str, object]:
         "customer_id": change.customer_id,
         "hashed": change.hashed_fields,
         "fields": None if attributes is None else vault.encrypt_value(orjson.dumps(attributes).decode()).decode(),
-        "now": time.time(),
     }

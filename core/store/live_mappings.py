@@ -131,8 +131,11 @@ async def count(
     ignored: Numbers[int, int],
     zones: Numbers[int, str],
 ) -> None:
-    """Add received and ignored changes, by mapping id, to the counts of the day of `now` (UTC seconds), which begins in
-    the time zone of each mapping. `zones` are those that differ from UTC."""
+    """Add received and ignored changes, by mapping id, to the counts of the day of `now`, which begins in the time zone
+    of each mapping.
+
+    `now` is the time by the database's clock (UTC seconds). `zones` are those that differ from UTC.
+    """
     ids = sorted({*received, *ignored})
     if not ids:
         return
@@ -278,7 +281,10 @@ async def add_to(db: AsyncConnection, run: Run, sum_id: str) -> None:
 
 
 async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus:
-    """Return the status of a live mapping."""
+    """Return the status of a live mapping.
+
+    The counts are of the day of `now` (UTC seconds by the database's clock).
+    """
     mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
     day = await day_now(db, mapping_id, now)
@@ -293,9 +299,9 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     if mapping.status is not MappingStatus.ACTIVE:
         backlog, oldest, waiting = 0, None, pending.size
     elif mapping.removal_policy is RemovalPolicy.ASK:
-        waiting = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
+        waiting = await inbox.removals_that_wait(db, mapping_id, mapping.removals_approved_until)
         backlog -= waiting
-        oldest = await inbox.oldest(db, mapping_id, inbox.DeliveryFilter(False, mapping.approved_until))
+        oldest = await inbox.oldest(db, mapping_id, inbox.DeliveryFilter(False, mapping.removals_approved_until))
     daily_run = None if run_id is None else await runs.by_id(db, run_id)
     return LiveStatus(
         changes_today=changes,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Float, Select, Text, and_, bindparam, cast, func, or_, select, tuple_, union_all, update
+from sqlalchemy import Select, Text, and_, bindparam, cast, func, or_, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run, RunPhase, RunStatus
-from core.store import connections, mappings
+from core.store import clock, connections, mappings
 from core.store.connections import Connection
 from core.store.database import parsed
 from core.store.lists import IS_SENT
@@ -126,7 +126,7 @@ async def states(db: AsyncConnection, mapping_ids: Collection[int]) -> list[Roun
 
 
 class WaitingChange(NamedTuple):
-    """A change that no run carries yet, and since when it waits (UTC seconds).
+    """A change that no run carries yet, and since when it waits (UTC seconds by the database's clock).
 
     `sealed_fields` are its attributes, encrypted, if it has any (core/store/live_attributes.py).
     """
@@ -142,12 +142,12 @@ class WaitingChange(NamedTuple):
 
 
 def _waiting() -> Select[Any]:
-    """Build the query of `waiting`, with the parameters `ids`, `now` and `most`."""
+    """Build the query of `waiting`, with the parameters `ids` and `most`."""
     until = func.coalesce(mappings_table.c.removals_approved_until, 0.0)
     is_allowed = or_(
         mappings_table.c.removal_policy != RemovalPolicy.ASK.value,
         inbox.c.is_member,
-        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
+        and_(until <= clock.AT_START, inbox.c.pending_since <= until),
     )
     return (
         select(*(inbox.c[name] for name in WaitingChange._fields))
@@ -165,12 +165,12 @@ def _waiting() -> Select[Any]:
 _WAITING = _waiting()
 
 
-async def waiting(db: AsyncConnection, mapping_ids: Collection[int], now: float, most: int) -> list[WaitingChange]:
+async def waiting(db: AsyncConnection, mapping_ids: Collection[int], most: int) -> list[WaitingChange]:
     """Return the changes of these mappings that no run carries, up to `most` in all, in no order.
 
-    Removals that need an approval and have none are left out. `now` is the time by the clock of the changes.
+    Removals that need an approval and have none are left out.
     """
-    rows = await db.execute(_WAITING, {"ids": list(mapping_ids), "now": now, "most": most})
+    rows = await db.execute(_WAITING, {"ids": list(mapping_ids), "most": most})
     return [WaitingChange._make(row) for row in rows.all()]
 
 

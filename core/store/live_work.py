@@ -3,10 +3,24 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Select, Subquery, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import freezes, mappings
+from core.store import clock, freezes, mappings
 from core.store.alert_kinds import AlertKind
 from core.store.inbox import joins_as_another
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
@@ -21,7 +35,8 @@ class LiveWork:
     `has_run` is whether a micro batch of it has not been added to its day. `oldest` is since when the oldest change
     waits that may be delivered and that no run carries (None: there is none). Removals that wait for a merge count.
     `is_full` is whether enough changes wait for a run that does not gather more. `is_key_rejected` is whether Iterable
-    refuses the connection's key. `held` is which changes a freeze holds back.
+    refuses the connection's key. `held` is which changes a freeze holds back. `now` is the time by the database's
+    clock.
     """
 
     mapping: AudienceMapping
@@ -29,17 +44,17 @@ class LiveWork:
     oldest: float | None
     is_full: bool
     is_key_rejected: bool
+    now: float
     held: FreezeHolds | None = None
 
 
-async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int) -> list[LiveWork]:
+async def pending(db: AsyncConnection, gather_s: float, enough: int) -> list[LiveWork]:
     """Return the live mappings that have work, in no order.
 
-    That is a bulk removal, a run that has not ended, or changes that wait and that no freeze holds back. `now` is the
-    time by the clock of the changes. Changes are counted, up to `enough`, only while they are gathered: for `gather_s`
-    seconds.
+    That is a bulk removal, a run that has not ended, or changes that wait and that no freeze holds back. Changes are
+    counted, up to `enough`, only while they are gathered: for `gather_s` seconds.
     """
-    values = {"now": now, "gathers_since": now - gather_s, "before_last": enough - 1}
+    values = {"gather_s": gather_s, "before_last": enough - 1}
     rows = (await db.execute(_PENDING, values)).all()
     return [
         LiveWork(
@@ -48,6 +63,7 @@ async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int)
             oldest=row.oldest,
             is_full=bool(row.is_full),
             is_key_rejected=not row.is_free,
+            now=row.now,
             held=None if row.held is None else FreezeHolds(row.held),
         )
         for row in rows
@@ -60,35 +76,47 @@ class Upkeep:
 
     `oldest` is since when the oldest change waits that may be delivered, whether or not a run carries it.
     `has_backlog_alert` is whether an alert about that is open. `has_old` is whether records of delivered changes have
-    expired.
+    expired. `is_approved_ahead` is whether an approval of removals is from the future
+    (`core.store.mappings.drop_approvals_ahead`). `now` is the time by the database's clock.
     """
 
     mapping: AudienceMapping
     oldest: float | None
     has_backlog_alert: bool
     has_old: bool
+    is_approved_ahead: bool
+    now: float
 
 
-async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep]:
+async def upkeep(db: AsyncConnection, kept_s: float) -> list[Upkeep]:
     """Return the live mappings that maintenance has to look at.
 
-    `now` is the time by the clock of the changes; records of changes before `before_ms` have expired.
+    Records of changes that are older than `kept_s` seconds have expired: mParticle's stamps are compared with the
+    database's clock.
     """
-    rows = (await db.execute(_UPKEEP, {"now": now, "before_ms": before_ms})).mappings()
+    rows = (await db.execute(_UPKEEP, {"kept_s": kept_s})).mappings()
     return [
-        Upkeep(mappings.from_row(row), row["oldest"], bool(row["has_backlog_alert"]), bool(row["has_old"]))
+        Upkeep(
+            mappings.from_row(row),
+            row["oldest"],
+            bool(row["has_backlog_alert"]),
+            bool(row["has_old"]),
+            bool(row["is_approved_ahead"]),
+            row["now"],
+        )
         for row in rows
     ]
 
 
 def _upkeep() -> Select[Any]:
-    """Build the query of `upkeep`, with the parameters `now` and `before_ms`."""
+    """Build the query of `upkeep`, with the parameter `kept_s`."""
     of_mapping = mappings_table.c
     frozen = _frozen()
     is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
     of_backlog = (alerts.c.code == AlertKind.BACKLOG.value, alerts.c.closed_at.is_(None))
     has_alert = select(alerts.c.id).where(*is_open, *of_backlog).exists()
-    is_old = (inbox.c.pending_since.is_(None), inbox.c.event_ms < bindparam("before_ms", type_=BigInteger))
+    before_ms = cast((clock.AT_START - bindparam("kept_s", type_=Float)) * 1000, BigInteger)
+    is_old = (inbox.c.pending_since.is_(None), inbox.c.event_ms < before_ms)
     has_old = select(inbox.c.member_key).where(inbox.c.mapping_id == of_mapping.id, *is_old).exists()
     audiences = (
         select(mappings_table)
@@ -96,6 +124,8 @@ def _upkeep() -> Select[Any]:
             case((_is_deliverable(), _oldest(frozen))).label("oldest"),
             has_alert.label("has_backlog_alert"),
             has_old.label("has_old"),
+            func.coalesce(mappings.is_approved_ahead(), false()).label("is_approved_ahead"),
+            clock.AT_START.label("now"),
         )
         .join_from(mappings_table, frozen, frozen.c.id == of_mapping.id)
         .where(of_mapping.is_live)
@@ -106,6 +136,7 @@ def _upkeep() -> Select[Any]:
             audiences.c.oldest.is_not(None),
             audiences.c.has_backlog_alert,
             audiences.c.has_old,
+            audiences.c.is_approved_ahead,
             audiences.c.disconnected_at.is_not(None),
         )
     )
@@ -114,20 +145,19 @@ def _upkeep() -> Select[Any]:
 def _by_age(*which: ColumnElement[bool]) -> Select[Any]:
     """Select since when the changes of a mapping wait that may be delivered, oldest first."""
     of_mapping = mappings_table.c
-    # as AudienceMapping.approved_until
+    # as core.store.inbox.DeliveryFilter
     until = func.coalesce(of_mapping.removals_approved_until, 0.0)
     is_allowed = or_(
         of_mapping.removal_policy != RemovalPolicy.ASK.value,
         inbox.c.is_member,
-        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
+        and_(until <= clock.AT_START, inbox.c.pending_since <= until),
     )
     waits = (inbox.c.mapping_id == of_mapping.id, inbox.c.pending_since.is_not(None), is_allowed, *which)
     return select(inbox.c.pending_since).where(*waits).order_by(inbox.c.pending_since).correlate(mappings_table)
 
 
 def _pending() -> Select[Any]:
-    """Build the query of `pending`, with the parameters `now`, `gathers_since` and `before_last`."""
-    now = bindparam("now", type_=Float)
+    """Build the query of `pending`, with the parameters `gather_s` and `before_last`."""
     of_mapping = mappings_table.c
     # in this form, SQLite takes the index of the waiting time (as in core.store.inbox)
     is_unclaimed = func.coalesce(inbox.c.run_id, "") == ""
@@ -142,13 +172,14 @@ def _pending() -> Select[Any]:
         .add_columns(has_run.label("has_run"), is_emptied.label("is_emptied"), is_free.label("is_free"))
         .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), _oldest(frozen, is_unclaimed))).label("oldest"))
         .add_columns(_held(frozen).label("held"))
-        .add_columns(last_needed.label("last_needed"))
+        .add_columns(last_needed.label("last_needed"), clock.AT_START.label("now"))
         .join_from(mappings_table, connections, connections.c.id == of_mapping.connection_id)
         .join(frozen, frozen.c.id == of_mapping.id)
         .where(of_mapping.is_live)
         .subquery()
     )
-    is_gathered = and_(audiences.c.oldest > bindparam("gathers_since", type_=Float), audiences.c.oldest <= now)
+    gathers_since = audiences.c.now - bindparam("gather_s", type_=Float)
+    is_gathered = and_(audiences.c.oldest > gathers_since, audiences.c.oldest <= audiences.c.now)
     return select(
         audiences, case((is_gathered, audiences.c.last_needed.is_not(None)), else_=False).label("is_full")
     ).where(or_(audiences.c.has_run, audiences.c.is_emptied, audiences.c.oldest.is_not(None)))
@@ -157,7 +188,7 @@ def _pending() -> Select[Any]:
 def _frozen() -> Subquery:
     """Build the query of the freezes: whether removals and additions of each live mapping are held back."""
     removals, additions = (
-        freezes.holds(kind, freezes.now_parameter()) for kind in (FreezeHolds.REMOVALS, FreezeHolds.ADDITIONS)
+        freezes.holds(kind, clock.AT_START) for kind in (FreezeHolds.REMOVALS, FreezeHolds.ADDITIONS)
     )
     of_mapping = mappings_table.c
     columns = (of_mapping.id, removals.label("holds_removals"), additions.label("holds_additions"))

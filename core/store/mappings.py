@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
+    ColumnElement,
     Row,
     Text,
     and_,
@@ -42,6 +42,8 @@ _CHANGE_DECLINED = "The change of its settings was declined."
 
 # Columns that hold a JSON array of ids.
 _PEOPLE = ("operators", "approvers")
+# An approval of removals is from the future if it is further ahead of the database's clock than so many seconds.
+_APPROVED_AHEAD_S = 60.0
 
 #: The list id of a live mapping until a list is chosen.
 NO_LIST = 0
@@ -138,6 +140,7 @@ class AudienceMapping:
     firehose_list_setting: str | None = None
     disconnected_at: float | None = None
     removals_approved_until: float | None = None
+    """The time up to which received live removals are approved, unless it is in the future (core/store/inbox.py)."""
     bulk_removal_cursor: str | None = None
     max_added: int | None = None
     max_added_share: float | None = None
@@ -188,14 +191,6 @@ class AudienceMapping:
     def is_of(self, audience: str) -> bool:
         """Whether the text is the audience's id or name, ignoring case."""
         return audience.casefold() in [name.casefold() for name in (self.audience_id, self.audience_name) if name]
-
-    @property
-    def approved_until(self) -> float | None:
-        """The time up to which received live removals are approved.
-
-        None if it is in the future: the clock was set back since, and removals received until then are not approved.
-        """
-        return None if (self.removals_approved_until or 0.0) > time.time() else self.removals_approved_until
 
 
 NO_LIMITS = AdditionLimits()
@@ -304,6 +299,22 @@ async def copy_settings(db: AsyncConnection, former: AudienceMapping, mapping_id
 async def end_replacement(db: AsyncConnection, mapping_id: int) -> None:
     """Note that a mapping has taken the place of another one, or will not."""
     await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(replaces=None))
+
+
+def is_approved_ahead() -> ColumnElement[bool]:
+    """Return the condition, on a row of `mappings`, that removals are approved until a time in the future (or NULL).
+
+    A statement may see an approval that is milliseconds newer than its own time.
+    """
+    return mappings.c.removals_approved_until > clock.AT_START + _APPROVED_AHEAD_S
+
+
+async def drop_approvals_ahead(db: AsyncConnection) -> None:
+    """Forget the approvals of removals that are from the future: the database's clock was set back since.
+
+    Otherwise the removals that arrive until that time would be approved then. A person is asked again.
+    """
+    await db.execute(update(mappings).where(is_approved_ahead()).values(removals_approved_until=None))
 
 
 async def any_live_fields(db: AsyncConnection) -> bool:

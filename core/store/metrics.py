@@ -14,7 +14,7 @@ from core.store.tables import connections, inbox, mappings, rate_limits
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The totals. `oldest` is since when the oldest deliverable live change is pending (seconds since 1970)."""
+    """The totals. `oldest_age_s` is for how many seconds the oldest deliverable live change is pending."""
 
     runs: dict[str, int]
     members: dict[str, int]
@@ -23,7 +23,7 @@ class Metrics:
     slowdown: float
     backlog: int
     waiting: int
-    oldest: float | None
+    oldest_age_s: float
 
 
 async def read(db: AsyncConnection, of_runs: RunTotals) -> Metrics:
@@ -54,7 +54,7 @@ async def read(db: AsyncConnection, of_runs: RunTotals) -> Metrics:
         slowdown=slowdown,
         backlog=backlog,
         waiting=waiting,
-        oldest=oldest,
+        oldest_age_s=0.0 if oldest is None else max(0.0, now - oldest),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.clock import SERVER_TIME
+from core.store import clock
 from core.store.permits import Permits, Use
 from core.store.tables import rate_limits
 
@@ -119,7 +119,7 @@ async def _read(connection: AsyncConnection, project: str, now: float | None) ->
         row = (await connection.execute(query, of_project)).one()
     monotonic = time.monotonic()
     if now is None:
-        now = time.time() if is_sqlite else float(row.now)
+        now = await clock.now(connection) if is_sqlite else float(row.now)
     throttled_at = None if row.throttled_at is None else min(row.throttled_at, now)
     slowdown = slowdown_left(row.slowdown, throttled_at, now)
     return _Stored(row.used_at, row.resumes_at, slowdown, throttled_at, now, monotonic)
@@ -133,7 +133,7 @@ _ON_SQLITE = select(
     rate_limits.c.used_at, rate_limits.c.resumes_at, rate_limits.c.slowdown, rate_limits.c.throttled_at
 ).where(rate_limits.c.rate_limit_key == bindparam("of_project", type_=Text))
 _ON_POSTGRESQL = _ON_SQLITE.add_columns(
-    SERVER_TIME.label("now"),
+    clock.SERVER_TIME.label("now"),
     func.set_config("synchronous_commit", "off", True),  # for the transaction only
 ).with_for_update()
 _CREATE = text("INSERT INTO pace (project, next_at, slowdown) VALUES (:of_project, 0.0, 1.0) ON CONFLICT DO NOTHING")

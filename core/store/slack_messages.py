@@ -1,13 +1,14 @@
 """Slack messages that follow a state: the place and the last content of each."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.tables import slack_messages
 
@@ -15,6 +16,8 @@ from core.store.tables import slack_messages
 DONE = "done"
 # Keys in one query: databases limit the number of variables.
 CHUNK = 500
+
+_MESSAGES = select(slack_messages, clock.AT_START.label("read_at"))
 
 
 class MessageStatus(StrEnum):
@@ -34,7 +37,10 @@ class MessageStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SlackMessage:
     """A message as stored. `target` is the channel or person to post to; `channel` and `ts` identify the posted
-    message."""
+    message.
+
+    It is not sent again before `retry_at`. That, and when this was read, are UTC seconds by the database's clock.
+    """
 
     key: str
     team_id: str | None
@@ -47,6 +53,7 @@ class SlackMessage:
     attempts: int
     retry_at: float
     error: str | None
+    read_at: float = field(default=0.0, compare=False)
 
 
 async def add(db: AsyncConnection, key: str, *, team_id: str | None, target: str) -> None:
@@ -58,7 +65,7 @@ async def add(db: AsyncConnection, key: str, *, team_id: str | None, target: str
 
 async def get(db: AsyncConnection, key: str) -> SlackMessage | None:
     """Find a message by its key."""
-    row = (await db.execute(select(slack_messages).where(slack_messages.c.key == key))).mappings().first()
+    row = (await db.execute(_MESSAGES.where(slack_messages.c.key == key))).mappings().first()
     return None if row is None else _one(row)
 
 
@@ -67,23 +74,20 @@ async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, SlackMessa
     messages: dict[str, SlackMessage] = {}
     wanted = list(keys)
     for first in range(0, len(wanted), CHUNK):
-        query = select(slack_messages).where(slack_messages.c.key.in_(wanted[first : first + CHUNK]))
+        query = _MESSAGES.where(slack_messages.c.key.in_(wanted[first : first + CHUNK]))
         messages |= {row["key"]: _one(row) for row in (await db.execute(query)).mappings()}
     return messages
 
 
 async def at(db: AsyncConnection, channel: str, ts: str) -> SlackMessage | None:
     """Find a message by its channel and time stamp."""
-    row = (
-        (await db.execute(select(slack_messages).where(slack_messages.c.channel == channel, slack_messages.c.ts == ts)))
-        .mappings()
-        .first()
-    )
+    query = _MESSAGES.where(slack_messages.c.channel == channel, slack_messages.c.ts == ts)
+    row = (await db.execute(query)).mappings().first()
     return None if row is None else _one(row)
 
 
 class SlackMessageUpdate(TypedDict, total=False):
-    """Columns of a message that may be set."""
+    """Columns of a message that may be set, and after how many seconds it may be sent again (None: at once)."""
 
     target: str
     channel: str | None
@@ -92,13 +96,17 @@ class SlackMessageUpdate(TypedDict, total=False):
     digest: str
     status: MessageStatus
     attempts: int
-    retry_at: float
+    retry_in_s: float | None
     error: str | None
 
 
 async def change(db: AsyncConnection, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
     """Set columns of a message."""
-    await db.execute(update(slack_messages).where(slack_messages.c.key == key).values(**plain(values)))
+    stored = plain(values)
+    if "retry_in_s" in stored:
+        wait = stored.pop("retry_in_s")
+        stored["retry_at"] = 0.0 if wait is None else clock.AT_START + wait
+    await db.execute(update(slack_messages).where(slack_messages.c.key == key).values(**stored))
 
 
 async def drop(db: AsyncConnection, key: str) -> None:
@@ -109,4 +117,4 @@ async def drop(db: AsyncConnection, key: str) -> None:
 def _one(row: Any) -> SlackMessage:
     values = by_key(slack_messages, row)
     del values["updated_at"]
-    return SlackMessage(**{**values, "status": MessageStatus(values["status"])})
+    return SlackMessage(**{**values, "status": MessageStatus(values["status"]), "read_at": row["read_at"]})

@@ -1,9 +1,8 @@
 """The tables, for SQLAlchemy Core. A change needs a migration (`migrations/`).
 
-Times are UTC seconds since 1970 (float), which both databases store and compare alike. JSON is stored as text.
+Times are UTC seconds since 1970 (float), which both databases store and compare alike: by the database's clock
+(`core.store.clock`). JSON is stored as text.
 """
-
-import time
 
 from sqlalchemy import (
     BigInteger,
@@ -19,6 +18,8 @@ from sqlalchemy import (
     Text,
     false,
 )
+
+from core.store.clock import AT_START
 
 metadata = MetaData(
     naming_convention={
@@ -479,7 +480,7 @@ slack_messages = Table(
     Column("tries", Integer, nullable=False, server_default="0", key="attempts"),
     Column("next_at", Float, nullable=False, server_default="0", key="retry_at"),
     # for people who read the database
-    Column("updated_at", Float, nullable=False, default=time.time, onupdate=time.time),
+    Column("updated_at", Float, nullable=False, default=AT_START, onupdate=AT_START),
     Column("error", Text),
 )
 

@@ -101,13 +101,13 @@ async def _cpu_of_round(engine: Engine, sending: Deliveries, turn: int, changes:
         await inbox.put(db, await live_attributes.put(db, arrived, engine.vault))
     before = _cpu()
     async with engine.database.read() as db:
-        plan = await plan_round(engine, db, await live_work.pending(db, time.time(), 0.0, 1))
+        plan = await plan_round(engine, db, await live_work.pending(db, 0.0, 1))
     deliveries = (await begin_round(engine, plan)).deliveries
     assert len(deliveries) == len(ids)
     await asyncio.gather(*map(sending.deliver, deliveries))
     used = _cpu() - before
     async with engine.database.read() as db:
-        assert await live_work.pending(db, time.time(), 0.0, 1) == []
+        assert await live_work.pending(db, 0.0, 1) == []
     return used
 
 

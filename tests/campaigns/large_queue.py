@@ -113,7 +113,7 @@ async def _queue(database: Database, mapping_id: int) -> None:
 async def _time_live_work(database: Database) -> float:
     began = time.monotonic()
     async with database.read() as db:
-        await live_work.pending(db, time.time(), 2.0, 1_000)
+        await live_work.pending(db, 2.0, 1_000)
     return time.monotonic() - began
 
 

@@ -68,8 +68,10 @@ async def test_live_changes_keep_their_order_after_a_start(
 async def test_a_clock_that_was_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a start, a message from a time when the clock was a year ahead does not set the time."""
     async with firehosing(tmp_path, worker=False, **NONE) as service:
+        shift(monkeypatch, 365 * 24 * HOUR)
         async with service.engine.database.write() as db:
-            await processed_messages.deduplicate(db, ["of next year"], time.time() + 365 * 24 * HOUR)
+            await processed_messages.deduplicate(db, ["of next year"])
+        shift(monkeypatch, 0.0)
         await service.mparticle.add(VIPS, person(1), at=now_ms() + int(48 * HOUR * 1000))
         await service.mparticle.tell(VIPS, [("delete", person(1))], at=now_ms() + 400_000)
         async with service.engine.database.read() as db:
@@ -120,7 +122,7 @@ async def test_decisions_cover_changes_from_the_future(
 async def test_approval_from_the_future_covers_no_later_removals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An approval that seems to be from the future does not cover removals that arrive later."""
+    """An approval that seems to be from the future covers no removals that arrive later, nor when its time comes."""
     async with firehosing(tmp_path, **NONE) as service:
         mapping = await mapping_with_approvals(service)
         shift(monkeypatch, HOUR)
@@ -130,6 +132,13 @@ async def test_approval_from_the_future_covers_no_later_removals(
         status = await service.settled()
         assert (status.waiting, status.backlog) == (1, 0)
         assert service.emails() == {"p1@example.com", "p2@example.com", "p3@example.com"}
+        await maintenance.run_maintenance(service.engine)
+        shift(monkeypatch, 2 * HOUR)
+        status = await service.settled()
+        assert (status.waiting, status.backlog) == (1, 0)
+        await live.approve_removals(service.engine, mapping.id, by="U1")
+        await service.settled()
+        assert service.emails() == {"p2@example.com", "p3@example.com"}
 
 
 @pytest.mark.extended

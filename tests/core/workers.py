@@ -1,6 +1,5 @@
 """The workers of `serve`: they execute queued runs and deliver live changes."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,7 +29,7 @@ async def no_work_left(engine: Engine) -> None:
         async with engine.database.read() as db:
             if await runs.unfinished(db) or await live_mappings.unended(db):
                 return False
-            return not await live_work.pending(db, time.time(), 0.0, 1)
+            return not await live_work.pending(db, 0.0, 1)
 
     await until(is_nothing_left, PATIENCE_S)
 

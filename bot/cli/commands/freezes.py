@@ -70,7 +70,7 @@ async def _freeze(
     held = "all changes" if only is None else f"all {only.value}"
     async with session.engine() as engine:
         if until is not None:
-            at = parse_until(until, datetime.now().astimezone())
+            at = parse_until(until, datetime.fromtimestamp(await engine.time()).astimezone())
             await freeze_commands.freeze(engine, scope, until=at, holds=holds, by=COMMAND_LINE, team_id=None)
             session.terminal.line(f"{what}: {held} wait until {when(at)}.")
         if before_campaigns is not None and scope.mapping_id is not None:

@@ -129,8 +129,9 @@ async def _export(session: Session, chosen: RunFilter) -> ExitCode:
         await engine.presence.reap_dead_workers()
         last = None
         while page := await chosen.page(engine, _EXPORTED_AT_ONCE, last):
+            now = await engine.time()
             for run in page:
-                print(json.dumps(described(run)))
+                print(json.dumps(described(run, now)))
             last = page[-1]
     return ExitCode.OK
 
@@ -142,8 +143,9 @@ async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
         latest = await chosen.page(engine, limit)
+        now = await engine.time()
     if session.terminal.as_json:
-        print_json(RunList([described(run) for run in latest]))
+        print_json(RunList([described(run, now) for run in latest]))
         return ExitCode.OK
     if not latest and chosen != RunFilter():
         session.terminal.line("There are no such runs.")
@@ -173,13 +175,13 @@ async def _show(session: Session, run_id: str) -> ExitCode:
     from core.models.run import RunStatus
     from core.reporting.run_report import RunReport
     from core.runs.lookup import require_run
-    from core.store import rejections
+    from core.store import clock, rejections
 
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
         run = await require_run(engine, run_id)
         async with engine.database.read() as db:
-            report = RunReport.of(run, await rejections.by_reason(db, run_id))
+            report = RunReport.of(run, await rejections.by_reason(db, run_id), await clock.now(db))
         now = await progress.describe(engine, run_id) if run.status.is_active else ""
         if run.status is RunStatus.NEEDS_APPROVAL:
             await approval_prompt.record_shown(engine, run)
@@ -289,12 +291,15 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
     return ExitCode.OK
 
 
-def described(run: "Run") -> dict[str, Any]:
-    """Return the fields of `runs show --json`, without those that say why and how, and with the run's times."""
+def described(run: "Run", now: float) -> dict[str, Any]:
+    """Return the fields of `runs show --json`, without those that say why and how, and with the run's times.
+
+    `now` is the time by the database's clock (UTC seconds).
+    """
     from bot.cli.render import utc
     from core.reporting.run_report import RunReport
 
-    fields = asdict(RunReport.of(run, {}))
+    fields = asdict(RunReport.of(run, {}, now))
     del fields["rejected_by_reason"], fields["notes"]
     return fields | {
         "created_at": utc(run.created_at),

@@ -23,14 +23,15 @@ async def _status(session: Session) -> ExitCode:
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
         current = await read_status(engine, Tenant(None, with_shared=True))
+        now = await engine.time()
     if session.terminal.as_json:
-        print_json(_report(current))
+        print_json(_report(current, now))
     else:
         _show(session, current)
     return ExitCode.OK
 
 
-def _report(current: "Status") -> StatusReport:
+def _report(current: "Status", now: float) -> StatusReport:
     from bot.cli.commands.runs import described
     from bot.cli.render import utc
 
@@ -46,13 +47,13 @@ def _report(current: "Status") -> StatusReport:
             }
             for each in current.alerts
         ],
-        waiting=[described(run) for run in current.waiting],
-        under_way=[described(run) for run in current.under_way],
-        mappings=[_mapping(each) for each in current.mappings],
+        waiting=[described(run, now) for run in current.waiting],
+        under_way=[described(run, now) for run in current.under_way],
+        mappings=[_mapping(each, now) for each in current.mappings],
     )
 
 
-def _mapping(row: "StatusOfMapping") -> dict[str, Any]:
+def _mapping(row: "StatusOfMapping", now: float) -> dict[str, Any]:
     from bot.cli.commands.runs import described
 
     return {
@@ -61,7 +62,7 @@ def _mapping(row: "StatusOfMapping") -> dict[str, Any]:
         "list_id": row.mapping.list_id,
         "status": row.mapping.status.value,
         "is_frozen": row.freeze is not None,
-        "last_run": None if row.last is None else described(row.last),
+        "last_run": None if row.last is None else described(row.last, now),
     }
 
 

@@ -13,7 +13,7 @@ from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subjec
 from bot.services import Services
 from bot.ui.formatting import slack_user
 from core.runs.drift import NONE, own_changes
-from core.store import alerts, clock, list_checks, mappings, routes, runs
+from core.store import alerts, list_checks, mappings, routes, runs
 from core.store.alert_kinds import AlertKind
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
@@ -40,7 +40,7 @@ class AlertMessageProvider:
         ids = {each.mapping_id for each in followed if each.mapping_id is not None}
         by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
         run_views = await self._runs.read(snapshot, failed.values())
-        now = await clock.now(snapshot.db)
+        now = await snapshot.now()
         is_quiet = self._services.engine.settings.is_quiet(now)
         slack_routes = [route for route in await routes.everyone(snapshot.db) if route.kind is RouteKind.SLACK]
         subjects = []

@@ -1,7 +1,6 @@
 """The messages about a change of approvers: to the previous approvers, and in the alert channel."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from bot.messages.desired import DesiredMessage, MessageKind
@@ -21,15 +20,14 @@ _MAPPING = "mapping"
 class ApproversMessageProvider:
     """Provides a message for each change of who may approve: in the alert channel, and to each previous approver."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self) -> None:
         """Start with the changes of the last day. No I/O."""
-        self._clock = clock
         self._last_entry: int | None = None
         self._pending: dict[int, AuditEntry] = {}
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the changes that are not reported yet."""
-        since = self._clock() - LOOK_BACK_S if self._last_entry is None else None
+        since = await snapshot.now() - LOOK_BACK_S if self._last_entry is None else None
         entries = await audit_log.entries_since(
             snapshot.db, AuditAction.CONNECTION_CHANGED, after_id=self._last_entry or 0, after=since
         )

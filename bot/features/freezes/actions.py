@@ -33,7 +33,7 @@ async def freeze(
     """
     await _require(services, actor, ref)
     zone = await services.people.time_zone(client, actor.team_id, actor.person)
-    at = parse_until(until, datetime.now(zone))
+    at = parse_until(until, datetime.fromtimestamp(await services.engine.time(), zone))
     await freeze_commands.freeze(
         services.engine, scope_of(services, actor, ref), until=at, holds=holds, by=actor.person, team_id=actor.team_id
     )

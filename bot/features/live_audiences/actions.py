@@ -4,8 +4,6 @@ Each returns a sentence (mrkdwn) for the person, and raises InputError if they m
 already.
 """
 
-import time
-
 from bot.features.live_audiences import views
 from bot.features.mapping_lookup import MappingRef, by_id
 from bot.features.permissions import why_not_decide
@@ -14,7 +12,7 @@ from bot.slack.actor import Actor
 from bot.ui.formatting import person, plural
 from core import live
 from core.errors import InputError
-from core.store import audit_log, inbox, live_mappings
+from core.store import audit_log, clock, inbox, live_mappings
 from core.store.mappings import MappingStatus
 
 # The actor in a sentence, if the audit log does not name one.
@@ -31,7 +29,7 @@ async def drop(services: Services, actor: Actor, mapping_id: int) -> str:
     """Discard the pending changes of a mapping that is not approved, or paused."""
     ref = await _decidable(services, actor, mapping_id)
     async with services.engine.database.read() as db:
-        status = await live_mappings.status(db, ref.mapping.id, time.time())
+        status = await live_mappings.status(db, ref.mapping.id, await clock.now(db))
     if ref.mapping.status is MappingStatus.ACTIVE or not status.waiting:
         raise InputError(views.refused_now(ref.mapping))
     dropped = await live.drop_waiting(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id)
@@ -45,7 +43,7 @@ async def approve_removals(services: Services, actor: Actor, mapping_id: int) ->
     """Approve the removals that wait now."""
     ref = await _decidable(services, actor, mapping_id)
     async with services.engine.database.read() as db:
-        waiting = await inbox.removals_that_wait(db, ref.mapping.id, ref.mapping.approved_until)
+        waiting = await inbox.removals_that_wait(db, ref.mapping.id, ref.mapping.removals_approved_until)
     if not waiting:
         raise InputError(f"No removals of {ref.mapping.label} wait for approval.")
     approved = await live.approve_removals(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id)

@@ -28,9 +28,8 @@ class LiveAudienceMessageProvider:
     """Provides questions about removals and about disconnected audiences, and digests of past days."""
 
     def __init__(self, limits: MessagingLimits) -> None:
-        """Take the limits: how long a count is valid, and the clock that decides which days are over. No I/O."""
+        """Take the limits: how long a count is valid. No I/O."""
         self._reader = LiveAudienceReader(limits.gap)
-        self._clock = limits.clock
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the live audiences."""
@@ -46,7 +45,7 @@ class LiveAudienceMessageProvider:
                     f"disconnected mapping {mapping_id}", disconnected_key(mapping_id), audience, disconnected_message
                 ),
             ]
-        for digest in await self._reader.read_digests(snapshot, live, self._clock()):
+        for digest in await self._reader.read_digests(snapshot, live, await snapshot.now()):
             key = digest_key(digest.audience.mapping.id, digest.day)
             subjects.append(Subject(key, [key], partial(_digest_state, digest)))
         return subjects
@@ -116,5 +115,8 @@ def _digest_state(digest: DailyDigest, _stored: StoredMessages) -> DesiredState:
 
 
 def _posted_at(stored: SlackMessage | None) -> float:
-    """Return when a message was posted, as a Unix time: earlier decisions are about another question."""
+    """Return when a message was posted, as a Unix time: earlier decisions are about another question.
+
+    It is Slack's time, and that of decisions is the database's.
+    """
     return float(stored.ts) if stored is not None and stored.ts is not None else 0.0

@@ -42,14 +42,14 @@ class LiveCounts:
 
     async def read(self, db: AsyncConnection, mapping: AudienceMapping) -> Counts:
         """Return the counts of a mapping. A count that the mapping's status does not need is 0."""
-        status = (mapping.status, mapping.approved_until, mapping.disconnected_at)
+        status = (mapping.status, mapping.removals_approved_until, mapping.disconnected_at)
         counted_at, counted_status, counts = self._cache.get(mapping.id, (0.0, (), Counts(0, 0, 0)))
         ttl = self._ttl if mapping.disconnected_at is None else max(self._ttl, _MEMBERS_TTL_S)
         if counted_status == status and time.monotonic() - counted_at < ttl:
             return counts
         removals = members = waiting = 0
         if mapping.status is MappingStatus.ACTIVE and mapping.removal_policy is RemovalPolicy.ASK:
-            removals = await inbox.removals_that_wait(db, mapping.id, mapping.approved_until)
+            removals = await inbox.removals_that_wait(db, mapping.id, mapping.removals_approved_until)
         if mapping.disconnected_at is not None:
             members = (await mappings.sizes(db, [mapping.id])).get(mapping.id, 0)
         if mapping.status is MappingStatus.PROPOSED:

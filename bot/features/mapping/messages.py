@@ -10,7 +10,7 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
-from core.store import clock, mappings
+from core.store import mappings
 from core.store.audit_log import MPARTICLE
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, MappingStatus
@@ -28,7 +28,7 @@ class ProposalMessageProvider:
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the proposals. A new one is held back, because its first run often follows at once and replaces it."""
         proposals = await mappings.proposals(snapshot.db)
-        now = await clock.now(snapshot.db)
+        now = await snapshot.now()
         feeders = await read_also_fed_by(snapshot.db, proposals)
         subjects = []
         for mapping in proposals:

@@ -6,7 +6,7 @@ from bot.features.reports import views
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from core.settings import DAY_S
-from core.store import clock, reports
+from core.store import reports
 from core.store.connections import Connection
 from core.store.reports import MadeReport
 from core.store.slack_messages import MessageStatus
@@ -25,7 +25,7 @@ class ReportMessageProvider:
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the reports that were made lately."""
-        since = await clock.now(snapshot.db) - _POSTED_WITHIN_S
+        since = await snapshot.now() - _POSTED_WITHIN_S
         made = await reports.made_since(snapshot.db, since)
         if not made:
             return []

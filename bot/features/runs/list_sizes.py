@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 
 from bot.services import WakeSignal
 from core.connections.lists import is_new_in_iterable
@@ -33,11 +32,14 @@ class ListSizeFetcher:
         self._wake = wake
         self._requests: dict[str, asyncio.Task[None]] = {}
 
-    def is_pending(self, run: Run, connection: Connection) -> bool:
-        """Return whether the size after this run is still being fetched. The first call starts the request."""
+    def is_pending(self, run: Run, connection: Connection, now: float) -> bool:
+        """Return whether the size after this run is still being fetched. The first call starts the request.
+
+        `now` is the time by the database's clock (UTC seconds).
+        """
         if run.status is not RunStatus.SUCCEEDED or run.list_size is not None:
             return False
-        if run.finished_at is None or run.finished_at < time.time() - FRESH_S:
+        if run.finished_at is None or run.finished_at < now - FRESH_S:
             return False
         if run.id not in self._requests:
             if len(self._requests) > MAX_REMEMBERED:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,7 +31,7 @@ from bot.ui.formatting import slack_user
 from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
 from core.settings import FETCHED
-from core.store import audit_log, clock, mappings, runs
+from core.store import audit_log, mappings, runs
 from core.store.audit_log import AuditEntry
 from core.store.database import to_the_end
 from core.store.slack_messages import MessageStatus, SlackMessage
@@ -51,11 +51,10 @@ _KINDS = {
 class RunMessageProvider:
     """Provides the messages of runs that have not ended, and of ended runs until their final message is shown."""
 
-    def __init__(self, services: Services, approval: ApprovalMessages, clock: Callable[[], float] = time.time) -> None:
-        """Take the services, and the clock by which reminders are due. No I/O."""
+    def __init__(self, services: Services, approval: ApprovalMessages) -> None:
+        """Take the services. No I/O."""
         self._services = services
         self._approval = approval
-        self._clock = clock
         self._views = RunViewReader(services.engine.settings.data_dir / FETCHED)
         self._list_sizes = ListSizeFetcher(services.engine, services.wake)
         self._unfinished: set[str] = set()
@@ -65,7 +64,7 @@ class RunMessageProvider:
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the runs, and which reminders are due."""
-        await self._find_unfinished(snapshot.db)
+        await self._find_unfinished(snapshot)
         followed = await runs.to_follow(snapshot.db, self._unfinished)
         views = as_shown(await self._views.read(snapshot, followed))
         entries = await _entries(snapshot.db, followed)
@@ -75,17 +74,18 @@ class RunMessageProvider:
         }
         self._due_reminders = []
         subjects = []
+        now = await snapshot.now() if views else 0.0
         for view in views.values():
             run = view.run
             history = entries.get(run.id, [])
-            day = reminders.due(run, history, self._clock())
+            day = reminders.due(run, history, now)
             if day is not None:
                 self._due_reminders.append((view, day))
             target = (
                 run.channel or channels.get(run.mapping_id) or slack_user(run.asked_by) or view.connection.alert_channel
             )
             if target is not None:
-                subjects.append(self._subject(replace(view, cancelled_by=cancelled_by(history)), target, history))
+                subjects.append(self._subject(replace(view, cancelled_by=cancelled_by(history)), target, history, now))
         return subjects
 
     async def after_read(self) -> None:
@@ -98,7 +98,7 @@ class RunMessageProvider:
         """Cancel requests for list sizes."""
         await self._list_sizes.close()
 
-    def _subject(self, view: RunView, target: str, entries: Sequence[AuditEntry]) -> Subject:
+    def _subject(self, view: RunView, target: str, entries: Sequence[AuditEntry], now: float) -> Subject:
         run = view.run
         key = key_of(run.id)
         return Subject(
@@ -110,29 +110,29 @@ class RunMessageProvider:
                 finished_key(key),
                 *(f"audit:{entry.id}" for entry in entries),
             ],
-            desired_state=partial(self._desired_state, view, target, entries),
+            desired_state=partial(self._desired_state, view, target, entries, now),
             on_done=partial(self._unfinished.discard, run.id),
             is_at_work=run.status.is_active and run.worker_id == self._services.engine.presence.id,
         )
 
     def _desired_state(
-        self, view: RunView, target: str, entries: Sequence[AuditEntry], stored: StoredMessages
+        self, view: RunView, target: str, entries: Sequence[AuditEntry], now: float, stored: StoredMessages
     ) -> DesiredState:
         is_held = view.run.is_scheduled and key_of(view.run.id) not in stored
-        if is_held and self._services.engine.settings.is_quiet(self._clock()):
+        if is_held and self._services.engine.settings.is_quiet(now):
             return DesiredState([], is_final=False)  # posted when the quiet hours are over
         mentions = self._services.engine.settings.mentions_requester
         messages = desired_messages(view, target, entries, stored, self._approval, mentions=mentions)
         is_final = messages[0].kind is MessageKind.FINAL
-        return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
+        return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection, now))
 
-    async def _find_unfinished(self, db: AsyncConnection) -> None:
+    async def _find_unfinished(self, snapshot: Snapshot) -> None:
         """Find runs without a final message: by recent audit entries, and every SWEEP_EVERY_S among ended runs."""
-        now = time.monotonic()
+        db, now = snapshot.db, time.monotonic()
         if now - self._swept_at >= SWEEP_EVERY_S:
             is_full = now - self._swept_fully_at >= SWEEP_ALL_EVERY_S
             self._swept_at, self._swept_fully_at = now, now if is_full else self._swept_fully_at
-            since = None if is_full else await clock.now(db) - 2 * SWEEP_ALL_EVERY_S
+            since = None if is_full else await snapshot.now() - 2 * SWEEP_ALL_EVERY_S
             self._last_entry = await audit_log.last_id(db)
             self._unfinished |= set(await runs.unshown(db, ended_after=since))
             return

@@ -1,7 +1,6 @@
 """The status of a workspace, read in one transaction, for the home page and for `status`."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -19,6 +18,7 @@ from core.store import (
     alerts,
     batches,
     campaigns,
+    clock,
     freezes,
     lists,
     live_mappings,
@@ -186,7 +186,7 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
     last = await runs.last_of_each(db, [mapping.id for _, mapping in pairs])
     frozen = await freezes.of_mappings(db, [mapping.id for _, mapping in pairs])
     due = await campaigns.of_connections(db, [each.id for each in visible])
-    now = time.time()
+    now = await clock.now(db) if any(mapping.is_live for _, mapping in pairs) else 0.0
     return [
         MappingStatusRow(
             mapping,

@@ -1,9 +1,7 @@
 """Decisions about runs that wait for approval: who may decide, that one decision counts, and how Slack shows it."""
 
 import asyncio
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,8 @@ from sandbox.mparticle.exports import write_bucket_export
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import LONG, card, ended, replies, start, top
-from tests.bot.slack.harness import ADA, AMIR, BRISK, MARKETING, MAYA, TEAM, Workspace, workspace
+from tests.bot.slack.harness import ADA, AMIR, MARKETING, MAYA, TEAM, Workspace, workspace
+from tests.clocks import set_database_clock, set_process_clock
 from tests.core.harness import people, person
 
 DAY_S = 24 * 3600.0
@@ -182,22 +181,22 @@ async def test_self_approval_needs_the_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.extended
-async def test_approvers_get_one_reminder_a_day(tmp_path: Path) -> None:
-    """The thread of a waiting run mentions the approvers once a day."""
-    days = [0.0]
-
-    def clock() -> float:
-        return time.time() + days[0] * DAY_S
-
-    async with workspace(tmp_path, pace=replace(BRISK, clock=clock)) as bot:
+async def test_approvers_get_one_reminder_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread of a waiting run mentions the approvers once a day, by the database's clock."""
+    async with workspace(tmp_path) as bot:
         message = await card(bot, tmp_path, people(range(3)))
         reminded = _reminders(bot, message)
-        days[0] = 1.1
+        set_process_clock(monkeypatch, 9 * DAY_S)
+        database = bot.engine.database
+        await set_database_clock(database, monkeypatch, by=1.1 * DAY_S)
+        bot.services.wake()
         await bot.slack.wait_for(lambda: len(reminded()) == 1, LONG)
         assert reminded()[0].startswith("@Amir Haddad: this sync still waits for approval, since ")
-        days[0] = 1.9
+        await set_database_clock(database, monkeypatch, by=1.9 * DAY_S)
         bot.services.wake()
-        days[0] = 3.2  # two days were missed: one reminder for both
+        # two days were missed: one reminder for both
+        await set_database_clock(database, monkeypatch, by=3.2 * DAY_S)
+        bot.services.wake()
         await bot.slack.wait_for(lambda: len(reminded()) == 2, LONG)
         async with bot.engine.database.read() as db:
             entries = await audit_log.of(db, [f"run:{await run_id_of(bot)}"])

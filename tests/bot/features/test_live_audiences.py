@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -26,10 +25,13 @@ from sandbox.mparticle import Audience
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, choose, top
-from tests.bot.slack.harness import ADA, AMIR, BRISK
+from tests.bot.slack.harness import ADA, AMIR
 from tests.bot.slack.live import Fed, fed
+from tests.clocks import set_database_clock, set_process_clock
 from tests.core.harness import HELD_S
 from tests.firehosing import LIST, VIPS, person, until
+
+DAY_S = 24 * 3600.0
 
 NAMELESS = Audience(8755, "Savers")
 
@@ -290,14 +292,9 @@ async def test_disconnected_audience_is_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.extended
-async def test_daily_digest(tmp_path: Path) -> None:
-    """A digest follows each day with changes, after midnight UTC; there is no message for each batch."""
-    ahead = 0.0
-
-    def clock() -> float:
-        return time.time() + ahead
-
-    async with fed(tmp_path, pace=replace(BRISK, clock=clock)) as bot:
+async def test_daily_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digest follows each day with changes, after midnight UTC by the database's clock, and no message each batch."""
+    async with fed(tmp_path) as bot:
         await connect_and_add(bot, 1, 2)
         await bot.mparticle.tell(VIPS, [("delete", person(1)), ("add", person(5, email=None))])
         await wait_for_list(bot, 2)
@@ -307,31 +304,30 @@ async def test_daily_digest(tmp_path: Path) -> None:
 
         await until(added_up)
         assert len(top(bot, "sync-alerts")) == 1  # the card of the proposal
-        ahead = 24 * 3600.0
+        set_process_clock(monkeypatch, -9 * DAY_S)
+        await set_database_clock(bot.engine.database, monkeypatch, by=DAY_S)
+        bot.services.wake()
         message = await bot.slack.wait_for_message("sync-alerts", "4 changes from mParticle", timeout=LONG)
         text = bot.slack.render(message)
         assert "2 added, 1 removed, 1 rejected" in text
         assert "No email address." in text
-        ahead = 2 * 24 * 3600.0
+        await set_database_clock(bot.engine.database, monkeypatch, by=2 * DAY_S)
+        bot.services.wake()
         await asyncio.sleep(0.5)
         assert len(top(bot, "sync-alerts")) == 2
 
 
 @pytest.mark.extended
-async def test_missed_digests(tmp_path: Path) -> None:
+async def test_missed_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After days without the bot, it posts a digest of each day of the last week."""
-    ahead = 0.0
-
-    def clock() -> float:
-        return time.time() + ahead
-
-    async with fed(tmp_path, pace=replace(BRISK, clock=clock)) as bot:
+    async with fed(tmp_path) as bot:
         await connect_and_add(bot, 1)
         mapping_id = (await bot.mapping_of(VIPS)).id
         async with bot.engine.database.write() as db:
             for days, changes in ((1, 22), (-5, 33)):
-                await store.count(db, time.time() + days * 24 * 3600.0, {mapping_id: changes}, {}, {})
-        ahead = 4 * 24 * 3600.0
+                await store.count(db, time.time() + days * DAY_S, {mapping_id: changes}, {}, {})
+        await set_database_clock(bot.engine.database, monkeypatch, by=4 * DAY_S)
+        bot.services.wake()
         await bot.slack.wait_for(lambda: len(top(bot, "sync-alerts")) == 3, LONG)
         digests = " ".join(top(bot, "sync-alerts"))
         assert "1 change from mParticle" in digests

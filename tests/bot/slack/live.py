@@ -1,6 +1,5 @@
 """Test harness of live audiences: the bot between a local mParticle, a local Slack and a local Iterable."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from core.engine import open_engine
-from core.store import audit_log
+from core.store import audit_log, clock
 from core.store import live_mappings as store
 from core.store.audit_log import AuditEntry
 from core.store.mappings import AudienceMapping
@@ -41,7 +40,7 @@ class Fed(Workspace):
         """Return the status of an audience's mapping."""
         mapping = await self.mapping_of(audience)
         async with self.engine.database.read() as db:
-            return await store.status(db, mapping.id, time.time())
+            return await store.status(db, mapping.id, await clock.now(db))
 
     async def entries_of(self, audience: Audience) -> list[AuditEntry]:
         """Return the audit entries of an audience's mapping."""

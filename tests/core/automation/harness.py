@@ -152,9 +152,9 @@ async def automated(
         monkeypatch.setattr(time, "time", clock)
         monkeypatch.setattr(stored_clock, "now", clock.now)
         monkeypatch.setattr(stored_clock, "expression", clock.expression)
-        monkeypatch.setattr(stored_clock, "at_start", clock.expression)
         moved = bindparam("moved_time", callable_=clock, type_=Float)
         monkeypatch.setattr(stored_clock, "SERVER_TIME", moved)
+        monkeypatch.setattr(stored_clock, "AT_START", moved)
         folder = directory / "exports"
         folder.mkdir()
         yield World(sync, clock, folder, mapping)

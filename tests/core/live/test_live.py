@@ -913,7 +913,7 @@ async def test_finished_run_is_added_to_its_day(tmp_path: Path, database_url: st
         assert run_id is not None
         assert await execute(service.engine, run_id) is RunStatus.SUCCEEDED
         async with open_engine(service.engine.settings, "other") as other_engine, service.engine.database.read() as db:
-            (work,) = await live_work.pending(db, time.time(), 0.0, 1)
+            (work,) = await live_work.pending(db, 0.0, 1)
             run = await runs.by_id(db, run_id)
             assert run is not None
             assert not await worker._Worker(other_engine)._is_left(work, run)

@@ -99,7 +99,7 @@ async def test_merged_profile_stays_on_a_frozen_list(tmp_path: Path, database_ur
 
         async def is_idle() -> bool:
             async with service.engine.database.read() as db:
-                return service.emails() == expected and not await live_work.pending(db, time.time(), 0.0, 1)
+                return service.emails() == expected and not await live_work.pending(db, 0.0, 1)
 
         await until(is_idle)
         assert await unfreeze(service.engine, scope, **BY) is None

@@ -55,7 +55,7 @@ async def begin(service: Live, mappings: Sequence[AudienceMapping]) -> list[Deli
     """Begin a round with these mappings. Returns its deliveries."""
     ids = {mapping.id for mapping in mappings}
     async with service.engine.database.read() as db:
-        works = [each for each in await live_work.pending(db, time.time(), 0.0, 1) if each.mapping.id in ids]
+        works = [each for each in await live_work.pending(db, 0.0, 1) if each.mapping.id in ids]
         plan = await plan_round(service.engine, db, works)
     return (await begin_round(service.engine, plan)).deliveries
 
@@ -221,7 +221,7 @@ async def test_newer_change_is_not_claimed(tmp_path: Path, database_url: str) ->
         (mapping,) = await with_audiences(service, 1)
         await put(service, [Change(mapping.id, number, True, 1, f"p{number}@example.com") for number in "12"])
         async with service.engine.database.read() as db:
-            read = await live_rounds.waiting(db, [mapping.id], time.time(), 10)
+            read = await live_rounds.waiting(db, [mapping.id], 10)
         await put(service, [Change(mapping.id, "2", True, 1, "p3@example.com")])
         async with service.engine.database.write() as db:
             assert await live_rounds.claim(db, {"a run": read}) == set()

@@ -11,10 +11,16 @@ from core.store.database import Database
 from core.store.inbox import Change
 from core.store.live_work import LiveWork
 from core.store.mappings import NO_LIST, FreezeHolds, MappingStatus, RemovalPolicy
+from tests.clocks import set_database_clock
 from tests.core.databases import noted_statements, on_both
 from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 NOW, GATHER_S = 1_000.0, 2.0
+
+
+@pytest.fixture(autouse=True)
+async def _stopped_clock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    await set_database_clock(database, monkeypatch, at=NOW)
 
 
 async def live(database: Database, connection_id: int, list_id: int, **values: Any) -> int:
@@ -36,7 +42,7 @@ async def arrived(database: Database, mapping_id: int, *at: float, is_member: bo
 async def work(database: Database, enough: int = 1_000) -> dict[int, LiveWork]:
     """Return what there is to do, by mapping."""
     async with database.read() as db:
-        return {each.mapping.id: each for each in await live_work.pending(db, NOW, GATHER_S, enough)}
+        return {each.mapping.id: each for each in await live_work.pending(db, GATHER_S, enough)}
 
 
 @on_both

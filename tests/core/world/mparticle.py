@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -126,7 +125,7 @@ async def _deliver_alone(world: World, mapping: AudienceMapping, trouble: Troubl
 async def deliver_in_a_round(world: World, mapping: AudienceMapping, trouble: Trouble) -> bool:
     """Deliver pending changes as the live worker does if there is nothing unusual. Returns False if there is."""
     async with world.engine.database.read() as db:
-        works = await live_work.pending(db, time.time(), 0.0, 1)
+        works = await live_work.pending(db, 0.0, 1)
         plan = await plan_round(world.engine, db, [work for work in works if work.mapping.id == mapping.id])
     begun = await begin_round(world.engine, plan)
     for delivery in begun.deliveries:
