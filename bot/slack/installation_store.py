@@ -1,24 +1,28 @@
 """Stores installations in many workspaces (OAuth) in our database, with encrypted tokens.
 
-slack-sdk defines the tables. They are created when this mode is first used.
+slack-sdk defines the tables. They are created when this mode is first used. The times in them are the database's, as in
+all other tables. slack-sdk goes by the clock of the process, so they are converted when they are read and written.
 """
 
+import time
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
 from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStore
 from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
 from slack_sdk.web.async_client import AsyncWebClient
-from sqlalchemy import Column, MetaData, Table, Text, delete, select, text
+from sqlalchemy import Column, MetaData, Table, Text, delete, insert, select, text
 from sqlalchemy.types import TypeDecorator
 
 from bot.slack.organizations import OrganizationWorkspaces
 from bot.slack.token_rotation import TokenRotation
 from core.settings import Settings
-from core.store import workspaces
+from core.store import clock, workspaces
 from core.store.database import Database
 from core.store.migrate import MIGRATION_LOCK
 from core.vault import Vault
@@ -26,8 +30,13 @@ from core.vault import Vault
 # How long a person may take on Slack's install page, in seconds.
 STATE_EXPIRES_S = 600
 
+Held = TypeVar("Held", Bot, Installation)
+
 #: Whether a workspace may use the app, by its id.
 MayInstall = Callable[[str | None], bool]
+
+# What slack-sdk sets, and compares, by the clock of the process, in seconds since 1970.
+_EXPIRIES = ("bot_token_expires_at", "user_token_expires_at")
 
 _SECRET = ("bot_token", "bot_refresh_token", "user_token", "user_refresh_token", "incoming_webhook_url")
 
@@ -69,14 +78,17 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
 
     async def async_save(self, installation: Installation) -> None:
         """Store an installation and its bot. Restores the data that the workspace had before it removed the app."""
-        await self._writer.async_save(installation)
+        ahead = await self._clock_ahead()
+        stored = _shifted(installation, ahead)
+        stored.installed_at = time.time() + ahead  # the latest one of a workspace counts
+        await self._writer.async_save(stored)
         if installation.team_id is not None:
             async with self._database.write() as db:
                 await workspaces.restore(db, installation.team_id)
 
     async def async_save_bot(self, bot: Bot) -> None:
         """Store the bot of an installation."""
-        await self._writer.async_save_bot(bot)
+        await self._writer.async_save_bot(_shifted(bot, await self._clock_ahead()))
 
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
@@ -100,13 +112,23 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
             return None
         if bot.is_enterprise_install and team_id is not None and organization is not None:
             await self.workspaces.remember(team_id, organization)
-        return await self.rotation.usable(bot)
+        return await self.rotation.usable(await self._by_own_clock(bot))
 
     async def _stored(self, bot: Bot) -> Bot | None:
         """Return the bot of the same installation as it is stored now."""
-        return await super().async_find_bot(
+        stored = await super().async_find_bot(
             enterprise_id=bot.enterprise_id, team_id=bot.team_id, is_enterprise_install=bot.is_enterprise_install
         )
+        return None if stored is None else await self._by_own_clock(stored)
+
+    async def _by_own_clock(self, bot: Bot) -> Bot:
+        """Return a stored bot with the time at which its token expires by the clock of this process."""
+        return bot if bot.bot_token_expires_at is None else _shifted(bot, -await self._clock_ahead())
+
+    async def _clock_ahead(self) -> float:
+        """Return how many seconds the database's clock is ahead of that of this process."""
+        async with self._database.read() as db:
+            return await clock.now(db) - time.time()
 
     async def _organization_of(self, team_id: str) -> str | None:
         bots = self.bots.c
@@ -136,10 +158,20 @@ class ExpiringStateStore(AsyncSQLAlchemyOAuthStateStore):
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
         """Return a new state, and delete expired ones."""
-        now = datetime.now(tz=UTC).replace(tzinfo=None)  # as slack-sdk stores them
+        state = str(uuid4())
         async with self.engine.begin() as connection:
-            await connection.execute(delete(self.oauth_states).where(self.oauth_states.c.expire_at < now))
-        return await super().async_issue(*args, **kwargs)
+            now = await clock.now(connection)
+            await connection.execute(delete(self.oauth_states).where(self.oauth_states.c.expire_at < _moment(now)))
+            expires = _moment(now + self.expiration_seconds)
+            await connection.execute(insert(self.oauth_states).values(state=state, expire_at=expires))
+        return state
+
+    async def async_consume(self, state: str) -> bool:
+        """Delete a state. Returns whether there was one that had not expired."""
+        states = self.oauth_states.c
+        async with self.engine.begin() as connection:
+            is_valid = (states.state == state, states.expire_at > _moment(await clock.now(connection)))
+            return bool((await connection.execute(delete(self.oauth_states).where(*is_valid))).rowcount)
 
 
 async def open_stores(
@@ -171,6 +203,20 @@ def encrypted_columns() -> list[Column[Any]]:
         store.build_bots_table(MetaData(), store.default_bots_table_name),
     )
     return [table.c[name] for table in tables for name in _SECRET if name in table.c]
+
+
+def _moment(at: float) -> datetime:
+    """Return a time (UTC seconds) as slack-sdk stores it."""
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+
+
+def _shifted(held: Held, seconds: float) -> Held:
+    """Return a copy of an installation or a bot whose tokens expire so many seconds later."""
+    shifted = copy(held)
+    for name in _EXPIRIES:
+        if (at := getattr(held, name, None)) is not None:
+            setattr(shifted, name, round(at + seconds))
+    return shifted
 
 
 def _create(connection: Any, metadata: MetaData) -> None:
