@@ -1,6 +1,7 @@
 """Encryption of API keys and other values at rest, with keys that can be rotated."""
 
 import base64
+import binascii
 import contextlib
 import os
 import tempfile
@@ -73,16 +74,15 @@ class Vault:
         self._values += 1
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher(self._data_key).encrypt(nonce, value.encode(), None)
-        return b"".join((_BY_DATA_KEY, self._data_key, b".", base64.urlsafe_b64encode(sealed)))
+        return b"".join((_BY_DATA_KEY, self._data_key, b".", binascii.b2a_base64(sealed, newline=False)))
 
     def decrypt(self, token: bytes) -> str:
         """Return the secret, or the value. Raises SettingsError if no key fits."""
-        from cryptography.exceptions import InvalidTag
-        from cryptography.fernet import InvalidToken
-
         try:
             return self._opened(token).decode()
-        except (InvalidToken, InvalidTag, ValueError):
+        except Exception as error:
+            if not _is_unreadable(error):
+                raise
             remedy = (
                 "Put the former file back, for example from a backup"
                 if self._place == KEY_FILE
@@ -95,12 +95,11 @@ class Vault:
 
     def can_decrypt(self, token: bytes) -> bool:
         """Return whether a key fits."""
-        from cryptography.exceptions import InvalidTag
-        from cryptography.fernet import InvalidToken
-
         try:
             self._opened(token)
-        except (InvalidToken, InvalidTag, ValueError):
+        except Exception as error:
+            if not _is_unreadable(error):
+                raise
             return False
         return True
 
@@ -127,7 +126,7 @@ class Vault:
         if not token.startswith(_BY_DATA_KEY):
             return self._fernet.decrypt(token)
         data_key, _, sealed = token.removeprefix(_BY_DATA_KEY).partition(b".")
-        value = base64.urlsafe_b64decode(sealed)
+        value = binascii.a2b_base64(sealed)
         return self._cipher(data_key).decrypt(value[:_NONCE_BYTES], value[_NONCE_BYTES:], None)
 
     def _cipher(self, data_key: bytes) -> "AESGCM":
@@ -178,6 +177,14 @@ def drop_old_keys(data_dir: Path) -> None:
     """Leave only the newest key in the key file."""
     path = data_dir / KEY_FILE
     _replace_keys(path, _keys_in(path)[:1])
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Return whether an error says that no key fits, or that an encrypted text is damaged."""
+    from cryptography.exceptions import InvalidTag  # here, because to import them takes longer than to decrypt a value
+    from cryptography.fernet import InvalidToken
+
+    return isinstance(error, InvalidToken | InvalidTag | ValueError)
 
 
 def _is_key(key: SecretStr) -> bool:
