@@ -28,7 +28,7 @@ from core.runs import executor
 from core.runs.list_lock import ListHold, keep_list_lock
 from core.runs.list_people import CHECK_EVERY_S
 from core.runs.outcome import record_outcome
-from core.store import field_values, inbox, ledger, ledger_rows, list_checks, live_mappings, live_runs, runs
+from core.store import field_values, inbox, ledger_rows, list_checks, live_mappings, live_runs, runs
 from core.store.batches import Batch, digests_of
 from core.store.database import postponing
 from core.store.database_errors import DATABASE_FAULTS
@@ -262,7 +262,6 @@ async def _update_ledger(db: AsyncConnection, ends: Sequence[_End]) -> None:
     if on_list:
         await ledger_rows.put(db, on_list)
     for mapping_id, batch in with_fields:
-        digests = digests_of(batch)
-        await ledger.put_batches(db, mapping_id, [batch.columns], certain=True, digests=digests)
+        await ledger_rows.put_with_digests(db, mapping_id, batch.columns, digests_of(batch))
     if with_fields:
         await field_values.drop(db, [batch.id for _, batch in with_fields])

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import FORMER_IDENTITY_PREFIX
+from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns
 from core.store import clock
 from core.store.database import parsed
-from core.store.ledger import ROWS_A_STATEMENT, Entry
+from core.store.ledger import ROWS_A_STATEMENT, Entry, put_batches
 
 _ARRAY = {
     "sqlite": "json_each(:{name})",
@@ -54,6 +54,13 @@ SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, value ->> 3, true
 FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)
 """
 )
+_PUT_ARRAY_WITH_DIGESTS = """
+INSERT INTO ledger (mapping_id, profile, email, user_id, certain, fields)
+SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, value ->> 3, true, value ->> 4
+FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)
+ON CONFLICT (mapping_id, profile)
+DO UPDATE SET email = excluded.email, user_id = excluded.user_id, certain = excluded.certain, fields = excluded.fields
+"""
 # In this form SQLite uses the primary key.
 _DELETE = "DELETE FROM ledger WHERE mapping_id = ? AND profile = ? AND coalesce(email, '') = ?"
 _DELETE_ARRAY = """
@@ -111,6 +118,18 @@ async def put(db: AsyncConnection, rows: Sequence[Entry]) -> None:
         if some:
             bound = [tuple(chain.from_iterable(some[at : at + count])) for at in range(0, len(some), count)]
             await db.exec_driver_sql(_PUT.format(rows="VALUES " + ", ".join([_ROW] * count)), bound)
+
+
+async def put_with_digests(
+    db: AsyncConnection, mapping_id: int, batch: BatchColumns, digests: Mapping[str, str] | None
+) -> None:
+    """As `core.store.ledger.put_batches` does for one batch of certain members with data fields."""
+    if db.dialect.name != "postgresql":
+        await put_batches(db, mapping_id, [batch], certain=True, digests=digests)
+        return
+    columns = zip(batch.member_keys, batch.emails, batch.user_ids, strict=True)
+    rows = {row[0]: (mapping_id, *row, (digests or {}).get(row[0])) for row in columns}.values()  # the last counts
+    await db.execute(parsed(_PUT_ARRAY_WITH_DIGESTS), {"rows": orjson.dumps([*rows]).decode()})
 
 
 async def delete_matching(db: AsyncConnection, entries: Sequence[Entry]) -> None:
