@@ -10,6 +10,8 @@ new one, so that projects take turns. Jobs with one lock keep their order.
 from alembic import op
 from procrastinate.schema import SchemaManager
 
+from core.store import job_queue_schema
+
 revision = "0037"
 down_revision = "0036"
 branch_labels = None
@@ -102,3 +104,4 @@ def upgrade() -> None:
     if db.dialect.name == "postgresql":
         for script in (SchemaManager.get_schema(), _FUNCTIONS, _TRIGGERS):
             db.exec_driver_sql(script.replace("%", "%%"))
+        job_queue_schema.record(db, max(job_queue_schema.migrations()))
