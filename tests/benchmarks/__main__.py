@@ -49,7 +49,7 @@ SHARED = (
 )
 DRAINED = (
     workers.Load(projects=40, runs=10, requests=2, rate=0.1),  # one worker carries 40 runs at once
-    workers.Load(projects=120, runs=3, requests=2, rate=0.05),
+    workers.Load(projects=120, runs=4, requests=2, rate=0.1),
 )
 # The benchmark of turns: one project with fifty runs, the others with one.
 TURNS_OF = workers.Load(projects=40, runs=1, requests=1, rate=20.0, more=49)
