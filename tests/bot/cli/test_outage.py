@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.models.run import RunStatus
-from tests.bot.cli.commands import LocalIterable, until
+from tests.bot.cli.commands import local_iterable, until
 from tests.bot.cli.serving import serving
 from tests.bot.cli.work import SUBSCRIBE, Load, Work
 from tests.core.databases import new_postgresql, postgresql, start, stop
@@ -22,9 +22,9 @@ LOAD = Load(projects=2, lists_of_project=2, members=3_000, people=3_000, rate=2.
 
 @pytest.mark.extended
 @pytest.mark.parametrize(("processes", "seconds"), [(1, 2), (3, 45)], ids=["short", "long"])
-def test_outage_with_runs_in_flight(tmp_path: Path, iterable: LocalIterable, processes: int, seconds: int) -> None:
+def test_outage_with_runs_in_flight(tmp_path: Path, processes: int, seconds: int) -> None:
     """Each process is ready within ten seconds after the outage, its runs succeed, and it ends normally on SIGTERM."""
-    with postgresql() as server:
+    with postgresql() as server, local_iterable() as iterable:
         work = Work(tmp_path, new_postgresql(server), iterable, LOAD, random.Random(1))
         asyncio.run(work.add_lists())
         with serving(tmp_path, iterable, work.environment, processes) as servers:
