@@ -81,7 +81,7 @@ def split_name(name: str) -> tuple[str | None, str]:
 
 
 class _Reader:
-    """Reads what is stored, in one transaction."""
+    """Reads what is stored, through one connection."""
 
     def __init__(self, engine: Engine, db: AsyncConnection, keys: Dict[int, str]) -> None:
         self._engine, self._db, self._keys = engine, db, keys

@@ -35,7 +35,7 @@ class Status:
 
 
 async def read_status(engine: Engine, tenant: Tenant) -> Status:
-    """Read the status, in one transaction."""
+    """Read the status."""
     async with engine.database.read() as db:
         visible = await tenancy.connections_of(db, tenant)
         known = [each for connection in visible for each in await mappings.of_connection(db, connection.id)]

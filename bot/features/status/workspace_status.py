@@ -1,4 +1,4 @@
-"""The status of a workspace, read in one transaction, for the home page and for `status`."""
+"""The status of a workspace, for the home page and for `status`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -7,6 +7,8 @@ import asyncio
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -368,14 +370,23 @@ class Planner:
         return path
 
 
+@contextmanager
+def planning(directory: Path) -> Iterator[tuple[asyncio.Runner, Planner]]:
+    """A planner on a new database, and what runs it."""
+    with asyncio.Runner() as runner:
+        database = Database(new_sqlite(directory / "data"))
+        try:
+            yield runner, Planner(database, directory)
+        finally:
+            runner.run(database.close())
+
+
 def test_live_changes_are_planned_in_python_as_in_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With data fields and exclusions, the plan, the batches with their values, and the rejections are the same.
 
     Python needs no workspace, so DuckDB does not start.
     """
-    with asyncio.Runner() as runner:
-        database = Database(new_sqlite(tmp_path / "data"))
-        planner = Planner(database, tmp_path)
+    with planning(tmp_path) as (runner, planner):
         work = tmp_path / WORK
 
         @settings(max_examples=5 * WALKS, suppress_health_check=list(HealthCheck), deadline=None)
@@ -389,10 +400,7 @@ def test_live_changes_are_planned_in_python_as_in_duckdb(tmp_path: Path, monkeyp
             monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", -1)
             assert small == runner.run(planner.planned(situation))
 
-        try:
-            check()
-        finally:
-            runner.run(database.close())
+        check()
 
 
 def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,9 +408,7 @@ def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.Monke
 
     DuckDB joins members and ledger at once, or in parts.
     """
-    with asyncio.Runner() as runner:
-        database = Database(new_sqlite(tmp_path / "data"))
-        planner = Planner(database, tmp_path)
+    with planning(tmp_path) as (runner, planner):
 
         @settings(max_examples=6 * WALKS, suppress_health_check=list(HealthCheck), deadline=None)
         @given(situations(), st.sampled_from([1, 3, partitioned_join.PART]))
@@ -414,10 +420,7 @@ def test_both_workspaces_plan_the_same(tmp_path: Path, monkeypatch: pytest.Monke
             monkeypatch.setattr(small_workspace, "SMALL_MEMBERS", -1)
             assert small == runner.run(planner.planned(situation))
 
-        try:
-            check()
-        finally:
-            runner.run(database.close())
+        check()
 
 
 async def test_thousands_of_plain_members_need_no_workspace(tmp_path: Path) -> None:
